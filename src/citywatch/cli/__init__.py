@@ -1,0 +1,63 @@
+"""The command line: parse, call, print. Commands are imported when they are called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from citywatch import __version__
+from citywatch.errors import CitywatchError, UsageError
+
+# name -> (module below citywatch.cli, attribute, one line of help)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "up": ("up", "up", "Everything on this machine: ingest, engine, console."),
+    "run": ("run", "run", "Read sources, apply the rules, keep history."),
+    "simulate": ("simulate", "simulate", "Make the events of a simulated city."),
+    "alerts": ("alerts", "alerts", "Watch, list and work on alerts."),
+    "events": ("events", "events", "Print the events in history."),
+    "report": ("report", "report", "Answer a named question from history."),
+    "sql": ("report", "sql", "Ask history in SQL."),
+    "rules": ("rules", "rules", "List, write, check, test, explain and back-test rules."),
+    "mappings": ("mappings", "mappings", "List, check and test mappings of foreign messages."),
+    "rejected": ("rejected", "rejected", "List and replay what could not be read."),
+    "doctor": ("doctor", "doctor", "Explain this machine and this data directory."),
+}
+
+
+class _LateGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(f"citywatch.cli.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group(cls=_LateGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="citywatch")
+def cli() -> None:
+    """City events in, rules find what needs a person, people act, history answers questions."""
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """Entry point: 0 fine, 1 it failed, 2 wrong usage."""
+    try:
+        return cli.main(args=argv, prog_name="citywatch", standalone_mode=True)
+    except UsageError as error:
+        click.echo(f"citywatch: {error}", err=True)
+        sys.exit(2)
+    except CitywatchError as error:
+        click.echo(f"citywatch: {error}", err=True)
+        sys.exit(1)

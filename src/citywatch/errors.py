@@ -1,0 +1,97 @@
+"""Every error a user can meet, as one tree.
+
+Each says what went wrong, where (``file:line`` where there is one) and what to do next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in a file that a person wrote. Lines count from 1."""
+
+    file: Path | str
+    line: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+class CitywatchError(Exception):
+    """What every error here derives from; the command line prints it without a trace and exits 1.
+
+    Parameters
+    ----------
+    what
+        What is wrong, in one sentence without a full stop.
+    where
+        The place in a file, when the cause stands in one.
+    hint
+        What to do next.
+    """
+
+    def __init__(self, what: str, *, where: Place | None = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        at = f"{self.where}: " if self.where else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{at}{self.what}{hint}"
+
+
+class UsageError(CitywatchError):
+    """The command was called wrongly; exit code 2."""
+
+
+class SettingError(CitywatchError):
+    """A setting has an impossible value, or another one than the data directory was made with."""
+
+
+class RuleError(CitywatchError):
+    """A rule cannot be loaded; always with the place in its file."""
+
+
+class RuleErrors(RuleError):
+    """All that is wrong in a rules directory, at once."""
+
+    def __init__(self, errors: list[RuleError]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = errors
+
+
+class MappingError(CitywatchError):
+    """A mapping file is wrong, none fits a message, or several do."""
+
+
+class SourceError(CitywatchError):
+    """A source cannot be opened or read."""
+
+
+class StoreError(CitywatchError):
+    """The data directory cannot be read or written."""
+
+
+class DataDirectoryBusyError(StoreError):
+    """Another engine writes this data directory."""
+
+
+class DiskFullError(StoreError):
+    """The disk is nearly full: nothing was accepted."""
+
+
+class DataVersionError(StoreError):
+    """The data directory was written by another version of its format."""
+
+
+class AlertError(CitywatchError):
+    """An alert is unknown, or the change is not allowed in its state."""
+
+
+class ReportError(CitywatchError):
+    """A report is unknown or was asked wrongly."""

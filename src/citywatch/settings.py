@@ -1,0 +1,80 @@
+"""Settings of a data directory: `citywatch.toml` in it, each key also as ``CITYWATCH_<KEY>``."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from citywatch.errors import Place, SettingError
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+_UNITS = {"ms": 1_000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+
+
+def duration(text: str | int) -> int:
+    """`<n>s|m|h|d|w` (also ms) as microseconds; raises ValueError."""
+    if isinstance(text, int):
+        raise ValueError(f"{text} has no unit: write 60s, 5m, 2h, 1d or 1w")
+    for unit in ("ms", "s", "m", "h", "d", "w"):
+        number = text.removesuffix(unit)
+        if number != text and number.isascii() and number.isdigit():
+            return int(number) * _UNITS[unit]
+    raise ValueError(f"{text!r} is no duration: write 60s, 5m, 2h, 1d or 1w")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What may be set; durations in microseconds.
+
+    The first five decide alerts: they belong to the data directory, and a run with other values is an error.
+    """
+
+    lateness: int = MINUTE
+    disorder: int = 5 * SECOND
+    stale: int = DAY
+    future: int = 5 * MINUTE
+    zone: str = "America/New_York"
+    live: int = DAY
+    key_limit: int = 100_000
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Parameters of rules, by rule name: `[params.rule_name]`."""
+
+    @classmethod
+    def load(cls, directory: Path, overrides: Mapping[str, str] | None = None) -> Settings:
+        """Read `citywatch.toml`, then the environment, then `overrides` (texts as on the command line)."""
+        file = directory / "citywatch.toml"
+        given: dict[str, Any] = {}
+        if file.exists():
+            try:
+                given = tomllib.loads(file.read_text("utf-8"))
+            except tomllib.TOMLDecodeError as error:
+                raise SettingError(f"not valid TOML: {error}", where=Place(file)) from error
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(given) - known):
+            raise SettingError(
+                f"unknown setting {unknown[0]!r}", where=Place(file), hint=f"known: {', '.join(sorted(known))}"
+            )
+        for name in known - {"params"}:
+            if (text := os.environ.get(f"CITYWATCH_{name.upper()}")) is not None:
+                given[name] = text
+        given.update(overrides or {})
+        return cls(**{name: _value(name, value, file) for name, value in given.items()})
+
+
+def _value(name: str, value: Any, file: Path) -> Any:
+    try:
+        if name in ("lateness", "disorder", "stale", "future", "live"):
+            return duration(value)
+        if name == "key_limit":
+            return int(value)
+    except ValueError as error:
+        raise SettingError(f"setting {name}: {error}", where=Place(file)) from error
+    return value
