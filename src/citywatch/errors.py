@@ -57,7 +57,7 @@ class RuleError(CitywatchError):
     """A rule cannot be loaded; always with the place in its file."""
 
 
-class RuleErrors(RuleError):
+class RuleErrors(RuleError):  # noqa: N818 - the plural of RuleError
     """All that is wrong in a rules directory, at once."""
 
     def __init__(self, errors: list[RuleError]) -> None:

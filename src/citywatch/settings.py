@@ -22,7 +22,7 @@ _UNITS = {"ms": 1_000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * D
 def duration(text: str | int) -> int:
     """`<n>s|m|h|d|w` (also ms) as microseconds; raises ValueError."""
     if isinstance(text, int):
-        raise ValueError(f"{text} has no unit: write 60s, 5m, 2h, 1d or 1w")
+        raise ValueError(f"{text} has no unit: write 60s, 5m, 2h, 1d or 1w")  # noqa: TRY004 - as the next error
     for unit in ("ms", "s", "m", "h", "d", "w"):
         number = text.removesuffix(unit)
         if number != text and number.isascii() and number.isdigit():

@@ -1,0 +1,60 @@
+# Everything a developer or a stranger starts with. `make help` lists it.
+# Needs: make and Python 3.11 or newer. Nothing is installed outside of this directory, but for `make browser`.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.synced
+CORES := $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ "$$n" -gt 4 ] && echo 4 || echo "$$n")
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup browser run lint types test check soak bench docs wheel clean
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+setup: $(STAMP) ## install what the lock names into .venv (with uv, fetched into .cache when missing)
+
+$(STAMP): uv.lock pyproject.toml
+	@sh scripts/uv sync --frozen --quiet
+	@$(BIN)/citywatch --version
+	@touch $@
+
+browser: ## find Chromium for the browser tests; installs it on Debian when you are root
+	@sh scripts/browser
+
+run: setup ## the demo city until Ctrl-C; ONCE=1 ends after the first alert
+	@$(BIN)/citywatch up --demo $(if $(ONCE),--until-alert) $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports --no-logo
+
+types: setup
+	@$(BIN)/mypy
+
+check: lint types ## lint, types and unit tests: for while you work, under 3 minutes
+	@$(PYTEST) -n $(CORES) tests/unit
+
+test: setup browser lint types ## everything; prints the ten slowest tests
+	@$(PYTEST) -n $(CORES) --dist worksteal $(ARGS)
+
+soak: setup browser ## the tests that are too long for every run
+	@$(PYTEST) -m soak --timeout 7200 $(ARGS)
+
+bench: setup ## measure what the project promises; writes bench/results.md
+	@$(BIN)/python -m bench $(ARGS)
+
+docs: setup ## write the reference pages anew from the code
+	@$(BIN)/python -m scripts.reference
+
+wheel: setup ## build the wheel and the source archive into dist/
+	@sh scripts/uv build --quiet --out-dir dist
+	@ls dist
+
+clean: ## remove what was built, and the caches; keeps .venv
+	@rm -rf dist build .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
