@@ -93,5 +93,9 @@ class AlertError(CitywatchError):
     """An alert is unknown, or the change is not allowed in its state."""
 
 
+class UnknownAlertError(AlertError):
+    """No alert, or more than one, has an id that begins so."""
+
+
 class ReportError(CitywatchError):
     """A report is unknown or was asked wrongly."""

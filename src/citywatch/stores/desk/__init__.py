@@ -1,0 +1,30 @@
+"""The desk: what people see and do, in one SQLite file that engine, command line and console share.
+
+What the engine says (facts) and what people do (an append-only log of actions) are two records joined by the alert's
+id. A fact that arrives again never overwrites an action.
+"""
+
+from __future__ import annotations
+
+from citywatch.stores.desk.corrections import Corrections
+from citywatch.stores.desk.facts import Facts
+from citywatch.stores.desk.reading import Reading
+from citywatch.stores.desk.rejected import RejectedRecords
+from citywatch.stores.desk.status import Status
+from citywatch.stores.desk.work import Work
+
+__all__ = ["Desk"]
+
+
+class Desk(Facts, Corrections, Work, Reading, RejectedRecords, Status):
+    """One connection to `desk.sqlite`; of use to one thread at a time. Open as many as there are threads.
+
+    Parameters
+    ----------
+    path
+        The file; made with its tables when it is absent.
+    live
+        An alert is notified only when it was first seen within so many microseconds of now.
+    create
+        False: an absent file is a `StoreError`, for commands that only look.
+    """

@@ -1,0 +1,197 @@
+"""Alerts as section 3 of the contract writes them: facts and standing joined, as of now."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from citywatch.alert import State
+from citywatch.errors import UnknownAlertError
+from citywatch.stores.desk.database import Database, last_change, now_us
+
+_EPOCH = datetime(1970, 1, 1)  # counted in UTC, written with Z
+
+_STATE = "CASE WHEN s.alert IS NULL OR (s.state = 'shelved' AND s.until <= :now) THEN 'open' ELSE s.state END"
+
+_SELECT = f"""
+SELECT f.*, s.outcome, s.assignee, s.until, s.version, s.reopened, {_STATE} AS state,
+  max(f.updated_at, coalesce(s.updated_at, 0),
+    CASE WHEN s.state = 'shelved' AND s.until <= :now THEN s.until ELSE 0 END) AS touched_at
+FROM facts f LEFT JOIN states s ON s.alert = f.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An alert in the contract's form, and what the desk itself needs to know about it.
+
+    `version` is for compare-and-set, `change` and `raised` are places in the stream, `until` (microseconds) ends a
+    shelving.
+    """
+
+    alert: dict[str, Any]
+    version: int
+    change: int
+    raised: int
+    notified: bool
+    reopened: bool
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which alerts; an empty sequence is any. Times are microseconds UTC: since <= first_seen < until."""
+
+    states: Sequence[str] = ()
+    rules: Sequence[str] = ()
+    levels: Sequence[str] = ()
+    since: int | None = None
+    until: int | None = None
+
+
+EVERY = Choice()
+
+
+class Reading(Database):
+    """The desk as it is read."""
+
+    def alerts(self, choice: Choice = EVERY, *, now: int | None = None) -> Iterator[dict[str, Any]]:
+        """The chosen alerts in the contract's form, ordered by first_seen, id; one consistent view, row by row."""
+        where, params = _where(choice)
+        with self.reading() as con:
+            rows = con.execute(f"{_SELECT} {where} ORDER BY f.first_seen, f.id", {**params, "now": now or now_us()})
+            for row in rows:
+                yield _alert(row)
+
+    def newest(
+        self, choice: Choice = EVERY, *, before: int | None = None, limit: int = 50, now: int | None = None
+    ) -> list[Listed]:
+        """The chosen alerts that came last, latest first; `before` (a `raised`) continues a list."""
+        where, params = _where(choice, "f.raised < :before" if before is not None else None)
+        query = f"{_SELECT} {where} ORDER BY f.raised DESC LIMIT :limit"
+        rows = self._con.execute(query, {**params, "now": now or now_us(), "before": before, "limit": limit})
+        return [_listed(row) for row in rows]
+
+    def alert(self, beginning: str, *, now: int | None = None) -> Listed:
+        """The one alert whose id begins so; raises UnknownAlertError."""
+        found = resolve(self._con, beginning)
+        row = self._con.execute(f"{_SELECT} WHERE f.id = :id", {"id": found, "now": now or now_us()}).fetchone()
+        return _listed(row)
+
+    def last_change(self) -> int:
+        """The end of the stream of changes."""
+        return last_change(self._con)
+
+    def changes_since(self, cursor: int, *, limit: int = 500, now: int | None = None) -> list[Listed]:
+        """Alerts that changed in any way after `cursor`, in order of `change`; each once, as it is now."""
+        query = f"{_SELECT} WHERE f.change > :cursor ORDER BY f.change LIMIT :limit"
+        return [_listed(row) for row in self._stream(query, cursor, limit, now)]
+
+    def raised_since(
+        self, cursor: int, *, since: int | None = None, limit: int = 500, now: int | None = None
+    ) -> list[Listed]:
+        """Alerts that came, or came back, after `cursor`, in order of `raised`; `since` bounds first_seen."""
+        bound = f"AND f.first_seen >= {int(since)}" if since is not None else ""
+        query = f"{_SELECT} WHERE f.raised > :cursor {bound} ORDER BY f.raised LIMIT :limit"
+        return [_listed(row) for row in self._stream(query, cursor, limit, now)]
+
+    def _stream(self, query: str, cursor: int, limit: int, now: int | None) -> sqlite3.Cursor:
+        return self._con.execute(query, {"cursor": cursor, "limit": limit, "now": now or now_us()})
+
+    def place_before(self, alerts: int) -> int:
+        """The place in the stream from which on `alerts` alerts were raised."""
+        query = "SELECT raised FROM facts ORDER BY raised DESC LIMIT 1 OFFSET ?"
+        row = self._con.execute(query, [alerts]).fetchone()
+        return int(row[0]) if row else 0
+
+    def state_counts(self, *, now: int | None = None) -> dict[str, int]:
+        """How many alerts stand in each state; quick however many there are, since nobody touched most of them."""
+        now = now or now_us()
+        counts = dict.fromkeys((str(state) for state in State), 0)
+        query = f"SELECT {_STATE}, count(*) FROM states s GROUP BY 1"
+        counts.update(dict(self._con.execute(query, {"now": now}).fetchall()))
+        total = self._con.execute("SELECT coalesce(sum(alerts), 0) FROM tallies").fetchone()[0]
+        counts["open"] += total - sum(counts.values())
+        return counts
+
+    def rules(self) -> list[str]:
+        """Names of the rules that ever raised an alert."""
+        return [row[0] for row in self._con.execute("SELECT DISTINCT rule FROM tallies ORDER BY 1")]
+
+
+def resolve(con: sqlite3.Connection, beginning: str) -> str:
+    """The full id of the only alert that begins so; raises UnknownAlertError."""
+    text = beginning.strip().lower()
+    if not re.fullmatch("[0-9a-f]{1,64}", text):
+        raise UnknownAlertError(
+            f"{beginning!r} is not the beginning of an alert's id", hint="see `citywatch alerts list`"
+        )
+    found = [row[0] for row in con.execute("SELECT id FROM facts WHERE id >= ? AND id < ? LIMIT 2", [text, text + "g"])]
+    if len(found) == 1:
+        return str(found[0])
+    if found:
+        raise UnknownAlertError(f"several alerts begin with {text}", hint="give more of the id")
+    raise UnknownAlertError(f"no alert begins with {text}", hint="see `citywatch alerts list`")
+
+
+def iso(us: int) -> str:
+    """Microseconds UTC as the contract writes times: six decimals and Z."""
+    return (_EPOCH + timedelta(microseconds=us)).isoformat(timespec="microseconds") + "Z"
+
+
+def _where(choice: Choice, extra: str | None = None) -> tuple[str, dict[str, Any]]:
+    params: dict[str, Any] = {}
+
+    def one_of(name: str, expression: str, values: Sequence[str]) -> str | None:
+        params.update({f"{name}{i}": str(value) for i, value in enumerate(values)})
+        return f"{expression} IN ({', '.join(f':{name}{i}' for i in range(len(values)))})" if values else None
+
+    params.update({"since": choice.since, "until": choice.until})
+    touched = choice.states and State.OPEN not in choice.states
+    parts = [
+        one_of("rule", "f.rule", choice.rules),
+        one_of("level", "f.level", choice.levels),
+        one_of("state", _STATE, choice.states),
+        "f.id IN (SELECT alert FROM states)" if touched else None,
+        "f.first_seen >= :since" if choice.since is not None else None,
+        "f.first_seen < :until" if choice.until is not None else None,
+        extra,
+    ]
+    conditions = " AND ".join(part for part in parts if part)
+    return (f"WHERE {conditions}" if conditions else ""), params
+
+
+_PLAIN = ("id", "rule", "rule_id", "rule_version", "title", "level", "status")
+
+
+def _alert(row: sqlite3.Row) -> dict[str, Any]:
+    alert: dict[str, Any] = {name: row[name] for name in _PLAIN}
+    alert["group"] = json.loads(row["group"] or "{}")
+    alert |= {"first_seen": iso(row["first_seen"]), "last_seen": iso(row["last_seen"]), "count": row["count"]}
+    alert |= {"late": bool(row["late"]), "lat": row["lat"], "lon": row["lon"], "address": row["address"]}
+    alert["reason"] = row["reason"]
+    alert["values"] = json.loads(row["values"] or "{}")
+    alert["evidence"] = json.loads(row["evidence"] or "[]")
+    alert |= {"state": row["state"], "outcome": row["outcome"], "assignee": row["assignee"]}
+    alert["updated_at"] = iso(row["touched_at"])
+    if row["inconclusive"]:
+        alert["inconclusive"] = True
+    return alert
+
+
+def _listed(row: sqlite3.Row) -> Listed:
+    until = row["until"] if row["state"] == State.SHELVED else None
+    return Listed(
+        _alert(row),
+        version=row["version"] or 0,
+        change=row["change"],
+        raised=row["raised"],
+        notified=bool(row["notified"]),
+        reopened=bool(row["reopened"]),
+        until=until,
+    )

@@ -1,0 +1,126 @@
+"""Records that could not be read: kept once, counted each time, never lost."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from citywatch.errors import StoreError
+from citywatch.stores.desk.database import Database, now_us
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RAW_LIMIT = 1 << 20
+"""Longer records (bytes) lie whole in `rejected/` beside the desk; here stands their head."""
+
+HEAD = 4096
+
+CHUNK = 5_000
+
+_UPSERT = """
+INSERT INTO rejected VALUES (?,?,?,?,?,?,?,?,1,?,NULL)
+ON CONFLICT (id) DO UPDATE SET
+  "count" = "count" + 1,
+  first_seen = min(first_seen, excluded.first_seen), last_seen = max(last_seen, excluded.last_seen),
+  reason = excluded.reason, mapping = excluded.mapping, replayed_at = NULL
+"""
+
+
+class RejectedRecords(Database):
+    """Rejected records on the desk."""
+
+    @property
+    def _directory(self) -> Path:
+        return self.path.parent / "rejected"
+
+    def put_rejected(self, table: pa.Table) -> None:
+        """Keep rejected records; on the disk when it returns. One that is known is counted again.
+
+        Parameters
+        ----------
+        table
+            Columns id, source, line (BIGINT or NULL), reason, raw (BINARY or VARCHAR), mapping (or NULL),
+            received_at (timestamp, microseconds).
+        """
+        import pyarrow as pa  # noqa: PLC0415 - reading the desk needs no Arrow
+
+        for start in range(0, table.num_rows, CHUNK):
+            part = table.slice(start, CHUNK)
+            times = part["received_at"].cast(pa.int64())
+            part = part.set_column(part.schema.get_field_index("received_at"), "received_at", times)
+            rows = [self._row(record) for record in part.to_pylist()]
+            with self.transaction() as con:
+                con.executemany(_UPSERT, rows)
+
+    def _row(self, record: dict[str, Any]) -> tuple[Any, ...]:
+        raw, at = record["raw"], record["received_at"]
+        content = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else bytes(raw or b"")
+        if len(content) > RAW_LIMIT:
+            self._keep_whole(record["id"], content)
+        kept = content if len(content) <= RAW_LIMIT else content[:HEAD]
+        origin = (record["id"], record["source"], record["line"], record["reason"])
+        return (*origin, kept, record["mapping"], at, at, len(content))
+
+    def _whole(self, record: str) -> Path:
+        if not re.fullmatch("[A-Za-z0-9_-]{1,128}", record):
+            raise StoreError(f"{record!r} cannot be the id of a rejected record")
+        return self._directory / f"{record}.raw"
+
+    def _keep_whole(self, record: str, content: bytes) -> None:
+        file = self._whole(record)
+        if file.exists():
+            return
+        self._directory.mkdir(exist_ok=True)
+        aside = file.with_suffix(f".{os.getpid()}.part")
+        with aside.open("wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        aside.replace(file)
+        directory = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def rejected(
+        self, ids: Sequence[str] | None = None, *, source: str | None = None, replayed: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Rejected records by source and line.
+
+        `raw` is text (what is not UTF-8 is escaped); a record of more than 1 MiB shows its head, see `size` and
+        `rejected_raw`. Those that a replay could read are passed over unless `replayed`.
+        """
+        where = ["replayed_at IS NULL"] if not replayed else []
+        params: list[Any] = []
+        if source is not None:
+            where.append("source = ?")
+            params.append(source)
+        if ids is not None:
+            where.append(f"id IN ({', '.join('?' * len(ids))})")
+            params.extend(ids)
+        condition = f"WHERE {' AND '.join(where)}" if where else ""
+        with self.reading() as con:
+            for row in con.execute(f"SELECT * FROM rejected {condition} ORDER BY source, line, id", params):
+                yield {**dict(row), "raw": row["raw"].decode("utf-8", "backslashreplace")}
+
+    def rejected_raw(self, record: str) -> bytes:
+        """The record as it came, whole."""
+        row = self._con.execute("SELECT raw, size FROM rejected WHERE id = ?", [record]).fetchone()
+        if row is None:
+            raise StoreError(f"no rejected record {record}", hint="see `citywatch rejected list`")
+        return bytes(row["raw"]) if row["size"] <= RAW_LIMIT else self._whole(record).read_bytes()
+
+    def mark_replayed(self, ids: Sequence[str], *, now: int | None = None) -> None:
+        """Note that these records could be read after all."""
+        at = now_us() if now is None else now
+        with self.transaction() as con:
+            con.executemany("UPDATE rejected SET replayed_at = ? WHERE id = ?", [(at, record) for record in ids])
+
+    def rejected_count(self) -> int:
+        """How many different records wait for somebody to look at them."""
+        return int(self._con.execute("SELECT count(*) FROM rejected WHERE replayed_at IS NULL").fetchone()[0])

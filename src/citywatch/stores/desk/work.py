@@ -1,0 +1,225 @@
+"""What people do with alerts: each action is a row that stays, and the state it leads to."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any
+
+from citywatch.alert import Action, Outcome, State, next_state
+from citywatch.errors import AlertError, UsageError
+from citywatch.settings import MINUTE
+from citywatch.stores.desk.corrections import TYPE, closed
+from citywatch.stores.desk.database import Database, now_us
+from citywatch.stores.desk.reading import iso, resolve
+from citywatch.stores.desk.states import Entry, Standing, record, standing, wake_shelved
+
+SOURCE = "citywatch/desk"
+"""The `source` of the events that people make here."""
+
+UNDO_WITHIN = MINUTE
+
+CODE_LIMIT = 32_767
+"""A violation code is a SMALLINT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants to do. Which fields are needed depends on the action: `Work.act` says so.
+
+    `until` ends a shelving, microseconds UTC. `event` is (source, id) of the evidence that a correction is about;
+    it may be left out where only one can be meant.
+    """
+
+    action: Action
+    by: str
+    channel: str
+    outcome: str | None = None
+    assignee: str | None = None
+    until: int | None = None
+    note: str | None = None
+    code: int | None = None
+    event: tuple[str, str] | None = None
+
+
+class Work(Database):
+    """People's side of the desk."""
+
+    def act(self, alert: str, wish: Wish, *, expected: int | None = None, now: int | None = None) -> str:
+        """Do what `wish` says, at once and for good, and return the full id of the alert.
+
+        Parameters
+        ----------
+        alert
+            Any unique beginning of its id.
+        wish
+            Who wants what.
+        expected
+            The version that the person was looking at (`Listed.version`); if the alert has moved on since, the
+            action is refused. None: whatever it is.
+        now
+            Microseconds UTC.
+
+        Raises
+        ------
+        UnknownAlertError
+            No alert, or several, begin so.
+        AlertError
+            The action is not allowed in the alert's state, or somebody was quicker.
+        UsageError
+            The wish lacks what its action needs.
+        """
+        now = now_us() if now is None else now
+        _check(wish, now)
+        with self.transaction() as con:
+            found = resolve(con, alert)
+            before = standing(con, found).seen_at(now)
+            if expected is not None and expected != before.version:
+                raise AlertError(f"alert {found[:12]} has changed since you looked", hint="look again, then decide")
+            if wish.action is Action.UNDO:
+                _undo(con, found, wish, before, now)
+            else:
+                _do(con, found, wish, before, now)
+        return found
+
+    def wake(self, now: int | None = None) -> int:
+        """Bring the shelved alerts whose time is over back open; returns how many. Without any it only reads."""
+        now = now_us() if now is None else now
+        due = "SELECT 1 FROM states WHERE state = ? AND until <= ? LIMIT 1"
+        if self._con.execute(due, [State.SHELVED, now]).fetchone() is None:
+            return 0
+        with self.transaction() as con:
+            return wake_shelved(con, now)
+
+    def history(self, alert: str) -> list[dict[str, Any]]:
+        """All that was done with an alert, oldest first; `at` in microseconds UTC."""
+        rows = self._con.execute(
+            'SELECT seq, action, "by", channel, at, note, outcome, assignee, until, code, correction_source, '
+            "correction_id, data, undoes, state FROM actions WHERE alert = ? ORDER BY seq",
+            [alert],
+        )
+        return [dict(row) for row in rows]
+
+    def take_inbox(self, limit: int = 1000) -> list[tuple[int, str]]:
+        """(number, CloudEvents JSON) of the events that people made and the engine has not taken in yet."""
+        rows = self._con.execute("SELECT seq, event FROM inbox ORDER BY seq LIMIT ?", [limit]).fetchall()
+        return [(row[0], row[1]) for row in rows]
+
+    def clear_inbox(self, upto: int) -> None:
+        """Forget the events up to that number: they stand in the log now."""
+        with self.transaction() as con:
+            con.execute("DELETE FROM inbox WHERE seq <= ?", [upto])
+
+
+def _check(wish: Wish, now: int) -> None:
+    match wish.action:
+        case Action.CLOSE if wish.outcome not in set(Outcome):
+            raise UsageError(f"an alert is closed with an outcome: {', '.join(Outcome)}")
+        case Action.ASSIGN if not wish.assignee:
+            raise UsageError("say to whom the alert is assigned")
+        case Action.SHELVE if wish.until is None or wish.until <= now:
+            raise UsageError("an alert is shelved until a time that is still to come")
+        case Action.NOTE if not wish.note:
+            raise UsageError("a note needs words")
+        case Action.CORRECT if wish.code is None or not 0 <= wish.code <= CODE_LIMIT:
+            raise UsageError("a correction needs the right violation code, a number from 0")
+        case _:
+            return
+
+
+def _do(con: sqlite3.Connection, alert: str, wish: Wish, before: Standing, now: int) -> None:
+    state = next_state(before.state, wish.action)
+    if state is None:
+        raise AlertError(
+            f"alert {alert[:12]} is {before.state}: {wish.action} is not possible", hint=_last_word(con, alert)
+        )
+    entry = Entry(alert, wish.action, wish.by, wish.channel, now, wish.note)
+    match wish.action:
+        case Action.ASSIGN:
+            after = replace(before, state=state, until=None, assignee=wish.assignee)
+            entry = replace(entry, assignee=wish.assignee)
+        case Action.SHELVE:
+            after = replace(before, state=state, until=wish.until)
+            entry = replace(entry, until=wish.until)
+        case Action.CLOSE:
+            after = closed(con, alert, before, str(wish.outcome))
+            entry = replace(entry, outcome=wish.outcome)
+        case Action.CORRECT:
+            after = closed(con, alert, before, Outcome.CORRECTED)
+            corrected = _event_to_correct(con, alert, wish.event)
+            entry = _send(con, replace(entry, outcome=after.outcome), _correction(corrected, wish.by, wish.code))
+        case _:
+            after = replace(before, state=state, until=before.until if wish.action is Action.NOTE else None)
+    record(con, entry, before, after, raise_again=False)
+
+
+def _undo(con: sqlite3.Connection, alert: str, wish: Wish, before: Standing, now: int) -> None:
+    last = con.execute(
+        "SELECT * FROM actions WHERE alert = ? AND action NOT IN ('note', 'undo') AND seq NOT IN "
+        "(SELECT undoes FROM actions WHERE alert = ? AND undoes IS NOT NULL) ORDER BY seq DESC LIMIT 1",
+        [alert, alert],
+    ).fetchone()
+    if last is None:
+        raise AlertError(f"nothing was done with alert {alert[:12]} that could be undone")
+    if last["channel"] in ("engine", "event"):
+        raise AlertError(f"the last change of alert {alert[:12]} was not made by a person: {last['action']}")
+    if now - last["at"] > UNDO_WITHIN:
+        raise AlertError(f"{last['action']} of alert {alert[:12]} is more than a minute ago", hint="act anew instead")
+    after = replace(Standing.from_text(last["before"]).seen_at(now), reopened=before.reopened)
+    entry = Entry(alert, Action.UNDO, wish.by, wish.channel, now, wish.note, undoes=last["seq"])
+    if last["action"] == Action.CORRECT:
+        entry = _send(con, entry, _correction_back(last, wish.by))
+    record(con, entry, before, after, raise_again=False)
+
+
+def _last_word(con: sqlite3.Connection, alert: str) -> str | None:
+    row = con.execute(
+        "SELECT action, \"by\", at FROM actions WHERE alert = ? AND action <> 'note' ORDER BY seq DESC LIMIT 1", [alert]
+    ).fetchone()
+    return f"{row['action']} by {row['by']} at {iso(row['at'])}" if row else None
+
+
+def _event_to_correct(con: sqlite3.Connection, alert: str, wanted: tuple[str, str] | None) -> dict[str, Any]:
+    evidence = json.loads(con.execute("SELECT evidence FROM facts WHERE id = ?", [alert]).fetchone()[0] or "[]")
+    fitting = [e for e in evidence if ((e["source"], e["id"]) == wanted if wanted else correctable(e))]
+    if len(fitting) == 1:
+        found: dict[str, Any] = fitting[0]
+        return found
+    if wanted:
+        raise AlertError(f"event {wanted[1]} of {wanted[0]} is not in the evidence of alert {alert[:12]}")
+    if not fitting:
+        raise AlertError(f"nothing in the evidence of alert {alert[:12]} is a violation that could have another code")
+    raise AlertError(
+        f"{len(fitting)} violations stand in the evidence of alert {alert[:12]}",
+        hint=f"say which one: {', '.join(e['id'] for e in fitting)}",
+    )
+
+
+def correctable(event: dict[str, Any]) -> bool:
+    """Whether an event in evidence is a violation, so that it can have another code."""
+    data = event.get("data") or {}
+    return event["type"] in ("drone.violation", "ticket.issued") or bool({"violation_code", "needs_human"} & set(data))
+
+
+def _correction(event: dict[str, Any], by: str, code: int | None) -> dict[str, Any]:
+    before = (event.get("data") or {}).get("violation_code")
+    corrects = {"corrects_source": event["source"], "corrects_id": event["id"]}
+    return {**corrects, "violation_code": code, "code_before": before, "corrected_by": by}
+
+
+def _correction_back(correction: sqlite3.Row, by: str) -> dict[str, Any]:
+    """What takes a correction made here back: the first code again, and the id of what it undoes."""
+    made = json.loads(correction["data"])
+    again = {"violation_code": made["code_before"], "code_before": made["violation_code"], "corrected_by": by}
+    return {**made, **again, "undoes": correction["correction_id"]}
+
+
+def _send(con: sqlite3.Connection, entry: Entry, data: dict[str, Any]) -> Entry:
+    """Put a `violation.corrected` event where the engine takes it in, and name it in the entry."""
+    event = uuid.uuid4().hex
+    message = {"specversion": "1.0", "id": event, "source": SOURCE, "type": TYPE, "time": iso(entry.at), "data": data}
+    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    con.execute("INSERT INTO inbox (event, at) VALUES (?, ?)", [text, entry.at])
+    return replace(entry, code=data["violation_code"], correction=(SOURCE, event), data=json.dumps(data))
