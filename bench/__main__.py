@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import duckdb
+
 from bench.measure import ROOT, Line, cores
 
 BENCHES = ("startup", "throughput", "latency", "many_rules", "identities", "tickets")

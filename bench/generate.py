@@ -76,6 +76,9 @@ format('{{"specversion":"1.0","id":"e{}","source":"city/{}","type":"{}","time":"
   strftime(received AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ'), body, repeat('x', greatest(0, 117 - length(body))))
 """
 
+_AS_IS = "QUOTE '', ESCAPE '', DELIMITER '\\x01'"
+"""Lines of text as they are, in a CSV writer's words."""
+
 
 def events(path: Path, *, first: int, count: int, measured_from: int) -> Path:
     """Write events number `first` .. `first + count` as NDJSON; the busy plate appears from number `measured_from`."""
@@ -88,10 +91,14 @@ def events(path: Path, *, first: int, count: int, measured_from: int) -> Path:
         hot_from=measured_from,
         hot_share=HOT_READS / PER_DAY / 0.40,
     )
-    _copy(
-        path, f"SELECT {_LINE} FROM (SELECT *, {_DATA} AS body FROM ({rows}))", "QUOTE '', ESCAPE '', DELIMITER '\\x01'"
-    )
+    _copy(path, f"SELECT {_LINE} FROM (SELECT *, {_DATA} AS body FROM ({rows}))", _AS_IS)
     return path
+
+
+def shuffled(source: Path, target: Path) -> Path:
+    """The lines of `source` in an order that has nothing to do with their dates."""
+    _copy(target, f"SELECT json FROM read_ndjson_objects('{source}') ORDER BY hash(json)", _AS_IS)
+    return target
 
 
 # fmt: off
