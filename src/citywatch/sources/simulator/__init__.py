@@ -1,0 +1,1 @@
+"""A simulated city: seeded, in order, as fast or as slow as is asked for."""

@@ -1,0 +1,161 @@
+"""Drones: where they are, the violations they see, the images they send apart, and what operators correct."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from citywatch.settings import MINUTE, SECOND
+from citywatch.sources.simulator import geography
+from citywatch.sources.simulator.draws import Draws, Floats, Integers
+from citywatch.sources.simulator.stream import Drawn, Planted, Stream
+from citywatch.sources.simulator.text import Piece, Text, decimal, event, join, look_up, table, whole
+from citywatch.sources.simulator.traffic import CODE_WEIGHTS, CODES, choice_json
+
+_STEP = 433
+_CHARGE = 40 * MINUTE
+"""A battery lasts so long, then it is changed."""
+_TRIPLES = 36**3
+HUMAN_SHARE = 0.01
+"""Of all violations: those that the drone cannot qualify."""
+
+
+def flight(drones: Integers, times: Integers) -> tuple[Integers, Integers]:
+    """Latitude and longitude in 100,000ths of a degree: circles round each drone's home, at most 40 km/h."""
+    start = home(drones)
+    radius = 300 + drones * 37 % 500
+    angle = 2 * np.pi * ((times / SECOND / (480 + drones * 53 % 420) + drones * 0.618) % 1)
+    lat = (geography.SOUTH + start // geography.AVENUES * geography.STREET_STEP) * 100 + radius * np.cos(angle)
+    lon = (geography.WEST + start % geography.AVENUES * geography.AVENUE_STEP) * 100 + radius * 1.3 * np.sin(angle)
+    return np.rint(lat).astype(np.int64), np.rint(lon).astype(np.int64)
+
+
+def batteries_used(drones: Integers, times: Integers) -> Floats:
+    """How many batteries a drone has used up since 1970."""
+    return times / _CHARGE + drones * 0.382
+
+
+def charge(drones: Integers, times: Integers) -> Floats:
+    """Percent: falls from 100 to 15, then the battery is changed."""
+    return 100 - 85 * (batteries_used(drones, times) % 1)
+
+
+def home(drones: Integers) -> Integers:
+    """The crossing that a drone starts from."""
+    return geography.spread(drones, _STEP).astype(np.int64)
+
+
+def place_json(drones: Integers, times: Integers) -> list[Piece]:
+    """Pieces of where drones are, with the address of the nearest crossing."""
+    lat, lon = flight(drones, times)
+    words = look_up(geography.words_json(), geography.nearest(lat, lon))
+    return ['"lat":', *decimal(lat, 5), ',"lon":-', *decimal(-lon, 5), ",", words]
+
+
+def source(drones: Integers) -> Text:
+    """The sources of drones' events."""
+    return join(["drone/", whole(drones)])
+
+
+class DronePositions(Stream):
+    """`drone.position`, with charge, temperature, altitude and speed."""
+
+    name = "positions"
+    share = 0.12
+    period = 5
+
+    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+        drone = numbers % self.devices
+        battery = np.rint(charge(drone, times) * 10).astype(np.int64)
+        temperature = 240 + self.draws.below(numbers, 130, "temperature")
+        altitude = 400 + self.draws.below(numbers, 500, "altitude")
+        speed = 180 + self.draws.below(numbers, 170, "speed")
+        name = whole(drone)
+        data = [
+            '"device_id":"drone-', name, '","device_kind":"drone","battery":', *decimal(battery, 1),
+            ',"temperature":', *decimal(temperature, 1), ',"altitude":', *decimal(altitude, 1),
+            ',"speed_kmh":', *decimal(speed, 1), ",", *place_json(drone, times),
+        ]  # fmt: skip
+        subject = join(["drone-", name])
+        bodies = event("drone.position", self.ids(numbers), source(drone), subject, times, data)
+        return Drawn(numbers, times, bodies)
+
+
+class Violations(Stream):
+    """`drone.violation`: one in a hundred has no code and needs a human."""
+
+    name = "violations"
+    share = 0.02
+    period = 30
+    can_be_late = False
+
+    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+        drone = numbers % self.devices
+        plate = violation_plates(numbers)
+        code = look_up(choice_json("violation_code", CODES), self.draws.chosen(numbers, CODE_WEIGHTS, "code"))
+        unclear = self.unclear(numbers)
+        what = pc.if_else(pa.array(unclear), '"needs_human":true', code)
+        data = [
+            what, ',"plate":"', plate, '","image_id":"', *self.ids(numbers, "i"), '","device_id":"drone-', whole(drone),
+            '","device_kind":"drone",', *place_json(drone, times),
+        ]  # fmt: skip
+        bodies = event("drone.violation", self.ids(numbers), source(drone), plate, times, data)
+        return Drawn(numbers, times, bodies, tuple(self._planted(numbers[unclear], times[unclear])))
+
+    def unclear(self, numbers: Integers) -> NDArray[np.bool_]:
+        """Which violations need a human."""
+        return self.draws.unit(numbers, "human") < HUMAN_SHARE
+
+    def _planted(self, numbers: Integers, times: Integers) -> list[Planted]:
+        planted = []
+        for number, time in zip(numbers.tolist(), times.tolist(), strict=True):
+            key = {"source": f"drone/{number % self.devices}", "id": self.id(number)}
+            millisecond = time - time % 1000
+            planted.append(Planted("needs_human", "needs_human", key, millisecond, ((key["source"], key["id"]),)))
+        return planted
+
+
+class Images(Violations):
+    """`violation.image`: the image of each violation, within two seconds after it."""
+
+    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+        drone = numbers % self.devices
+        times = times + 200_000 + self.draws.below(numbers, 1_800_000, "image")
+        image = join(self.ids(numbers, "i"))
+        data = ['"image_id":"', image, '","device_id":"drone-', whole(drone), '","device_kind":"drone",', *place_json(drone, times)]
+        bodies = event("violation.image", self.ids(numbers, "i"), source(drone), image, times, data)
+        return Drawn(numbers, times, bodies)
+
+
+class Corrections(Violations):
+    """`violation.corrected`: an operator answers one in four of the violations that need a human."""
+
+    share = 0.0
+
+    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+        answered = self.unclear(numbers) & (self.draws.unit(numbers, "answered") < 0.25)
+        numbers, times = numbers[answered], times[answered]
+        drone = numbers % self.devices
+        code = look_up(choice_json("violation_code", CODES), self.draws.chosen(numbers, CODE_WEIGHTS, "answer"))
+        times = times + 90 * SECOND + self.draws.below(numbers, 60 * SECOND, "answer time")
+        data = ['"corrects_source":"drone/', whole(drone), '","corrects_id":"', *self.ids(numbers), '",', code]
+        id_ = self.ids(numbers, "c")
+        bodies = event("violation.corrected", id_, "desk/operators", join(self.ids(numbers)), times, data)
+        return Drawn(numbers, times, bodies)
+
+
+@cache
+def _triples() -> Text:
+    signs = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    return table([a + b + c for a in signs for b in signs for c in signs])
+
+
+def violation_plates(numbers: Integers) -> Text:
+    """Plates that begin with S, different for two thousand million violations in a row: nobody offends twice by chance."""
+    scattered = numbers % _TRIPLES**2 * 48_271 % _TRIPLES**2
+    return join(["S", look_up(_triples(), scattered // _TRIPLES), look_up(_triples(), scattered % _TRIPLES)])
+
