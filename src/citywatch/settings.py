@@ -30,26 +30,46 @@ def duration(text: str | int) -> int:
     raise ValueError(f"{text!r} is no duration: write 60s, 5m, 2h, 1d or 1w")
 
 
+def _setting(default: Any, meaning: str, *, fixed: bool = False, unit: str = "") -> Any:
+    """A setting with what the reference page says of it; `fixed`: it belongs to the data directory."""
+    return field(default=default, metadata={"meaning": meaning, "fixed": fixed, "unit": unit})
+
+
 @dataclass(frozen=True)
 class Settings:
     """What may be set; durations in microseconds.
 
-    The first five decide alerts: they belong to the data directory, and a run with other values is an error.
+    Lateness, disorder, stale and zone decide alerts: they belong to the data directory, and a run with other values
+    is an error.
     """
 
-    lateness: int = MINUTE
-    disorder: int = 5 * SECOND
-    stale: int = DAY
-    future: int = 5 * MINUTE
-    zone: str = "America/New_York"
-    live: int = DAY
-    key_limit: int = 100_000
-    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Parameters of rules, by rule name: `[params.rule_name]`."""
+    lateness: int = _setting(
+        MINUTE, "an event received more than this after it happened is late", fixed=True, unit="us"
+    )
+    disorder: int = _setting(
+        5 * SECOND, "so far a live source may deliver out of order; what comes later is backfill", fixed=True, unit="us"
+    )
+    stale: int = _setting(
+        DAY, "an event received more than this after it happened goes to history only", fixed=True, unit="us"
+    )
+    future: int = _setting(5 * MINUTE, "an event dated more than this after its receipt is rejected", unit="us")
+    zone: str = _setting("America/New_York", "the city's time zone, by its IANA name", fixed=True)
+    live: int = _setting(DAY, "an alert first seen longer ago than this is stored and calls nobody", unit="us")
+    key_limit: int = _setting(100_000, "a key with more kept events than this stops being evaluated by a rule")
+    params: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict,
+        metadata={"meaning": "parameters of rules, in a table for each: `[params.rule_name]`; only in the file"},
+    )
 
     @classmethod
-    def load(cls, directory: Path, overrides: Mapping[str, str] | None = None) -> Settings:
-        """Read `citywatch.toml`, then the environment, then `overrides` (texts as on the command line)."""
+    def load(
+        cls,
+        directory: Path,
+        overrides: Mapping[str, str] | None = None,
+        *,
+        defaults: Mapping[str, str] | None = None,
+    ) -> Settings:
+        """Read `defaults`, `citywatch.toml`, the environment, then `overrides` (texts as on the command line)."""
         file = directory / "citywatch.toml"
         given: dict[str, Any] = {}
         if file.exists():
@@ -65,7 +85,7 @@ class Settings:
         for name in known - {"params"}:
             if (text := os.environ.get(f"CITYWATCH_{name.upper()}")) is not None:
                 given[name] = text
-        given.update(overrides or {})
+        given = {**(defaults or {}), **given, **(overrides or {})}
         return cls(**{name: _value(name, value, file) for name, value in given.items()})
 
 

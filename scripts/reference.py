@@ -1,0 +1,204 @@
+"""Write the reference pages of the docs from the code: `make docs`. A test keeps them fresh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import click
+from citywatch.rules.load import load_rules, shipped
+
+from citywatch import event
+from citywatch.analytics.question import Question, questions
+from citywatch.cli import COMMANDS, cli
+from citywatch.rules.model import Rule
+from citywatch.settings import Settings
+
+REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
+_NOTE = "<!-- Written by `make docs` from the code: change it there. -->"
+_BAR = "\\|"  # a bar inside of a table's cell
+
+
+def pages() -> dict[Path, str]:
+    """Path -> text of every generated page."""
+    makers: dict[str, Callable[[], Iterable[str]]] = {
+        "command-line.md": _command_line,
+        "events.md": _events,
+        "settings.md": _settings,
+        "reports.md": _reports,
+        "shipped-rules.md": _shipped_rules,
+    }
+    return {REFERENCE / name: "\n".join([_NOTE, "", *make()]).rstrip() + "\n" for name, make in makers.items()}
+
+
+def _command_line() -> Iterator[str]:
+    yield from (
+        "# The command line",
+        "",
+        "Words go to stderr, data to stdout. Exit codes: 0 fine, 1 it failed, 2 wrong usage.",
+        "",
+    )
+    context = click.Context(cli, info_name="citywatch")
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        if command is None:
+            raise LookupError(f"citywatch {name} is listed, and there is no such command")
+        yield from _command(command, click.Context(command, info_name=name, parent=context))
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield f"## {context.command_path}"
+    yield ""
+    yield command.get_short_help_str(400) if isinstance(command, click.Group) else _unwrapped(command.help or "")
+    yield ""
+    if isinstance(command, click.Group) and not command.invoke_without_command:
+        for name in command.list_commands(context):
+            if (child := command.get_command(context, name)) is not None and not child.hidden:
+                yield from _command(child, click.Context(child, info_name=name, parent=context))
+        return
+    yield f"    {' '.join([context.command_path, *command.collect_usage_pieces(context)])}"
+    yield ""
+    yield from _options(command, context)
+
+
+def _options(command: click.Command, context: click.Context) -> Iterator[str]:
+    records = [
+        (" / ".join(filter(None, record[0].split(" / "))), record[1])
+        for parameter in command.get_params(context)
+        if (record := parameter.get_help_record(context)) is not None and parameter.name != "help"
+    ]
+    if records:
+        yield from _table(("option", "meaning"), [(f"`{option}`", meaning) for option, meaning in records])
+
+
+def _unwrapped(text: str) -> str:
+    """Help text as Markdown: the terminal's marks (`\\b`) out, paragraphs kept."""
+    return "\n\n".join(" ".join(part.replace("\b", "").split()) for part in text.strip().split("\n\n"))
+
+
+def _events() -> Iterator[str]:
+    yield "# Fields of an event"
+    yield ""
+    yield (
+        "An event is a CloudEvents 1.0 JSON object. The attributes stand at its top, all other fields in `data`. All "
+        "may be absent but `id`, `source` and `type`. Fields that are not listed here stay in `data`: a rule reaches "
+        "them as `data->>'name'`. *Derived* fields are computed, never read."
+    )
+    yield ""
+    for group, columns in groupby(event.COLUMNS, key=lambda column: column.group):
+        yield f"## {group.capitalize()}"
+        yield ""
+        rows = [(f"`{c.name}`", c.sql, c.meaning + (" (derived)" if c.derived else "")) for c in columns]
+        yield from _table(("field", "SQL type", "meaning"), rows)
+    yield "## Types of event"
+    yield ""
+    yield "These are sent by the shipped mappings and simulators. Any other type is accepted as it is."
+    yield ""
+    yield ", ".join(f"`{name}`" for name in event.SHIPPED_TYPES)
+
+
+def _settings() -> Iterator[str]:
+    yield "# Settings"
+    yield ""
+    yield (
+        "They stand in `citywatch.toml` in the data directory, each also in the environment as `CITYWATCH_<KEY>` (in "
+        "upper case), which wins. Durations are written `60s`, `5m`, `2h`, `1d`, `1w`. Those marked *fixed* decide which "
+        "alerts there are: a data directory keeps the values it was made with, and a run with others is refused."
+    )
+    yield ""
+    rows = [
+        (f"`{f.name}`", _value(f), f.metadata["meaning"] + (" *Fixed.*" if f.metadata.get("fixed") else ""))
+        for f in fields(Settings)
+    ]
+    yield from _table(("setting", "default", "meaning"), rows)
+
+
+def _value(field: Any) -> str:
+    if not field.metadata.get("unit"):
+        return f"`{field.default}`" if isinstance(field.default, int | str) else ""
+    for unit, size in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000)):
+        if field.default % size == 0:
+            return f"`{field.default // size}{unit}`"
+    return f"`{field.default // 1000}ms`"
+
+
+def _reports() -> Iterator[str]:
+    yield "# Reports"
+    yield ""
+    yield (
+        "`citywatch report NAME --data DIR [--format table|json|csv|html]` answers a question from history, in the "
+        "city's local time. Every answer names and counts the rows that it left out."
+    )
+    yield ""
+    for question in questions().values():
+        yield from _report(question)
+
+
+def _report(question: Question) -> Iterator[str]:
+    yield f"## {question.name}"
+    yield ""
+    yield f"{question.title}. {question.definition}"
+    yield ""
+    yield from _table(("column", "meaning"), [(f"`{name}`", text) for name, text in question.columns.items()])
+    if question.types:
+        otherwise = "" if question.fixed_types else " unless `--type` says otherwise"
+        yield f"Counts `{'`, `'.join(question.types)}`{otherwise}."
+        yield ""
+    if question.by:
+        yield f"`--by` takes `{'`, `'.join(question.by)}`."
+        yield ""
+    if question.exclusions:
+        yield (
+            "Left out, and counted: " + "; ".join(f"*{why}*: {what}" for why, what in question.exclusions.items()) + "."
+        )
+        yield ""
+
+
+def _shipped_rules() -> Iterator[str]:
+    yield "# Shipped rules"
+    yield ""
+    yield (
+        "Without `--rules` these are used, and those in `rules/` of the data directory beside them. Rules with status "
+        "*test* are evaluated and stored, and call nobody."
+    )
+    yield ""
+    for rule in load_rules([shipped()], Settings(), run_tests=False).rules:
+        yield from _rule(rule)
+
+
+def _rule(rule: Rule) -> Iterator[str]:
+    kind = rule.correlation.type if rule.correlation else "plain"
+    yield f"## {rule.name}"
+    yield ""
+    yield f"**{rule.title}** ({rule.level}, {rule.status}, {kind}). {' '.join(rule.description.split())}"
+    yield ""
+    if rule.source:
+        yield f"```sql\n{rule.source.strip()}\n```"
+        yield ""
+    if rule.runbook:
+        yield f"What to do: {' '.join(rule.runbook.split())}"
+        yield ""
+    if rule.falsepositives:
+        yield f"Known to be wrong about: {', '.join(rule.falsepositives)}."
+        yield ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(' '.join(cell.split()).replace('|', _BAR) for cell in row)} |"
+    yield ""
+
+
+def main() -> None:
+    """Write all pages."""
+    for path, text in pages().items():
+        path.write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
