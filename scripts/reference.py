@@ -105,8 +105,8 @@ def _settings() -> Iterator[str]:
     yield ""
     yield (
         "They stand in `citywatch.toml` in the data directory, each also in the environment as `CITYWATCH_<KEY>` (in "
-        "upper case), which wins. Durations are written `60s`, `5m`, `2h`, `1d`, `1w`. Those marked *fixed* decide which "
-        "alerts there are: a data directory keeps the values it was made with, and a run with others is refused."
+        "upper case), which wins. Durations are written `60s`, `5m`, `2h`, `1d`, `1w`. Those marked *fixed* decide "
+        "which alerts there are: a data directory keeps the values it was made with, and a run with others is refused."
     )
     yield ""
     rows = [
