@@ -25,8 +25,7 @@ class Column:
     derived: bool = False
 
 
-def _columns() -> tuple[Column, ...]:
-    table = """
+_TABLE = """
 attributes | id             | VARCHAR     | id given by the source
 attributes | source         | VARCHAR     | who sent it; with id the identity of the event
 attributes | type           | VARCHAR     | what kind of event
@@ -88,7 +87,10 @@ sensor     | value          | DOUBLE      | measured value
 sensor     | confidence     | DOUBLE      | 0..1
 sensor     | severity       | SMALLINT    | 1..5
 """
-    rows = [[cell.strip() for cell in line.split("|")] for line in table.strip().splitlines()]
+
+
+def _columns() -> tuple[Column, ...]:
+    rows = [[cell.strip() for cell in line.split("|")] for line in _TABLE.strip().splitlines()]
     return tuple(Column(r[1], r[2], r[0], r[3], derived=len(r) > 4) for r in rows)
 
 
