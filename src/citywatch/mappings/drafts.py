@@ -1,0 +1,167 @@
+"""From drafts to events: casts, times and identity, as SQL over a relation of texts.
+
+A draft is what a mapping makes of a record, all texts: `row` (number of the record in its chunk), `n` (which of the
+record's events), the attributes, `f_<field>` for the known fields that occur, `data` and `extensions` as JSON text,
+`refused` (why the mapping does not want it). `t` is a TIMESTAMPTZ where the mapping has made one itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from citywatch.event import BY_NAME, FIELDS
+from citywatch.mappings.casts import PRECISIONS, cast_sql, time_sql, wanted
+
+REQUIRED = ("id", "source", "type")
+NOT_SENT = frozenset(c.name for c in FIELDS if c.derived) | {"zones"}
+"""Known fields that are computed here, whatever a sender says."""
+
+SENT = tuple(c.name for c in FIELDS if c.name not in NOT_SENT)
+"""Known fields that a record may carry in its data, in their order."""
+
+_TEXTS = ("id", "source", "type", "subject")
+_SHOWN = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What casts need to know of the moment and the origin; times in µs UTC, durations in µs."""
+
+    now: int
+    arrived: int
+    replay: bool
+    lateness: int
+    stale: int
+    future: int
+    dated: bool = False
+    """`arrived` is a day that a person named: what has no time of its own is of that day."""
+
+
+def events_sql(draft: str, fields: Sequence[str], intake: Intake) -> str:
+    """Events of the relation `draft` (SQL in brackets), with `suspect` where a rejection has to be looked into.
+
+    Columns: row, n, suspect, then those of `event.STORED` that are not constant: the attributes, `fields`, stale,
+    data, extensions, ident_hi, ident_lo, fingerprint.
+    """
+    casts = "".join(f", {cast_sql(BY_NAME[f], f'f_{f}')} AS {f}, f_{f}" for f in fields)
+    values = "".join(f", {f}" for f in fields)
+    return f"""
+WITH draft AS MATERIALIZED {draft},
+casted AS (SELECT row, n, id, source, type, subject, data, extensions, refused, time, receivedat, time_precision AS p,
+  coalesce(t, {time_sql("time")}) AS given, {time_sql("receivedat")} AS claimed{casts} FROM draft),
+received AS (SELECT *, {_received_sql(intake)} AS received_at FROM casted),
+timed AS (SELECT *, coalesce(given, received_at) AS happened,
+  md5_number(concat(strlen(source), ':', source, id)) AS ident FROM received)
+SELECT row, n, {_suspect_sql(fields, intake)} AS suspect,
+  id, source, type, subject, happened AS time, received_at,
+  epoch_us(received_at) - epoch_us(happened) > {intake.lateness} AS late,
+  {_precision_sql(intake)} AS time_precision{values},
+  epoch_us(received_at) - epoch_us(happened) > {intake.stale} AS stale, data, extensions,
+  CAST(ident >> 64 AS UBIGINT) AS ident_hi, CAST((ident >> 32) & 4294967295 AS UINTEGER) AS ident_lo,
+  CAST(md5_number(concat(epoch_us(given), ';', strlen(type), type, strlen(subject), subject, ';', data)) & 4294967295
+    AS UINTEGER) AS fingerprint
+FROM timed"""
+
+
+def _received_sql(intake: Intake) -> str:
+    now = f"make_timestamptz({intake.now})"
+    if not intake.replay:
+        return now
+    return f"coalesce(claimed, least(given, {now}), make_timestamptz({intake.arrived}))"
+
+
+def _precision_sql(intake: Intake) -> str:
+    unsaid = "CASE WHEN given IS NULL AND claimed IS NULL THEN 'day' ELSE 'second' END" if intake.dated else "'second'"
+    return f"coalesce(p, {unsaid})"
+
+
+def _too_new(intake: Intake) -> dict[str, str]:
+    """Reason -> SQL of the two rejections that look at the clock."""
+    return {
+        "received_at_in_future": f"received_at > make_timestamptz({intake.now + intake.future})",
+        "time_in_future": f"epoch_us(happened) - epoch_us(received_at) > {intake.future}",
+    }
+
+
+def _suspect_sql(fields: Sequence[str], intake: Intake) -> str:
+    """True for every draft that may have to be refused; cheap, and wrong on the side of doubt."""
+    doubts = [
+        "refused IS NOT NULL",
+        *(f"coalesce({name} = '', true)" for name in REQUIRED),
+        "(time IS NOT NULL AND given IS NULL)",
+        *(["(receivedat IS NOT NULL AND claimed IS NULL)"] if intake.replay else []),
+        f"p NOT IN {PRECISIONS}",
+        *_too_new(intake).values(),
+        *(_doubt_sql(f"f_{f}" if f in fields else f, f, BY_NAME[f].sql) for f in (*_TEXTS, *fields)),
+    ]
+    return "coalesce(" + " OR ".join(doubts) + ", false)"
+
+
+def _doubt_sql(text: str, value: str, sql: str) -> str:
+    if sql == "VARCHAR":
+        return f"(left({text}, 1) IN ('{{', '[') OR {text} IN ('true', 'false'))"
+    if sql == "VARCHAR[]":
+        return f"{text} IS NOT NULL"
+    return f"({text} IS NOT NULL AND {value} IS NULL)"
+
+
+def reasons_sql(draft: str, fields: Sequence[str], intake: Intake, *, typed: bool) -> str:
+    """Why each draft is refused, or NULL: columns row, n, reason. Exact, and asked about suspects only.
+
+    `typed`: the draft's texts come straight from JSON (`raw`, `data`), so objects, arrays and booleans have to be told
+    from texts that look like them.
+    """
+    casts = "".join(f", {cast_sql(BY_NAME[f], f'f_{f}')} AS {f}, f_{f}" for f in fields)
+    reasons = [
+        "refused",
+        *(f"CASE WHEN coalesce({name} = '', true) THEN '{name} is missing or empty' END" for name in REQUIRED),
+        _uncast_sql("time", "given IS NULL"),
+        *([_uncast_sql("receivedat", "claimed IS NULL", "received_at")] if intake.replay else []),
+        _uncast_sql("p", f"p NOT IN {PRECISIONS}", "time_precision"),
+        *(_uncast_sql(f"f_{f}", _not_cast(f, typed), f) for f in fields),
+        *([_uncast_sql(name, _no_text("raw", name)) for name in _TEXTS] if typed else []),
+    ]
+    late = "".join(f" WHEN {sql} THEN '{reason}'" for reason, sql in _too_new(intake).items())
+    raw = "raw, " if typed else ""
+    return f"""
+WITH draft AS MATERIALIZED {draft},
+casted AS (SELECT row, n, {raw}id, source, type, subject, data, refused, time, receivedat, time_precision AS p,
+  coalesce(t, {time_sql("time")}) AS given, {time_sql("receivedat")} AS claimed{casts} FROM draft),
+received AS (SELECT *, {_received_sql(intake)} AS received_at FROM casted),
+timed AS (SELECT *, coalesce(given, received_at) AS happened FROM received)
+SELECT row, n, coalesce(nullif(concat_ws('; ', {", ".join(reasons)}), ''), CASE{late} END) AS reason FROM timed"""
+
+
+def _not_cast(field: str, typed: bool) -> str:
+    sql = BY_NAME[field].sql
+    if sql == "VARCHAR":
+        if typed:
+            return _no_text("data", field)
+        return "false"
+    if sql == "VARCHAR[]" and typed:
+        kinds = f"json_type(data, '$.{field}[*]')"
+        return f"({field} IS NULL OR json_type(data, '$.{field}') <> 'ARRAY' OR len(list_filter({kinds}, lambda k: k <> 'VARCHAR')) > 0)"
+    return f"({field} IS NULL AND {_present(field)})"
+
+
+def _present(field: str) -> str:
+    """A plate without a letter or digit is a NULL, not a fault; a list for a plate is a fault."""
+    return "false" if field == "plate" else "true"
+
+
+def _no_text(json: str, name: str) -> str:
+    return f"json_type({json}, '$.{name}') IN ('OBJECT', 'ARRAY', 'BOOLEAN')"
+
+
+def _uncast_sql(text: str, condition: str, name: str | None = None) -> str:
+    column = BY_NAME[name or text]
+    shown = f"CASE WHEN strlen({text}) > {_SHOWN} THEN concat(left({text}, {_SHOWN}), '…') ELSE {text} END"
+    words = f"concat('{column.name}: ', {shown}, ' is no {wanted(column)}')"
+    return f"CASE WHEN {text} IS NOT NULL AND {condition} THEN {words} END"
+
+
+def known(keys: Iterable[str]) -> list[str]:
+    """Those of `keys` that are known fields which a sender may set, in the order of the columns."""
+    present = set(keys)
+    return [name for name in SENT if name in present]

@@ -1,0 +1,130 @@
+"""Chunks of raw records, and what becomes of them: columns of events and a table of what was refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date as Date  # noqa: N812 - a field below is called date
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING
+
+from citywatch.event import batch_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Format(StrEnum):
+    """How a raw record is written."""
+
+    JSON = "json"
+    CSV = "csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where records come from, as far as it decides what they mean.
+
+    Attributes
+    ----------
+    name
+        What a person calls it: the path of a file, the address of a topic.
+    arrived
+        µs UTC that stand for the receipt of a record that names none: modification time of a file. None = now.
+    replay
+        True for files: `receivedat` of a record is believed. False: `received_at` is stamped with the time of now.
+    date
+        Day that `--date` gives to records whose time has no date, in the city's zone.
+    """
+
+    name: str
+    arrived: int | None = None
+    replay: bool = True
+    date: Date | None = None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Raw records of one origin in their order.
+
+    Attributes
+    ----------
+    records
+        Arrow table `records_schema()`: line where the record starts (from 1), its bytes without a line end needed.
+    header
+        Names of the columns as the file spells them, for CSV. None: the mapping has to know them.
+    faults
+        Arrow table `faults_schema()` of what could not even be cut into records.
+    """
+
+    origin: Origin
+    format: Format
+    records: pa.Table
+    header: tuple[str, ...] | None = None
+    faults: pa.Table | None = None
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a chunk became: `len(events) + len(rejected)` is the number of records read.
+
+    Attributes
+    ----------
+    events
+        Arrow table with `event.batch_schema()`; `seq` is 0 and `backfill` false, they are for the engine to set.
+    rejected
+        Arrow table with `rejected_schema()`.
+    """
+
+    events: pa.Table
+    rejected: pa.Table
+    origin: Origin = field(default_factory=lambda: Origin("-"))
+
+    @property
+    def read(self) -> int:
+        """Number of records read, as the counts of a run have it."""
+        return self.events.num_rows + self.rejected.num_rows
+
+
+@cache
+def records_schema() -> pa.Schema:
+    """Arrow schema of `Chunk.records`."""
+    import pyarrow as pa  # noqa: PLC0415 - the command line imports this module before it needs Arrow
+
+    return pa.schema({"line": pa.int64(), "raw": pa.binary()})
+
+
+@cache
+def faults_schema() -> pa.Schema:
+    """Arrow schema of `Chunk.faults`."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    return pa.schema({"line": pa.int64(), "reason": pa.string(), "raw": pa.binary()})
+
+
+@cache
+def rejected_schema() -> pa.Schema:
+    """Arrow schema of refused records.
+
+    `id` is a hash of source, line and raw: the same record refused again has the same id. `source` is the name of
+    the origin, `raw` the record as text (bytes that are no UTF-8 as ``\\xNN``), `mapping` the one that was tried.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    text = pa.string()
+    return pa.schema(
+        {
+            "id": text,
+            "source": text,
+            "line": pa.int64(),
+            "reason": text,
+            "raw": text,
+            "mapping": text,
+            "received_at": pa.timestamp("us", tz="UTC"),
+        }
+    )
+
+
+def no_events() -> pa.Table:
+    """An empty batch of events."""
+    return batch_schema().empty_table()

@@ -1,0 +1,79 @@
+"""What DuckDB's JSON reader lets pass and the standard does not: trailing commas, NaN and infinity, endless nesting.
+
+`doubtful` looks at all bytes of a batch at memory speed and errs on the side of doubt; `complaint` is exact and is
+asked about doubtful records only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NoReturn
+
+import numpy as np
+import pyarrow as pa
+
+DEEPEST = 64
+"""Levels of nesting that are read."""
+
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_OPENS = (b"{", b"[")
+_BEFORE_TOKEN = np.zeros(256, dtype=bool)
+_BEFORE_TOKEN[list(b":,[ \t\r\n+-")] = True
+
+
+def doubtful(raw: pa.BinaryArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Mask of the records that may be no standard JSON: shape (len(raw),). False means that there is no doubt."""
+    offsets = np.frombuffer(raw.buffers()[1], np.int32)[raw.offset : raw.offset + len(raw) + 1]
+    data = np.frombuffer(raw.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
+    starts = offsets - offsets[0]
+    opens = np.flatnonzero((data | 32) == 123)  # { and [
+    mask: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.diff(np.searchsorted(opens, starts)) > DEEPEST
+    for positions in (_after_comma(data), _not_a_number(data)):
+        mask[np.searchsorted(starts, positions, side="right") - 1] = True
+    return mask
+
+
+def _after_comma(data: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Positions of closing brackets behind a comma or a blank."""
+    closers = np.flatnonzero((data | 32) == 125)
+    before = data[np.maximum(closers - 1, 0)]
+    return closers[(before == 44) | (before <= 32)]
+
+
+def _not_a_number(data: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Positions of `nan` and `inf`, in any case, where a value may begin."""
+    lower = data | 32
+    first, second, third = lower[:-2], lower[1:-1], lower[2:]
+    nan = (second == 97) & (first == 110) & (third == 110)
+    inf = (second == 110) & (first == 105) & (third == 102)
+    positions = np.flatnonzero(nan | inf)
+    return positions[_BEFORE_TOKEN[data[np.maximum(positions - 1, 0)]]]
+
+
+def complaint(record: bytes) -> str | None:
+    """Why `record` is no JSON that we read, or None when it is fine."""
+    if depth(record) > DEEPEST:
+        return f"nested deeper than {DEEPEST} levels"
+    try:
+        json.loads(record, parse_constant=_refuse_constant)
+    except ValueError as error:
+        return f"not JSON: {error}"
+    return None
+
+
+def depth(record: bytes) -> int:
+    """Greatest number of brackets that are open at once; brackets inside of strings do not count."""
+    level = deepest = 0
+    for token in _TOKEN.finditer(record):
+        text = token.group()
+        if text in _OPENS:
+            level += 1
+            deepest = max(deepest, level)
+        elif len(text) == 1:
+            level -= 1
+    return deepest
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,136 @@
+"""Cut a stream of bytes into lines: Arrow tables of (line number, bytes), at memory speed.
+
+Blank lines are no records. A line longer than `LONGEST` is a fault: its first bytes are kept, the rest is passed over,
+so that memory stays bounded whatever the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from citywatch.records.chunk import faults_schema, records_schema
+
+LONGEST = 16 << 20
+"""Bytes of the longest record that is read."""
+
+KEPT = 64 << 10
+"""Bytes that are kept of a longer one."""
+
+NEWLINE = 10
+_BLANK = np.zeros(256, dtype=bool)
+_BLANK[list(b"\r\n\t ")] = True
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Records and faults cut from one block of bytes."""
+
+    records: pa.Table
+    faults: pa.Table
+
+
+def cut_lines(blocks: Iterable[bytes], *, first: int = 1, longest: int = LONGEST) -> Iterator[Cut]:
+    """Lines of a stream of blocks. The last line needs no line end.
+
+    Parameters
+    ----------
+    blocks
+        Bytes in order; sizes do not matter for the result.
+    first
+        Number of the first line.
+    """
+    state = _Rest(line=first, longest=longest)
+    for block in blocks:
+        yield state.feed(block)
+    yield state.close()
+
+
+@dataclass
+class _Rest:
+    """The unfinished line at the end of what was read."""
+
+    line: int
+    longest: int
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def feed(self, block: bytes) -> Cut:
+        end = block.rfind(b"\n") + 1
+        if not end:
+            self._hold(block)
+            return Cut(records_schema().empty_table(), faults_schema().empty_table())
+        first_end = block.find(b"\n") + 1
+        long = self.size + first_end > self.longest
+        faults = self._fault(block[:first_end]) if long else faults_schema().empty_table()
+        whole = block[first_end:end] if long else b"".join([*self.parts, block[:end]])
+        self.parts, self.size = [], 0
+        cut = self._records(whole, faults)
+        self._hold(block[end:])
+        return cut
+
+    def close(self) -> Cut:
+        """What stands behind the last line end."""
+        if self.size > self.longest:
+            return Cut(records_schema().empty_table(), self._fault(b""))
+        whole = b"".join(self.parts)
+        self.parts, self.size = [], 0
+        return self._records(whole + b"\n" if whole else b"", faults_schema().empty_table())
+
+    def _hold(self, part: bytes) -> None:
+        if part and self.size <= self.longest:
+            self.parts.append(part)
+        self.size += len(part)
+
+    def _fault(self, ending: bytes) -> pa.Table:
+        beginning = b"".join([*self.parts, ending])[:KEPT]
+        self.size += len(ending)
+        reason = f"longer than {self.longest:,} bytes: {self.size:,}; the first {KEPT:,} are kept"
+        fault = pa.table([[self.line], [reason], [beginning]], schema=faults_schema())
+        self.line += 1
+        self.parts, self.size = [], 0
+        return fault
+
+    def _records(self, whole: bytes, faults: pa.Table) -> Cut:
+        table, lines = line_table(whole, self.line)
+        self.line += lines
+        long = np.asarray(pa.compute.binary_length(table["raw"])) > self.longest + 1
+        if long.any():
+            over = table.filter(pa.array(long))
+            table = table.filter(pa.array(~long))
+            faults = pa.concat_tables([faults, _too_long(over, self.longest)])
+        return Cut(table, faults)
+
+
+def _too_long(over: pa.Table, longest: int) -> pa.Table:
+    raws = over["raw"].to_pylist()
+    reasons = [f"longer than {longest:,} bytes: {len(raw):,}; the first {KEPT:,} are kept" for raw in raws]
+    return pa.table([over["line"], reasons, [raw[:KEPT] for raw in raws]], schema=faults_schema())
+
+
+def line_table(whole: bytes, first: int) -> tuple[pa.Table, int]:
+    """Table of the lines of `whole`, which ends in a line end, without blank ones; and how many lines there were.
+
+    The bytes are not copied: each record is a slice of `whole` that includes its line end.
+    """
+    if not whole:
+        return records_schema().empty_table(), 0
+    data = np.frombuffer(whole, np.uint8)
+    ends = np.flatnonzero(data == NEWLINE) + 1
+    offsets = np.zeros(len(ends) + 1, np.int32)
+    offsets[1:] = ends
+    raw = pa.Array.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(whole)])
+    table = pa.table([np.arange(first, first + len(ends)), raw], schema=records_schema())
+    blank = _blank(data, offsets)
+    return (table.filter(pa.array(~blank)) if blank.any() else table), len(ends)
+
+
+def _blank(data: np.ndarray[tuple[int], np.dtype[np.uint8]], offsets: np.ndarray[tuple[int], np.dtype[np.int32]]):  # type: ignore[no-untyped-def]
+    """Which lines hold nothing but blanks; a line that starts with something else is not looked at further."""
+    suspect = _BLANK[data[offsets[:-1]]]
+    for i in np.flatnonzero(suspect):
+        suspect[i] = _BLANK[data[offsets[i] : offsets[i + 1]]].all()
+    return suspect

@@ -1,0 +1,82 @@
+"""Files: .ndjson, .json, .csv, each also as .gz, and .parquet; globs; ``-`` is standard input.
+
+A file is always read whole, in blocks, so memory is bounded. What cannot be read at all is a SourceError; what is wrong
+inside of a file is a fault with its line number, and the rest is read.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from citywatch.errors import SourceError
+from citywatch.records.chunk import Chunk, Format, Origin
+from citywatch.records.lines import cut_lines
+from citywatch.sources.model import Options, Source
+
+BLOCK = 8 << 20
+"""Bytes read at once."""
+
+_GLOB = frozenset("*?[")
+
+
+def open_files(text: str, options: Options) -> list[Source]:
+    """Sources of a path, a glob or ``-``, in order of name."""
+    if text == "-":
+        return [FileSource(None, Origin("-", options.arrived, date=options.date))]
+    path = text.removeprefix("file://")
+    if Path(path).exists() or not _GLOB & set(path):
+        return [_open_file(Path(path), options)]
+    found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+    files = [Path(name) for name in found if Path(name).is_file()]
+    if not files:
+        raise SourceError(f"no file fits {path!r}", hint="look at the pattern, and quote it for the shell")
+    return [_open_file(file, options) for file in files]
+
+
+def _open_file(path: Path, options: Options) -> Source:
+    try:
+        status = path.stat()
+        with path.open("rb"):
+            pass
+    except FileNotFoundError as error:
+        raise SourceError(f"no such file: {path}", hint="check the path") from error
+    except IsADirectoryError as error:
+        raise SourceError(f"{path} is a directory", hint=f"name the files in it: '{path}/*.csv'") from error
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}", hint="check who owns it: ls -l") from error
+    arrived = options.arrived if options.arrived is not None else status.st_mtime_ns // 1000
+    return FileSource(path, Origin(str(path), arrived, date=options.date))
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """One file, or standard input when `path` is None."""
+
+    path: Path | None
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """Path as it was given."""
+        return self.origin.name
+
+    @property
+    def bounded(self) -> bool:
+        """A file ends."""
+        return True
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Raw records of the file in order."""
+        for cut in cut_lines(self._blocks()):
+            yield Chunk(self.origin, Format.JSON, cut.records, faults=cut.faults)
+
+    def _blocks(self) -> Iterator[bytes]:
+        stream = sys.stdin.buffer if self.path is None else self.path.open("rb")
+        with stream:
+            while block := os.read(stream.fileno(), BLOCK):
+                yield block
