@@ -58,8 +58,8 @@ class Corrections(Database):
             known = con.total_changes
             con.executemany("INSERT OR IGNORE INTO corrections VALUES (?,?,?,?,?,?,?)", rows)
             added = con.total_changes - known
-            alerts = {found for row in rows for found in _resting_on(con, row[3], row[4])}
-            apply_corrections(con, "f.id IN (SELECT value FROM json_each(?))", [json.dumps(sorted(alerts))], now)
+            touched = json.dumps(sorted({fact for row in rows for fact in _resting_on(con, row[3], row[4])}))
+            apply_corrections(con, "n IN (SELECT value FROM json_each(?))", [touched], now)
         return added
 
     def _index_evidence(self) -> bool:
@@ -80,81 +80,86 @@ class Corrections(Database):
 
 
 def apply_corrections(con: sqlite3.Connection, where: str, params: list[Any], now: int) -> None:
-    """Close (or give back) the alerts of `facts f` that meet `where` and rest on a corrected event."""
+    """Close (or give back) the alerts among `facts` that meet `where` and rest on a corrected event."""
     if con.execute("SELECT 1 FROM corrections LIMIT 1").fetchone() is None:
         return
-    found = con.execute(
-        "SELECT f.id, c.source, c.id, c.violation_code, c.undoes FROM facts f CROSS JOIN json_each(f.evidence) e "
-        "CROSS JOIN corrections c ON c.corrects_source = json_extract(e.value, '$.source') "
-        f"AND c.corrects_id = json_extract(e.value, '$.id') WHERE {where} ORDER BY f.id, c.time, c.source, c.id",
-        params,
+    for fact, evidence in con.execute(f"SELECT n, evidence FROM facts WHERE {where}", params).fetchall():
+        correction = _in_force(con, evidence)
+        if correction is not None and not _known(con, fact, correction):
+            _apply(con, fact, correction, now)
+
+
+def _in_force(con: sqlite3.Connection, evidence: str | None) -> Correction | None:
+    """The last correction, by (time, source, id), of any of the events in evidence."""
+    query = (
+        "SELECT time, source, id, violation_code, undoes FROM corrections "
+        "WHERE corrects_source = ? AND corrects_id = ? ORDER BY time DESC, source DESC, id DESC LIMIT 1"
     )
-    in_force = {row[0]: Correction(*row[1:]) for row in found}
-    for alert, correction in in_force.items():
-        if not _known(con, alert, correction):
-            _apply(con, alert, correction, now)
+    events = _events(evidence)
+    found = [tuple(row) for source, event in events if (row := con.execute(query, [source, event]).fetchone())]
+    return Correction(*max(found, key=lambda row: row[:3])[1:]) if found else None
 
 
-def _apply(con: sqlite3.Connection, alert: str, correction: Correction, now: int) -> None:
-    before = standing(con, alert).seen_at(now)
+def _events(evidence: str | None) -> list[tuple[str, str]]:
+    return [(event["source"], event["id"]) for event in json.loads(evidence or "[]")]
+
+
+def _apply(con: sqlite3.Connection, fact: int, correction: Correction, now: int) -> None:
+    before = standing(con, fact).seen_at(now)
     if correction.undoes is not None:
-        _take_back(con, alert, correction, before, now)
+        _take_back(con, fact, correction, before, now)
         return
     note = None
-    after = closed(con, alert, before, Outcome.CORRECTED)
+    after = closed(con, fact, before, Outcome.CORRECTED)
     if before.state is State.CLOSED:
         after = before
         note = "came after the alert was closed; its outcome stays"
-    entry = Entry(alert, "correct", correction.source, "event", now, note, after.outcome, code=correction.code)
+    entry = Entry(fact, "correct", correction.source, "event", now, note, after.outcome, code=correction.code)
     entry = replace(entry, correction=(correction.source, correction.id))
     record(con, entry, before, after, raise_again=False)
 
 
-def _take_back(con: sqlite3.Connection, alert: str, correction: Correction, before: Standing, now: int) -> None:
+def _take_back(con: sqlite3.Connection, fact: int, correction: Correction, before: Standing, now: int) -> None:
     last = con.execute(
-        "SELECT seq, correction_id, before FROM actions WHERE alert = ? AND action = 'correct' "
+        "SELECT seq, correction_id, before FROM actions WHERE fact = ? AND action = 'correct' "
         "ORDER BY seq DESC LIMIT 1",
-        [alert],
+        [fact],
     ).fetchone()
     if last is None or last["correction_id"] != correction.undoes or before.outcome != Outcome.CORRECTED:
         return
     after = replace(Standing.from_text(last["before"]).seen_at(now), reopened=before.reopened)
-    entry = Entry(alert, "undo", correction.source, "event", now, undoes=last["seq"])
+    entry = Entry(fact, "undo", correction.source, "event", now, undoes=last["seq"])
     entry = replace(entry, correction=(correction.source, correction.id))
     record(con, entry, before, after, raise_again=True)
 
 
-def closed(con: sqlite3.Connection, alert: str, before: Standing, outcome: str) -> Standing:
+def closed(con: sqlite3.Connection, fact: int, before: Standing, outcome: str) -> Standing:
     """The standing of an alert that is closed now: it remembers how many matches it had."""
-    count = con.execute('SELECT "count" FROM facts WHERE id = ?', [alert]).fetchone()[0]
+    count = con.execute('SELECT "count" FROM facts WHERE n = ?', [fact]).fetchone()[0]
     return replace(before, state=State.CLOSED, outcome=outcome, until=None, closed_count=count)
 
 
-def _known(con: sqlite3.Connection, alert: str, correction: Correction) -> bool:
-    query = "SELECT 1 FROM actions WHERE alert = ? AND correction_source = ? AND correction_id = ?"
-    return con.execute(query, [alert, correction.source, correction.id]).fetchone() is not None
+def _known(con: sqlite3.Connection, fact: int, correction: Correction) -> bool:
+    query = "SELECT 1 FROM actions WHERE fact = ? AND correction_source = ? AND correction_id = ?"
+    return con.execute(query, [fact, correction.source, correction.id]).fetchone() is not None
 
 
-def _resting_on(con: sqlite3.Connection, source: str, event: str) -> list[str]:
-    return [row[0] for row in con.execute("SELECT alert FROM evidence WHERE source = ? AND id = ?", [source, event])]
+def _resting_on(con: sqlite3.Connection, source: str, event: str) -> list[int]:
+    return [row[0] for row in con.execute("SELECT fact FROM evidence WHERE source = ? AND id = ?", [source, event])]
 
 
 def _index_step(con: sqlite3.Connection) -> bool:
     """Note for a chunk of changed alerts what they rest on; False when nothing was left."""
     row = con.execute("SELECT value FROM cursors WHERE name = 'evidence'").fetchone()
     start = row[0] if row else 0
-    end = con.execute(
-        "SELECT max(change) FROM (SELECT change FROM facts WHERE change > ? ORDER BY change LIMIT ?)",
-        [start, INDEX_CHUNK],
-    ).fetchone()[0]
-    if end is None:
+    rows = con.execute(
+        "SELECT n, evidence, change FROM facts WHERE change > ? ORDER BY change LIMIT ?", [start, INDEX_CHUNK]
+    ).fetchall()
+    if not rows:
         return False
-    con.execute(
-        "INSERT OR IGNORE INTO evidence SELECT json_extract(e.value, '$.source'), json_extract(e.value, '$.id'), f.id "
-        "FROM facts f CROSS JOIN json_each(f.evidence) e WHERE f.change > ? AND f.change <= ?",
-        [start, end],
-    )
-    set_cursor(con, "evidence", end)
+    rests = ((*event, row["n"]) for row in rows for event in _events(row["evidence"]))
+    con.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?)", rests)
+    set_cursor(con, "evidence", rows[-1]["change"])
     return True
 
 

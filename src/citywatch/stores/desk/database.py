@@ -19,46 +19,47 @@ VERSION = 1
 ENGINE = "citywatch"
 """Who acts when nobody does: reopening, the end of a shelving, a correction that came as an event."""
 
+# kinds      the words that many alerts share, and how many alerts there are of each.
 # facts      what the engine says. `change` moves an alert to the end of the stream whenever anything about it changes,
 #            `raised` only when it wants attention again: born, reopened, back from the shelf. Both come from one
 #            ascending series and are given out inside the write lock, so that a reader who kept the highest number
-#            it saw misses nothing.
+#            it saw misses nothing. `n` counts births: with `notified`, decided at birth, it is the outbox.
 # actions    what people do, append-only. states: where that leaves each alert that somebody touched.
-# outbox     an alert that is to be notified stands here once, for ever.
-# evidence   which alerts rest on an event; filled when the first correction asks (`evidence_upto` in cursors).
+# evidence   which alerts rest on an event; filled when the first correction asks (`evidence` in cursors).
 _TABLES = """
-CREATE TABLE facts (
-  id TEXT NOT NULL UNIQUE, rule TEXT NOT NULL, rule_id TEXT, rule_version TEXT, title TEXT, level TEXT, status TEXT,
-  "group" TEXT, first_seen INTEGER NOT NULL, last_seen INTEGER NOT NULL, "count" INTEGER NOT NULL, late INTEGER,
-  lat REAL, lon REAL, address TEXT, reason TEXT, "values" TEXT, evidence TEXT, inconclusive INTEGER, silent INTEGER,
-  notified INTEGER NOT NULL, change INTEGER NOT NULL, raised INTEGER NOT NULL, updated_at INTEGER NOT NULL
+CREATE TABLE kinds (
+  kind INTEGER PRIMARY KEY, rule TEXT NOT NULL, rule_id TEXT NOT NULL, rule_version TEXT NOT NULL,
+  title TEXT NOT NULL, level TEXT NOT NULL, status TEXT NOT NULL, alerts INTEGER NOT NULL,
+  UNIQUE (rule, rule_id, rule_version, title, level, status)
 );
-CREATE INDEX facts_first_seen ON facts (first_seen, id);
+CREATE TABLE facts (
+  n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, kind INTEGER NOT NULL, "group" TEXT, first_seen INTEGER NOT NULL,
+  last_seen INTEGER NOT NULL, "count" INTEGER NOT NULL, late INTEGER, lat REAL, lon REAL, address TEXT, reason TEXT,
+  "values" TEXT, evidence TEXT, inconclusive INTEGER, silent INTEGER, notified INTEGER NOT NULL,
+  change INTEGER NOT NULL, raised INTEGER NOT NULL, updated_at INTEGER NOT NULL
+);
+CREATE INDEX facts_first_seen ON facts (first_seen);
 CREATE INDEX facts_change ON facts (change);
 CREATE INDEX facts_raised ON facts (raised);
-CREATE TABLE tallies (
-  rule TEXT NOT NULL, level TEXT NOT NULL, status TEXT NOT NULL, alerts INTEGER NOT NULL,
-  PRIMARY KEY (rule, level, status)
-) WITHOUT ROWID;
+CREATE INDEX facts_outbox ON facts (notified) WHERE notified;
 CREATE TABLE actions (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, alert TEXT NOT NULL, action TEXT NOT NULL, "by" TEXT NOT NULL,
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, fact INTEGER NOT NULL, action TEXT NOT NULL, "by" TEXT NOT NULL,
   channel TEXT NOT NULL, at INTEGER NOT NULL, note TEXT, outcome TEXT, assignee TEXT, until INTEGER, code INTEGER,
   correction_source TEXT, correction_id TEXT, data TEXT, undoes INTEGER, before TEXT, state TEXT NOT NULL
 );
-CREATE INDEX actions_alert ON actions (alert, seq);
+CREATE INDEX actions_fact ON actions (fact, seq);
 CREATE TABLE states (
-  alert TEXT PRIMARY KEY, state TEXT NOT NULL, outcome TEXT, assignee TEXT, until INTEGER, version INTEGER NOT NULL,
+  fact INTEGER PRIMARY KEY, state TEXT NOT NULL, outcome TEXT, assignee TEXT, until INTEGER, version INTEGER NOT NULL,
   closed_count INTEGER, reopened INTEGER NOT NULL, updated_at INTEGER NOT NULL
-) WITHOUT ROWID;
+);
 CREATE INDEX states_state ON states (state, until);
-CREATE TABLE outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, alert TEXT NOT NULL UNIQUE, at INTEGER NOT NULL);
 CREATE TABLE corrections (
   source TEXT NOT NULL, id TEXT NOT NULL, time INTEGER NOT NULL, corrects_source TEXT NOT NULL,
   corrects_id TEXT NOT NULL, violation_code INTEGER, undoes TEXT, PRIMARY KEY (source, id)
 ) WITHOUT ROWID;
 CREATE INDEX corrections_event ON corrections (corrects_source, corrects_id);
 CREATE TABLE evidence (
-  source TEXT NOT NULL, id TEXT NOT NULL, alert TEXT NOT NULL, PRIMARY KEY (source, id, alert)
+  source TEXT NOT NULL, id TEXT NOT NULL, fact INTEGER NOT NULL, PRIMARY KEY (source, id, fact)
 ) WITHOUT ROWID;
 CREATE TABLE inbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, at INTEGER NOT NULL);
 CREATE TABLE rejected (
@@ -97,7 +98,7 @@ class Database:
         con = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
         con.row_factory = sqlite3.Row
         # FULL: a commit is on the disk when it returns. Rejected records and actions exist nowhere else.
-        con.executescript("PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32000;")
+        con.executescript("PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-64000;")
         return con
 
     def _prepare(self) -> None:
@@ -105,6 +106,7 @@ class Database:
         if version == VERSION:
             return
         if version == 0:
+            self._con.execute("PRAGMA page_size=8192")
             self._con.execute("PRAGMA journal_mode=WAL")
             with self.transaction() as con:
                 # Another process may have made the tables while this one waited for the lock.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,28 +14,29 @@ from citywatch.stores.desk.states import reopen_grown, wake_shelved
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CHUNK = 20_000
+CHUNK = 25_000
 """Facts a transaction: a person who acts meanwhile waits for one of them, not for the whole batch."""
 
-_TOLD: tuple[str, ...] = (
-    "id",
-    "rule",
-    "rule_id",
-    "rule_version",
-    "title",
-    "level",
-    "status",
+_KIND = ("rule", "rule_id", "rule_version", "title", "level", "status")
+_GROWING: tuple[str, ...] = (
+    "kind",
     "group",
     "first_seen",
     "last_seen",
+    "count",
+    "late",
+    "lat",
+    "lon",
+    "address",
+    "reason",
+    "values",
 )
-_TOLD += ("count", "late", "lat", "lon", "address", "reason", "values", "evidence", "inconclusive", "silent")
-# `silent` and the decision to notify belong to the birth of an alert; growth leaves them.
-_GROWING = [name for name in _TOLD if name not in ("id", "rule", "rule_id", "rule_version", "silent")]
+_GROWING += ("evidence", "inconclusive")
+# What is decided when the alert is born and stays: silent, notified, raised.
+_WRITTEN = ("id", *_GROWING, "silent", "notified", "change", "raised", "updated_at")
 
 _UPSERT = f"""
-INSERT INTO facts ({", ".join(f'"{name}"' for name in _TOLD)}, notified, change, raised, updated_at)
-VALUES ({", ".join("?" * (len(_TOLD) + 4))})
+INSERT INTO facts ({", ".join(f'"{name}"' for name in _WRITTEN)}) VALUES ({", ".join("?" * len(_WRITTEN))})
 ON CONFLICT (id) DO UPDATE SET
   {", ".join(f'"{name}" = excluded."{name}"' for name in _GROWING)},
   change = excluded.change, updated_at = excluded.updated_at
@@ -54,58 +56,59 @@ class Facts(Database):
         facts
             Table with `alert.facts_schema()`. Of one alert told twice, the later row counts; an alert never shrinks.
         cursor
-            Where the engine's relay stands after these facts; kept with them as `cursor("relay")`.
+            Where the engine's relay stands after these facts; kept as `cursor("relay")` once they are all in.
         now
             Microseconds UTC; decides whether a new alert is live, and so notified.
         """
         now = now_us() if now is None else now
-        for rows in _chunks(facts):
+        for start in range(0, facts.num_rows, CHUNK):
             with self.transaction() as con:
-                self._put(con, rows, now)
+                self._put(con, facts.slice(start, CHUNK), now)
         if cursor is not None:
             self.move_cursor("relay", cursor)
 
-    def _put(self, con: sqlite3.Connection, rows: list[tuple[Any, ...]], now: int) -> None:
+    def _put(self, con: sqlite3.Connection, facts: pa.Table, now: int) -> None:
         base = last_change(con)
-        con.executemany(_UPSERT, self._with_numbers(rows, base, now))
-        con.execute(
-            "INSERT INTO outbox (alert, at) SELECT id, ? FROM facts WHERE raised > ? AND notified ORDER BY raised",
-            [now, base],
-        )
-        con.execute(
-            "INSERT INTO tallies SELECT rule, level, status, count(*) FROM facts WHERE raised > ? GROUP BY 1, 2, 3 "
-            "ON CONFLICT DO UPDATE SET alerts = alerts + excluded.alerts",
-            [base],
-        )
+        con.executemany(_UPSERT, self._rows(con, facts, base, now))
+        born = Counter(row[0] for row in con.execute("SELECT kind FROM facts WHERE raised > ?", [base]))
+        con.executemany("UPDATE kinds SET alerts = alerts + ? WHERE kind = ?", [(n, kind) for kind, n in born.items()])
         reopen_grown(con, base, now)
-        apply_corrections(con, "f.change > ?", [base], now)
+        apply_corrections(con, "change > ?", [base], now)
         wake_shelved(con, now)
 
-    def _with_numbers(self, rows: list[tuple[Any, ...]], base: int, now: int) -> Iterator[tuple[Any, ...]]:
-        status, first_seen = _TOLD.index("status"), _TOLD.index("first_seen")
-        inconclusive, silent = _TOLD.index("inconclusive"), _TOLD.index("silent")
-        for number, row in enumerate(rows, base + 1):
-            quiet = row[silent] or row[inconclusive]
-            notified = row[status] == "stable" and not quiet and abs(now - row[first_seen]) <= self.live
-            yield (*row, notified, number, number, now)
+    def _rows(self, con: sqlite3.Connection, facts: pa.Table, base: int, now: int) -> Iterator[tuple[Any, ...]]:
+        import pyarrow as pa  # noqa: PLC0415 - reading the desk needs no Arrow
+
+        told: dict[str, list[Any]] = {
+            name: facts[name].to_pylist() for name in facts.column_names if not name.endswith("_seen")
+        }
+        told.update({name: facts[name].cast(pa.int64()).to_pylist() for name in ("first_seen", "last_seen")})
+        told["kind"] = _kinds(con, told)
+        told["id"] = list(map(bytes.fromhex, told["id"]))
+        quiet = zip(told["status"], told["silent"], told["inconclusive"], told["first_seen"], strict=True)
+        notified = [s == "stable" and not i and not o and abs(now - seen) <= self.live for s, i, o, seen in quiet]
+        numbers = range(base + 1, base + 1 + facts.num_rows)
+        columns = (told["id"], *(told[name] for name in _GROWING), told["silent"], notified, numbers, numbers)
+        yield from zip(*columns, [now] * facts.num_rows, strict=True)
 
     def outbox(self, after: int = 0, limit: int = 1000) -> list[tuple[int, str]]:
         """(number, alert id) of the alerts to notify, in the order in which they came; each stands here once."""
-        rows = self._con.execute(
-            "SELECT seq, alert FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", [after, limit]
-        ).fetchall()
-        return [(row[0], row[1]) for row in rows]
+        query = "SELECT n, id FROM facts WHERE notified AND n > ? ORDER BY n LIMIT ?"
+        return [(row[0], row[1].hex()) for row in self._con.execute(query, [after, limit])]
 
     def tallies(self) -> list[tuple[str, str, str, int]]:
         """(rule, level, status, number of alerts ever), without counting them anew."""
-        return [tuple(row) for row in self._con.execute("SELECT rule, level, status, alerts FROM tallies")]
+        query = "SELECT rule, level, status, sum(alerts) FROM kinds GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        return [tuple(row) for row in self._con.execute(query)]
 
 
-def _chunks(facts: pa.Table) -> Iterator[list[tuple[Any, ...]]]:
-    import pyarrow as pa  # noqa: PLC0415 - reading the desk needs no Arrow
-
-    times = pa.int64()
-    for start in range(0, facts.num_rows, CHUNK):
-        part = facts.slice(start, CHUNK)
-        columns = [part[name].cast(times) if name.endswith("_seen") else part[name] for name in _TOLD]
-        yield list(zip(*(column.to_pylist() for column in columns), strict=True))
+def _kinds(con: sqlite3.Connection, told: dict[str, list[Any]]) -> list[int]:
+    """The number of each row's kind; new kinds are written down."""
+    rows = list(zip(*(told[name] for name in _KIND), strict=True))
+    numbers = {}
+    for words in dict.fromkeys(rows):
+        values = [word or "" for word in words]
+        con.execute(f"INSERT OR IGNORE INTO kinds ({', '.join(_KIND)}, alerts) VALUES (?,?,?,?,?,?,0)", values)
+        query = f"SELECT kind FROM kinds WHERE {' AND '.join(f'{name} = ?' for name in _KIND)}"
+        numbers[words] = con.execute(query, values).fetchone()[0]
+    return [numbers[words] for words in rows]

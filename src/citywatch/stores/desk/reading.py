@@ -16,13 +16,13 @@ from citywatch.stores.desk.database import Database, last_change, now_us
 
 _EPOCH = datetime(1970, 1, 1)  # counted in UTC, written with Z
 
-_STATE = "CASE WHEN s.alert IS NULL OR (s.state = 'shelved' AND s.until <= :now) THEN 'open' ELSE s.state END"
+_STATE = "CASE WHEN s.fact IS NULL OR (s.state = 'shelved' AND s.until <= :now) THEN 'open' ELSE s.state END"
 
 _SELECT = f"""
-SELECT f.*, s.outcome, s.assignee, s.until, s.version, s.reopened, {_STATE} AS state,
+SELECT f.*, k.*, s.outcome, s.assignee, s.until, s.version, s.reopened, {_STATE} AS state,
   max(f.updated_at, coalesce(s.updated_at, 0),
     CASE WHEN s.state = 'shelved' AND s.until <= :now THEN s.until ELSE 0 END) AS touched_at
-FROM facts f LEFT JOIN states s ON s.alert = f.id
+FROM facts f JOIN kinds k USING (kind) LEFT JOIN states s ON s.fact = f.n
 """
 
 
@@ -79,9 +79,8 @@ class Reading(Database):
 
     def alert(self, beginning: str, *, now: int | None = None) -> Listed:
         """The one alert whose id begins so; raises UnknownAlertError."""
-        found = resolve(self._con, beginning)
-        row = self._con.execute(f"{_SELECT} WHERE f.id = :id", {"id": found, "now": now or now_us()}).fetchone()
-        return _listed(row)
+        fact = resolve(self._con, beginning)
+        return _listed(self._con.execute(f"{_SELECT} WHERE f.n = :n", {"n": fact, "now": now or now_us()}).fetchone())
 
     def last_change(self) -> int:
         """The end of the stream of changes."""
@@ -115,25 +114,26 @@ class Reading(Database):
         counts = dict.fromkeys((str(state) for state in State), 0)
         query = f"SELECT {_STATE}, count(*) FROM states s GROUP BY 1"
         counts.update(dict(self._con.execute(query, {"now": now}).fetchall()))
-        total = self._con.execute("SELECT coalesce(sum(alerts), 0) FROM tallies").fetchone()[0]
+        total = self._con.execute("SELECT coalesce(sum(alerts), 0) FROM kinds").fetchone()[0]
         counts["open"] += total - sum(counts.values())
         return counts
 
     def rules(self) -> list[str]:
         """Names of the rules that ever raised an alert."""
-        return [row[0] for row in self._con.execute("SELECT DISTINCT rule FROM tallies ORDER BY 1")]
+        return [row[0] for row in self._con.execute("SELECT DISTINCT rule FROM kinds WHERE alerts > 0 ORDER BY 1")]
 
 
-def resolve(con: sqlite3.Connection, beginning: str) -> str:
-    """The full id of the only alert that begins so; raises UnknownAlertError."""
+def resolve(con: sqlite3.Connection, beginning: str) -> int:
+    """The number `n` of the only alert that begins so; raises UnknownAlertError."""
     text = beginning.strip().lower()
     if not re.fullmatch("[0-9a-f]{1,64}", text):
         raise UnknownAlertError(
             f"{beginning!r} is not the beginning of an alert's id", hint="see `citywatch alerts list`"
         )
-    found = [row[0] for row in con.execute("SELECT id FROM facts WHERE id >= ? AND id < ? LIMIT 2", [text, text + "g"])]
+    bounds = [bytes.fromhex(text.ljust(64, end)) for end in "0f"]
+    found = con.execute("SELECT n FROM facts WHERE id BETWEEN ? AND ? LIMIT 2", bounds).fetchall()
     if len(found) == 1:
-        return str(found[0])
+        return int(found[0][0])
     if found:
         raise UnknownAlertError(f"several alerts begin with {text}", hint="give more of the id")
     raise UnknownAlertError(f"no alert begins with {text}", hint="see `citywatch alerts list`")
@@ -154,10 +154,10 @@ def _where(choice: Choice, extra: str | None = None) -> tuple[str, dict[str, Any
     params.update({"since": choice.since, "until": choice.until})
     touched = choice.states and State.OPEN not in choice.states
     parts = [
-        one_of("rule", "f.rule", choice.rules),
-        one_of("level", "f.level", choice.levels),
+        one_of("rule", "k.rule", choice.rules),
+        one_of("level", "k.level", choice.levels),
         one_of("state", _STATE, choice.states),
-        "f.id IN (SELECT alert FROM states)" if touched else None,
+        "f.n IN (SELECT fact FROM states)" if touched else None,
         "f.first_seen >= :since" if choice.since is not None else None,
         "f.first_seen < :until" if choice.until is not None else None,
         extra,
@@ -166,11 +166,11 @@ def _where(choice: Choice, extra: str | None = None) -> tuple[str, dict[str, Any
     return (f"WHERE {conditions}" if conditions else ""), params
 
 
-_PLAIN = ("id", "rule", "rule_id", "rule_version", "title", "level", "status")
+_PLAIN = ("rule", "rule_id", "rule_version", "title", "level", "status")
 
 
 def _alert(row: sqlite3.Row) -> dict[str, Any]:
-    alert: dict[str, Any] = {name: row[name] for name in _PLAIN}
+    alert: dict[str, Any] = {"id": row["id"].hex(), **{name: row[name] for name in _PLAIN}}
     alert["group"] = json.loads(row["group"] or "{}")
     alert |= {"first_seen": iso(row["first_seen"]), "last_seen": iso(row["last_seen"]), "count": row["count"]}
     alert |= {"late": bool(row["late"]), "lat": row["lat"], "lon": row["lon"], "address": row["address"]}

@@ -52,7 +52,7 @@ class Standing:
 class Entry:
     """One row of the log of actions. `data` is what a correction says, as JSON."""
 
-    alert: str
+    fact: int
     action: str
     by: str
     channel: str
@@ -67,12 +67,12 @@ class Entry:
     undoes: int | None = None
 
 
-def standing(con: sqlite3.Connection, alert: str) -> Standing:
+def standing(con: sqlite3.Connection, fact: int) -> Standing:
     """Where the alert stands, as last written."""
     row = con.execute(
         "SELECT state, outcome, assignee, until, version, closed_count, reopened, updated_at FROM states "
-        "WHERE alert = ?",
-        [alert],
+        "WHERE fact = ?",
+        [fact],
     ).fetchone()
     return Standing(**{**row, "state": State(row["state"]), "reopened": bool(row["reopened"])}) if row else Standing()
 
@@ -83,10 +83,10 @@ def record(con: sqlite3.Connection, entry: Entry, before: Standing, after: Stand
     `raise_again`: the alert wants attention again. Returns the number of the action.
     """
     cursor = con.execute(
-        'INSERT INTO actions (alert, action, "by", channel, at, note, outcome, assignee, until, code, '
+        'INSERT INTO actions (fact, action, "by", channel, at, note, outcome, assignee, until, code, '
         "correction_source, correction_id, data, undoes, before, state) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
-            *(entry.alert, entry.action, entry.by, entry.channel, entry.at, entry.note, entry.outcome, entry.assignee),
+            *(entry.fact, entry.action, entry.by, entry.channel, entry.at, entry.note, entry.outcome, entry.assignee),
             *(entry.until, entry.code, *entry.correction, entry.data, entry.undoes, before.as_text(), after.state),
         ),
     )
@@ -94,14 +94,14 @@ def record(con: sqlite3.Connection, entry: Entry, before: Standing, after: Stand
     con.execute(
         "INSERT OR REPLACE INTO states VALUES (?,?,?,?,?,?,?,?,?)",
         (
-            *(entry.alert, after.state, after.outcome, after.assignee, after.until, version),
+            *(entry.fact, after.state, after.outcome, after.assignee, after.until, version),
             *(after.closed_count, after.reopened, entry.at),
         ),
     )
     number = last_change(con) + 1
     con.execute(
-        "UPDATE facts SET change = ?, raised = CASE WHEN ? THEN ? ELSE raised END WHERE id = ?",
-        [number, raise_again, number, entry.alert],
+        "UPDATE facts SET change = ?, raised = CASE WHEN ? THEN ? ELSE raised END WHERE n = ?",
+        [number, raise_again, number, entry.fact],
     )
     return version
 
@@ -109,24 +109,24 @@ def record(con: sqlite3.Connection, entry: Entry, before: Standing, after: Stand
 def reopen_grown(con: sqlite3.Connection, base: int, now: int) -> None:
     """Open closed alerts again that changed after number `base` and have new matches; each once, with a note."""
     grown = con.execute(
-        'SELECT f.id, f."count" - s.closed_count FROM facts f JOIN states s ON s.alert = f.id '
+        'SELECT f.n, f."count" - s.closed_count FROM facts f JOIN states s ON s.fact = f.n '
         'WHERE f.change > ? AND s.state = ? AND s.reopened = 0 AND f."count" > s.closed_count',
         [base, State.CLOSED],
     ).fetchall()
-    for alert, matches in grown:
-        before = standing(con, alert)
+    for fact, matches in grown:
+        before = standing(con, fact)
         after = replace(before, state=State.OPEN, outcome=None, until=None, closed_count=None, reopened=True)
         note = f"{matches} new match{'es' if matches > 1 else ''} since it was closed"
-        record(con, Entry(alert, "reopen", ENGINE, "engine", now, note), before, after, raise_again=True)
+        record(con, Entry(fact, "reopen", ENGINE, "engine", now, note), before, after, raise_again=True)
 
 
 def wake_shelved(con: sqlite3.Connection, now: int) -> int:
     """Open the shelved alerts whose time is over; returns how many."""
     due = con.execute(
-        "SELECT alert, until FROM states WHERE state = ? AND until <= ? ORDER BY until, alert", [State.SHELVED, now]
+        "SELECT fact, until FROM states WHERE state = ? AND until <= ? ORDER BY until, fact", [State.SHELVED, now]
     ).fetchall()
-    for alert, until in due:
-        before = standing(con, alert)
-        entry = Entry(alert, "unshelve", ENGINE, "engine", until, "its time on the shelf is over")
+    for fact, until in due:
+        before = standing(con, fact)
+        entry = Entry(fact, "unshelve", ENGINE, "engine", until, "its time on the shelf is over")
         record(con, entry, before, before.seen_at(now), raise_again=True)
     return len(due)

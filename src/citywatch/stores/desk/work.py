@@ -74,15 +74,17 @@ class Work(Database):
         now = now_us() if now is None else now
         _check(wish, now)
         with self.transaction() as con:
-            found = resolve(con, alert)
-            before = standing(con, found).seen_at(now)
+            fact = resolve(con, alert)
+            before = standing(con, fact).seen_at(now)
             if expected is not None and expected != before.version:
-                raise AlertError(f"alert {found[:12]} has changed since you looked", hint="look again, then decide")
+                raise AlertError(
+                    f"alert {_short(con, fact)} has changed since you looked", hint="look again, then decide"
+                )
             if wish.action is Action.UNDO:
-                _undo(con, found, wish, before, now)
+                _undo(con, fact, wish, before, now)
             else:
-                _do(con, found, wish, before, now)
-        return found
+                _do(con, fact, wish, before, now)
+            return _id(con, fact)
 
     def wake(self, now: int | None = None) -> int:
         """Bring the shelved alerts whose time is over back open; returns how many. Without any it only reads."""
@@ -97,8 +99,8 @@ class Work(Database):
         """All that was done with an alert, oldest first; `at` in microseconds UTC."""
         rows = self._con.execute(
             'SELECT seq, action, "by", channel, at, note, outcome, assignee, until, code, correction_source, '
-            "correction_id, data, undoes, state FROM actions WHERE alert = ? ORDER BY seq",
-            [alert],
+            "correction_id, data, undoes, state FROM actions WHERE fact = ? ORDER BY seq",
+            [resolve(self._con, alert)],
         )
         return [dict(row) for row in rows]
 
@@ -129,13 +131,13 @@ def _check(wish: Wish, now: int) -> None:
             return
 
 
-def _do(con: sqlite3.Connection, alert: str, wish: Wish, before: Standing, now: int) -> None:
+def _do(con: sqlite3.Connection, fact: int, wish: Wish, before: Standing, now: int) -> None:
     state = next_state(before.state, wish.action)
     if state is None:
         raise AlertError(
-            f"alert {alert[:12]} is {before.state}: {wish.action} is not possible", hint=_last_word(con, alert)
+            f"alert {_short(con, fact)} is {before.state}: {wish.action} is not possible", hint=_last_word(con, fact)
         )
-    entry = Entry(alert, wish.action, wish.by, wish.channel, now, wish.note)
+    entry = Entry(fact, wish.action, wish.by, wish.channel, now, wish.note)
     match wish.action:
         case Action.ASSIGN:
             after = replace(before, state=state, until=None, assignee=wish.assignee)
@@ -144,55 +146,68 @@ def _do(con: sqlite3.Connection, alert: str, wish: Wish, before: Standing, now: 
             after = replace(before, state=state, until=wish.until)
             entry = replace(entry, until=wish.until)
         case Action.CLOSE:
-            after = closed(con, alert, before, str(wish.outcome))
+            after = closed(con, fact, before, str(wish.outcome))
             entry = replace(entry, outcome=wish.outcome)
         case Action.CORRECT:
-            after = closed(con, alert, before, Outcome.CORRECTED)
-            corrected = _event_to_correct(con, alert, wish.event)
+            after = closed(con, fact, before, Outcome.CORRECTED)
+            corrected = _event_to_correct(con, fact, wish.event)
             entry = _send(con, replace(entry, outcome=after.outcome), _correction(corrected, wish.by, wish.code))
         case _:
             after = replace(before, state=state, until=before.until if wish.action is Action.NOTE else None)
     record(con, entry, before, after, raise_again=False)
 
 
-def _undo(con: sqlite3.Connection, alert: str, wish: Wish, before: Standing, now: int) -> None:
+def _undo(con: sqlite3.Connection, fact: int, wish: Wish, before: Standing, now: int) -> None:
     last = con.execute(
-        "SELECT * FROM actions WHERE alert = ? AND action NOT IN ('note', 'undo') AND seq NOT IN "
-        "(SELECT undoes FROM actions WHERE alert = ? AND undoes IS NOT NULL) ORDER BY seq DESC LIMIT 1",
-        [alert, alert],
+        "SELECT * FROM actions WHERE fact = ? AND action NOT IN ('note', 'undo') AND seq NOT IN "
+        "(SELECT undoes FROM actions WHERE fact = ? AND undoes IS NOT NULL) ORDER BY seq DESC LIMIT 1",
+        [fact, fact],
     ).fetchone()
     if last is None:
-        raise AlertError(f"nothing was done with alert {alert[:12]} that could be undone")
+        raise AlertError(f"nothing was done with alert {_short(con, fact)} that could be undone")
     if last["channel"] in ("engine", "event"):
-        raise AlertError(f"the last change of alert {alert[:12]} was not made by a person: {last['action']}")
+        raise AlertError(f"the last change of alert {_short(con, fact)} was not made by a person: {last['action']}")
     if now - last["at"] > UNDO_WITHIN:
-        raise AlertError(f"{last['action']} of alert {alert[:12]} is more than a minute ago", hint="act anew instead")
+        raise AlertError(
+            f"{last['action']} of alert {_short(con, fact)} is more than a minute ago", hint="act anew instead"
+        )
     after = replace(Standing.from_text(last["before"]).seen_at(now), reopened=before.reopened)
-    entry = Entry(alert, Action.UNDO, wish.by, wish.channel, now, wish.note, undoes=last["seq"])
+    entry = Entry(fact, Action.UNDO, wish.by, wish.channel, now, wish.note, undoes=last["seq"])
     if last["action"] == Action.CORRECT:
         entry = _send(con, entry, _correction_back(last, wish.by))
     record(con, entry, before, after, raise_again=False)
 
 
-def _last_word(con: sqlite3.Connection, alert: str) -> str | None:
+def _id(con: sqlite3.Connection, fact: int) -> str:
+    found: bytes = con.execute("SELECT id FROM facts WHERE n = ?", [fact]).fetchone()[0]
+    return found.hex()
+
+
+def _short(con: sqlite3.Connection, fact: int) -> str:
+    return _id(con, fact)[:12]
+
+
+def _last_word(con: sqlite3.Connection, fact: int) -> str | None:
     row = con.execute(
-        "SELECT action, \"by\", at FROM actions WHERE alert = ? AND action <> 'note' ORDER BY seq DESC LIMIT 1", [alert]
+        "SELECT action, \"by\", at FROM actions WHERE fact = ? AND action <> 'note' ORDER BY seq DESC LIMIT 1", [fact]
     ).fetchone()
     return f"{row['action']} by {row['by']} at {iso(row['at'])}" if row else None
 
 
-def _event_to_correct(con: sqlite3.Connection, alert: str, wanted: tuple[str, str] | None) -> dict[str, Any]:
-    evidence = json.loads(con.execute("SELECT evidence FROM facts WHERE id = ?", [alert]).fetchone()[0] or "[]")
+def _event_to_correct(con: sqlite3.Connection, fact: int, wanted: tuple[str, str] | None) -> dict[str, Any]:
+    evidence = json.loads(con.execute("SELECT evidence FROM facts WHERE n = ?", [fact]).fetchone()[0] or "[]")
     fitting = [e for e in evidence if ((e["source"], e["id"]) == wanted if wanted else correctable(e))]
     if len(fitting) == 1:
         found: dict[str, Any] = fitting[0]
         return found
     if wanted:
-        raise AlertError(f"event {wanted[1]} of {wanted[0]} is not in the evidence of alert {alert[:12]}")
+        raise AlertError(f"event {wanted[1]} of {wanted[0]} is not in the evidence of alert {_short(con, fact)}")
     if not fitting:
-        raise AlertError(f"nothing in the evidence of alert {alert[:12]} is a violation that could have another code")
+        raise AlertError(
+            f"nothing in the evidence of alert {_short(con, fact)} is a violation that could have another code"
+        )
     raise AlertError(
-        f"{len(fitting)} violations stand in the evidence of alert {alert[:12]}",
+        f"{len(fitting)} violations stand in the evidence of alert {_short(con, fact)}",
         hint=f"say which one: {', '.join(e['id'] for e in fitting)}",
     )
 
