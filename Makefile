@@ -16,6 +16,7 @@ help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 
 setup: $(STAMP) ## install what the lock names into .venv (with uv, fetched into .cache when missing)
+	@:
 
 $(STAMP): uv.lock pyproject.toml
 	@sh scripts/uv sync --frozen --quiet
