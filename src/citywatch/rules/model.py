@@ -44,13 +44,17 @@ class CorrelationType(StrEnum):
 class Selection:
     """Which events a plain rule holds for: event types (empty = all) and a DuckDB predicate (None = true).
 
-    The predicate is ready to run against a relation that has all known fields and `data` (JSON): parameters are
-    filled in, lists are sub-selects on tables named `list_<name>` with columns value, valid_from, valid_until
-    (TIMESTAMPTZ, NULL = open), zones are `list_contains(zones, 'name')`.
+    The predicate is ready to run against a relation that has all known fields and `data` (JSON), and beside them the
+    columns of `memberships`: (column, expression) for each `x IN LIST('name')`, true, false, or NULL where x is NULL.
+    Their expressions hold sub-selects on the tables `list_<name>` of `Ruleset.lists` (columns value, valid_from,
+    valid_until TIMESTAMPTZ, NULL = open) and never fail. They are apart because TRY refuses sub-selects: compute them
+    in a relation below, then the predicate itself can be tried. The same list of the same value has the same column
+    in all rules. Parameters are filled in; zones are `list_contains(zones, 'name')`.
     """
 
     types: tuple[str, ...]
     predicate: str | None
+    memberships: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,13 @@ class Rule:
     source: str | None = None
     """The `where` as its author wrote it, parameters filled in; for people."""
     tests: tuple[RuleTest, ...] = ()
+
+    @property
+    def correlated(self) -> Correlation:
+        """The correlation of a rule that is known to be one; TypeError for a plain rule."""
+        if self.correlation is None:
+            raise TypeError(f"{self.name} is a plain rule")
+        return self.correlation
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,388 @@
+"""From matches to alerts: all matches of one rule version, key and bucket are one alert, which only grows."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from citywatch.alert import EVIDENCE_LIMIT, facts_schema
+from citywatch.engine.correlations import Evaluator, Matches
+from citywatch.engine.runs import Keys
+from citywatch.engine.state import State
+from citywatch.engine.streams import Names, in_order
+from citywatch.engine.words import reason
+from citywatch.rules.model import CorrelationType, Rule
+
+Order = tuple[int, str, str]
+"""(time, source, id)."""
+
+
+class Ident(NamedTuple):
+    """What makes matches one alert inside an engine: the rule, a hash or text of the key, the bucket."""
+
+    rule: str
+    key: Hashable
+    bucket: int
+
+
+@dataclass(slots=True)
+class OpenAlert:
+    """An alert whose bucket may get matches. Times in µs; `first` is the match event, `first_at` its match time."""
+
+    rule: str
+    version: str
+    key: Hashable
+    bucket: int
+    expiry: int
+    id: str = ""
+    group: str = ""
+    first_at: int = 0
+    first_t: int = 0
+    first_ref: int = 0
+    first: Order = (0, "", "")
+    stream: int = 0
+    last_at: int = 0
+    count: int = 0
+    late: bool = False
+    lat: float | None = None
+    lon: float | None = None
+    address: str | None = None
+    reason: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    inconclusive: bool = False
+    silent: bool = False
+    entries: list[Order] = field(default_factory=list)
+
+    @property
+    def ident(self) -> Ident:
+        """What makes it one alert."""
+        return Ident(self.rule, self.key, self.bucket)
+
+    @classmethod
+    def from_body(cls, body: str) -> OpenAlert:
+        """From the JSON that is kept in the state."""
+        alert = cls(**json.loads(body))
+        alert.first = (alert.first[0], alert.first[1], alert.first[2])
+        alert.entries = [(t, source, id_) for t, source, id_ in alert.entries]
+        return alert
+
+
+def alert_id(rule_id: str, version: str, key: Sequence[Any], bucket: int) -> str:
+    """SHA-256 of the JSON array [rule id, version, [key values], bucket] without blanks, non-ASCII unescaped."""
+    text = json.dumps([rule_id, version, list(key), bucket], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class AlertBook:
+    """The open alerts, and what a batch changes in them."""
+
+    def __init__(self, state: State, rules: Iterable[Rule], *, grace: int, silent: bool) -> None:
+        """`grace`: how long after the end of a bucket of a plain rule late events may still fall into it, µs."""
+        self._state = state
+        self._rules = {rule.name: rule for rule in rules}
+        self._grace = grace
+        self._silent = silent
+        self._open: dict[Ident, OpenAlert] = {}
+        self._expiries: list[tuple[int, Ident]] = []
+        self._fresh: dict[str, dict[Ident, OpenAlert]] = {}
+        self._changed: dict[Ident, OpenAlert] = {}
+        self._texts: dict[Ident, list[str]] = {}
+        self._described: dict[str, dict[Ident, OpenAlert]] = {}
+        self._load()
+
+    def _load(self) -> None:
+        for (body,) in self._state.con.execute("SELECT body FROM open_alert").fetchall():
+            alert = OpenAlert.from_body(body)
+            rule = self._rules.get(alert.rule)
+            if rule and rule.version == alert.version:
+                self._remember(alert)
+                if rule.correlation:
+                    self._fresh.setdefault(alert.rule, {})[alert.ident] = alert
+
+    def _remember(self, alert: OpenAlert) -> None:
+        self._open[alert.ident] = alert
+        heapq.heappush(self._expiries, (alert.expiry, alert.ident))
+
+    # Correlations
+
+    def fold(self, rule: Rule, matches: Matches, names: Names) -> None:
+        """Add matches of a correlation, sorted by (k, at, source, id)."""
+        if not len(matches):
+            return
+        bucket = matches.at // rule.suppression
+        edge = (matches.k[1:] != matches.k[:-1]) | (bucket[1:] != bucket[:-1])
+        starts = np.flatnonzero(np.concatenate(([True], edge)))
+        ends = np.append(starts[1:], len(matches))
+        firsts = matches.take(starts)
+        columns = (
+            firsts.k,
+            bucket[starts],
+            firsts.t,
+            firsts.at,
+            firsts.ref,
+            firsts.stream,
+            matches.at[ends - 1],
+            ends - starts,
+        )
+        for k, b, t, at, ref, stream, last, n in zip(*(c.tolist() for c in columns), strict=True):
+            ident = Ident(rule.name, k, b)
+            alert = self._open.get(ident)
+            if alert is None:
+                alert = OpenAlert(rule.name, rule.version, k, b, (b + 1) * rule.suppression, silent=self._silent)
+                self._remember(alert)
+            if not alert.count or self._earlier(alert, at, ref, names):
+                alert.first_t, alert.first_at, alert.first_ref, alert.stream = t, at, ref, stream
+                self._described.setdefault(rule.name, {})[ident] = alert
+            alert.last_at = max(alert.last_at, last) if alert.count else last
+            alert.count += n
+            self._changed[ident] = alert
+
+    @staticmethod
+    def _earlier(alert: OpenAlert, at: int, ref: int, names: Names) -> bool:
+        """Whether a match comes before the alert's first one, by (match time, source, id)."""
+        if at != alert.first_at or ref == alert.first_ref:
+            return at < alert.first_at
+        row = names(np.array([ref])).to_pylist()[0]
+        return (row["source"], row["id"]) < alert.first[1:]
+
+    def look_again(self, rule: Rule, touched: Keys, before: int) -> None:
+        """Describe again the alerts whose first match may have got more evidence: not settled, key touched."""
+        fresh = self._fresh.get(rule.name)
+        if not fresh:
+            return
+        for ident in [i for i, alert in fresh.items() if alert.first_t < before]:
+            del fresh[ident]
+        if fresh and len(touched):
+            keys = np.array([alert.key for alert in fresh.values()], np.uint64)
+            for (ident, alert), hit in zip(fresh.items(), np.isin(keys, touched).tolist(), strict=True):
+                if hit:
+                    self._described.setdefault(rule.name, {})[ident] = alert
+
+    def describe(self, rule: Rule, evaluator: Evaluator) -> None:
+        """Work out place, evidence, values and reason of the alerts whose first match is new or may have changed."""
+        alerts = list(self._described.pop(rule.name, {}).values())
+        if not alerts:
+            return
+        firsts = Matches(
+            np.array([a.key for a in alerts], np.uint64),
+            *(
+                np.array([getattr(a, n) for a in alerts], np.int64)
+                for n in ("first_t", "first_at", "first_ref", "stream")
+            ),
+        )
+        evidence = evaluator.evidence(firsts)
+        refs = np.unique(np.concatenate((firsts.ref, evidence.ref)))
+        events = {row["ref"]: row for row in self._state.events(refs).to_pylist()}
+        self._name_keys([a for a in alerts if not a.id], rule)
+        others: list[list[int]] = [[] for _ in alerts]
+        for owner, ref in zip(evidence.owner.tolist(), evidence.ref.tolist(), strict=True):
+            others[owner].append(ref)
+        for alert, refs_of, values in zip(alerts, others, evaluator.values(firsts), strict=True):
+            self._describe(alert, rule, [events[r] for r in {*refs_of, alert.first_ref}], values)
+
+    def _describe(self, alert: OpenAlert, rule: Rule, rows: list[dict[str, Any]], values: dict[str, Any]) -> None:
+        def order(row: dict[str, Any]) -> Order:
+            return (row["t"], row["source"], row["id"])
+
+        first = next(row for row in rows if row["ref"] == alert.first_ref)
+        rest = sorted((row for row in rows if row["ref"] != alert.first_ref), key=order)[: EVIDENCE_LIMIT - 1]
+        shown = sorted([first, *rest], key=order)
+        entries = [order(row) for row in shown]
+        if entries == alert.entries and values == alert.values and order(first) == alert.first:
+            return
+        alert.first, alert.entries, alert.values = order(first), entries, values
+        alert.lat, alert.lon, alert.address = first["lat"], first["lon"], first["address"]
+        before = rest[0]["data"] if rest else None
+        alert.reason = reason(rule.correlated, list(json.loads(alert.group).values()), values, first["data"], before)
+        alert.inconclusive = self._inconclusive(rule, alert)
+        self._texts[alert.ident] = [row["text"] for row in shown]
+        self._changed[alert.ident] = alert
+        self._fresh.setdefault(rule.name, {})[alert.ident] = alert
+
+    def _name_keys(self, alerts: list[OpenAlert], rule: Rule) -> None:
+        """Give new alerts the text of their key and their id."""
+        if not alerts:
+            return
+        asked = pa.table(
+            {
+                "stream": pa.array([a.stream for a in alerts], pa.int32()),
+                "ref": pa.array([a.first_ref for a in alerts], pa.int64()),
+                "k": pa.array([a.key for a in alerts], pa.uint64()),
+            }
+        )
+        texts = self._state.keys(asked)
+        for alert in alerts:
+            _name(alert, rule, texts[alert.stream, alert.first_ref, alert.key])
+
+    def _inconclusive(self, rule: Rule, alert: OpenAlert) -> bool:
+        """Whether the window of a match that waited for silence overlaps a time in which nothing was heard."""
+        correlation = rule.correlation
+        if correlation is None or correlation.type not in (CorrelationType.ABSENCE, CorrelationType.FLATLINE):
+            return False
+        start, end = alert.first_at - correlation.timespan, alert.first_at
+        return any(gone < end and back > start for gone, back in self._state.outages())
+
+    # Plain rules with a suppression
+
+    def fold_plain(self, rule: Rule, rows: pa.Table, names: Names) -> None:
+        """Add the events that a plain rule holds for: ref, t, late, key (JSON text)."""
+        code = rows["key"].combine_chunks().dictionary_encode()
+        texts = [str(text) for text in code.dictionary.to_pylist()]
+        k, t, ref = code.indices.to_numpy().astype(np.uint64), rows["t"].to_numpy(), rows["ref"].to_numpy()
+        order = in_order(k, t, ref, names)
+        k, t, ref, late = k[order], t[order], ref[order], rows["late"].to_numpy()[order]
+        bucket = t // rule.suppression
+        starts = np.flatnonzero(np.concatenate(([True], (k[1:] != k[:-1]) | (bucket[1:] != bucket[:-1]))))
+        ends = np.append(starts[1:], len(k))
+        few = np.concatenate([np.arange(s, min(e, s + EVIDENCE_LIMIT)) for s, e in zip(starts, ends, strict=True)])
+        events = {row["ref"]: row for row in self._state.events(np.sort(ref[few])).to_pylist()}
+        words = self._state.words(np.sort(ref[starts]))
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            found = [events[r] for r in ref[start : min(end, start + EVIDENCE_LIMIT)].tolist()]
+            text = texts[int(k[start])]
+            alert = self._plain_alert(rule, text, int(bucket[start]))
+            alert.late = bool(late[start:end].all()) and (alert.late or not alert.count)
+            alert.last_at = max(alert.last_at, int(t[end - 1])) if alert.count else int(t[end - 1])
+            self._show(alert, found, words[int(ref[start])])
+            alert.count += end - start
+            self._changed[alert.ident] = alert
+
+    def _plain_alert(self, rule: Rule, text: str, bucket: int) -> OpenAlert:
+        ident = Ident(rule.name, text, bucket)
+        alert = self._open.get(ident)
+        if alert is None:
+            expiry = (bucket + 1) * rule.suppression + self._grace
+            alert = OpenAlert(rule.name, rule.version, text, bucket, expiry, silent=self._silent)
+            _name(alert, rule, text)
+            self._remember(alert)
+        return alert
+
+    def _show(self, alert: OpenAlert, found: list[dict[str, Any]], words: str) -> None:
+        """Merge a plain rule's earliest match events of the batch into its evidence."""
+        new = {(row["t"], row["source"], row["id"]): row for row in found}
+        if not alert.count or min(new) < alert.first:
+            first = new[min(new)]
+            alert.first, alert.first_at, alert.first_t = min(new), first["t"], first["t"]
+            alert.lat, alert.lon, alert.address, alert.reason = first["lat"], first["lon"], first["address"], words
+        entries = sorted([*alert.entries, *new])[:EVIDENCE_LIMIT]
+        if entries == alert.entries:
+            return
+        kept = dict(zip(alert.entries, self._stored_texts(alert), strict=True)) if alert.entries else {}
+        self._texts[alert.ident] = [kept[e] if e in kept else new[e]["text"] for e in entries]
+        alert.entries = entries
+
+    def _stored_texts(self, alert: OpenAlert) -> list[str]:
+        if alert.ident in self._texts:
+            return self._texts[alert.ident]
+        row = self._state.con.execute("SELECT texts FROM open_evidence WHERE id = ?", [alert.id]).fetchone()
+        return list(row[0]) if row else []
+
+    # What a batch leaves
+
+    def finish(self, watermark: int) -> pa.Table:
+        """Write the changed alerts to the state, forget those that cannot grow any more, and return the facts."""
+        changed = list(self._changed.values())
+        texts = self._write(changed) if changed else {}
+        facts = self._facts(changed, texts)
+        self._changed, self._texts = {}, {}
+        self._expire(watermark)
+        return facts
+
+    def _write(self, changed: list[OpenAlert]) -> dict[str, list[str]]:
+        """Replace the rows of changed alerts; returns the evidence of all of them, by id."""
+        con = self._state.con
+        body = pa.table(
+            {
+                "id": pa.array([a.id for a in changed], pa.string()),
+                "rule": pa.array([a.rule for a in changed], pa.string()),
+                "version": pa.array([a.version for a in changed], pa.string()),
+                "expiry": pa.array([a.expiry for a in changed], pa.int64()),
+                "body": pa.array([json.dumps(asdict(a)) for a in changed], pa.string()),
+            }
+        )
+        con.register("changed", body)
+        con.execute("DELETE FROM open_alert WHERE id IN (SELECT id FROM changed)")
+        con.execute("INSERT INTO open_alert SELECT * FROM changed")
+        texts = {self._changed[i].id: t for i, t in self._texts.items()}
+        if texts:
+            fresh = pa.table({"id": list(texts), "texts": pa.array(list(texts.values()), pa.list_(pa.string()))})
+            con.register("fresh_evidence", fresh)
+            con.execute("DELETE FROM open_evidence WHERE id IN (SELECT id FROM fresh_evidence)")
+            con.execute("INSERT INTO open_evidence SELECT * FROM fresh_evidence")
+        if len(texts) < len(changed):
+            rows = con.execute("SELECT id, texts FROM open_evidence SEMI JOIN changed USING (id)").fetchall()
+            texts |= {id_: t for id_, t in rows if id_ not in texts}
+        return texts
+
+    def _facts(self, changed: list[OpenAlert], texts: dict[str, list[str]]) -> pa.Table:
+        def row(a: OpenAlert) -> dict[str, Any]:
+            rule = self._rules[a.rule]
+            own = {
+                n: getattr(a, n)
+                for n in (
+                    "id",
+                    "rule",
+                    "group",
+                    "count",
+                    "late",
+                    "lat",
+                    "lon",
+                    "address",
+                    "reason",
+                    "inconclusive",
+                    "silent",
+                )
+            }
+            return own | {
+                "rule_id": rule.id,
+                "rule_version": a.version,
+                "title": rule.title,
+                "level": rule.level.value,
+                "status": rule.status.value,
+                "first_seen": a.first_at,
+                "last_seen": a.last_at,
+                "values": json.dumps(a.values),
+                "evidence": f"[{','.join(texts.get(a.id, []))}]",
+            }
+
+        rows = [row(a) for a in changed]
+        arrays = []
+        for f in facts_schema():
+            values = [r[f.name] for r in rows]
+            arrays.append(
+                pa.array(values, pa.int64()).cast(f.type) if pa.types.is_timestamp(f.type) else pa.array(values, f.type)
+            )
+        return pa.Table.from_arrays(arrays, schema=facts_schema())
+
+    def _expire(self, watermark: int) -> None:
+        """Forget the alerts whose bucket the watermark has passed."""
+        gone = []
+        while self._expiries and self._expiries[0][0] <= watermark:
+            ident = heapq.heappop(self._expiries)[1]
+            if alert := self._open.pop(ident, None):
+                self._fresh.get(ident.rule, {}).pop(ident, None)
+                gone.append(alert.id)
+        if gone:
+            self._state.con.register("gone", pa.table({"id": gone}))
+            self._state.con.execute(
+                "DELETE FROM open_alert WHERE id IN (FROM gone); DELETE FROM open_evidence WHERE id IN (FROM gone)"
+            )
+
+
+def _name(alert: OpenAlert, rule: Rule, text: str) -> None:
+    key = json.loads(text)
+    names = rule.correlation.group_names if rule.correlation else rule.group_names
+    alert.group = json.dumps(dict(zip(names, key, strict=True)), ensure_ascii=False, separators=(",", ":"))
+    alert.id = alert_id(rule.id, rule.version, key, alert.bucket)
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Facts of one batch as one table."""
+    return pa.concat_tables([facts_schema().empty_table(), *tables]).combine_chunks()

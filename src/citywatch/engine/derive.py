@@ -1,0 +1,272 @@
+"""What a batch of events means to the rules: predicates, group keys and values, by one statement for each event type.
+
+DuckDB evaluates every predicate and key of a type in one scan. The result is columns: for each plain rule the events it
+holds for, for each stream (the base events of correlations, by group key) its new rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from citywatch.engine.runs import Floats, Ints, Keys, Mask
+from citywatch.event import BY_NAME, derived_sql
+from citywatch.rules.model import Rule, Ruleset, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """One way into a stream: the events a selection holds for, keyed by the values of fields."""
+
+    selection: Selection
+    group_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """The base events of one or more correlations.
+
+    `field`: its values are told apart. `placed`: positions are kept. `whole`: all events of the logsource come in and
+    `flag` says for which the predicate holds (dwell). `retention`: how far back it is asked, microseconds.
+    """
+
+    atoms: tuple[Atom, ...]
+    field: str | None = None
+    placed: bool = False
+    whole: bool = False
+    retention: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the state that belongs to this stream, in whatever process."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass(slots=True)
+class BaseRows:
+    """New rows of one stream, unsorted. `v` hashes the value of the field, 0 where it is NULL; `key` is JSON text."""
+
+    k: Keys
+    t: Ints
+    ref: Ints
+    v: Keys
+    flag: Mask
+    lat: Floats
+    lon: Floats
+    key: pa.Array[Any]
+
+    def __len__(self) -> int:
+        return len(self.k)
+
+
+@dataclass(slots=True)
+class Derived:
+    """`plain[i]`: (key hash, key text, ref, t, late) of the events that plain rule i holds for."""
+
+    plain: dict[int, pa.Table] = field(default_factory=dict)
+    streams: list[list[pa.Table]] = field(default_factory=list)
+
+
+def key_text(fields: Sequence[str]) -> str:
+    """SQL of a group key: a JSON array without blanks; times as RFC 3339."""
+
+    def value(name: str) -> str:
+        sql = BY_NAME[name].sql
+        if sql == "TIMESTAMPTZ":
+            return f"strftime(timezone('UTC', {name}), '%Y-%m-%dT%H:%M:%S.%fZ')"
+        return f"CAST({name} AS VARCHAR)" if sql == "DATE" else name
+
+    return f"CAST(json_array({', '.join(map(value, fields))}) AS VARCHAR)"
+
+
+class Derivation:
+    """The statements for one rule set, made once."""
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        ruleset: Ruleset,
+        plain: Sequence[Rule],
+        streams: Sequence[StreamSpec],
+        *,
+        zone: str,
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
+        # A connection of its own: a predicate that fails on a row must not end the host's transaction.
+        self._reader = con.cursor()
+        self._reader.execute("SET TimeZone = 'UTC'")
+        self._plain = plain
+        self._streams = streams
+        self.errors: Counter[str] = Counter()
+        """Rows on which a predicate failed, by predicate."""
+        self._local = ", ".join(f"{sql} AS {name}" for name, sql in derived_sql(zone).items())
+        for name, table in ruleset.lists.items():
+            self._reader.register(f"list_{name}", table)
+        selections = [r.selection for r in plain if r.selection] + [a.selection for s in streams for a in s.atoms]
+        self._types = sorted({t for s in selections for t in s.types})
+        self._open = any(not s.types for s in selections)
+        self._statements = {t: _Statement(t, self._types, plain, streams, shard) for t in [*self._types, None]}
+
+    def statements_for(self, types: Iterable[str]) -> list[_Statement]:
+        """The statements that a batch with these event types needs: one a type that a rule names, one for the rest."""
+        present = set(types)
+        wanted = [self._statements[t] for t in self._types if t in present]
+        if self._open and present - set(self._types):
+            wanted.append(self._statements[None])
+        return wanted
+
+    def __call__(self, batch: pa.Table) -> Derived:
+        """Evaluate a batch (`event.batch_schema()`, already without what is for history only)."""
+        out = Derived(streams=[[] for _ in self._streams])
+        self._reader.register("batch", batch)
+        for statement in self.statements_for(map(str, pc.unique(batch["type"]).to_pylist())):
+            statement.sort_into(out, self._run(statement))
+        return out
+
+    def _run(self, statement: _Statement) -> pa.Table:
+        try:
+            result: pa.Table = self._reader.sql(statement.sql(self._local, guarded=False)).to_arrow_table()
+        except duckdb.Error:
+            # A predicate failed on some row: evaluate so that it is not true there, and elsewhere as ever.
+            result = self._reader.sql(statement.sql(self._local, guarded=True)).to_arrow_table()
+            for i, predicate in enumerate(statement.predicates):
+                if failed := pc.sum(result[f"e{i}"]).as_py():
+                    self.errors[predicate] += failed
+        return result
+
+
+class _Statement:
+    """What one event type (None: all types that no rule names) is asked."""
+
+    def __init__(
+        self,
+        type_: str | None,
+        named: Sequence[str],
+        plain: Sequence[Rule],
+        streams: Sequence[StreamSpec],
+        shard: tuple[int, int],
+    ) -> None:
+        def meant(selection: Selection | None) -> bool:
+            return selection is not None and (not selection.types or type_ in selection.types)
+
+        self._filter = (
+            f"type = {_quote(type_)}"
+            if type_ is not None
+            else f"type NOT IN ({', '.join(map(_quote, named))})"
+            if named
+            else "true"
+        )
+        self.predicates: list[str] = []
+        self._mine = (lambda key: f"md5_number_lower({key}) % {shard[1]} = {shard[0]}") if shard[1] > 1 else None
+        self._plain = [(i, self._predicate(r.selection)) for i, r in enumerate(plain) if meant(r.selection)]
+        self._plain_keys = {i: key_text(plain[i].group_names) if plain[i].suppression else None for i, _ in self._plain}
+        self._atoms = [
+            (s, stream, atom, self._predicate(atom.selection))
+            for s, stream in enumerate(streams)
+            for atom in stream.atoms
+            if meant(atom.selection)
+        ]
+
+    def _predicate(self, selection: Selection | None) -> int:
+        text = (selection.predicate if selection else None) or "true"
+        if text not in self.predicates:
+            self.predicates.append(text)
+        return self.predicates.index(text)
+
+    def sql(self, local: str, *, guarded: bool) -> str:
+        tests = [
+            _guarded(p, i) if guarded else f"coalesce(({p}), false) AS p{i}" for i, p in enumerate(self.predicates)
+        ]
+        inner = f"SELECT *, {', '.join(tests)} FROM (SELECT * REPLACE (CAST(data AS JSON) AS data), {local} FROM batch"
+        outer = ["seq AS ref", "epoch_us(time) AS t", "late"]
+        outer += [self._plain_test(i, p) for i, p in self._plain]
+        if guarded:
+            outer += [f"e{i}" for i in range(len(self.predicates))]
+        outer += [
+            f"CASE WHEN p{p} THEN {self._plain_keys[i]} END AS g{i}" for i, p in self._plain if self._plain_keys[i]
+        ]
+        for a, (_, stream, atom, p) in enumerate(self._atoms):
+            outer += self._atom_columns(a, stream, atom, p)
+        return f"SELECT {', '.join(outer)} FROM ({inner} WHERE {self._filter}))"
+
+    def sort_into(self, out: Derived, result: pa.Table) -> None:
+        """Hand each plain rule and each stream its rows of the result."""
+        for i, _ in self._plain:
+            chosen = result.filter(result[f"m{i}"])
+            if len(chosen):
+                names = ["ref", "t", "late"]
+                part = chosen.select(names + ([f"g{i}"] if self._plain_keys[i] else []))
+                part = part.rename_columns(names + (["key"] if self._plain_keys[i] else []))
+                out.plain[i] = pa.concat_tables([out.plain[i], part]) if i in out.plain else part
+        for a, (s, _, _, _) in enumerate(self._atoms):
+            names = ["ref", "t", *(f"{n}{a}" for n in ("key", "k", "v", "flag", "lat", "lon"))]
+            chosen = result.select(names).rename_columns(["ref", "t", "key", "k", "v", "flag", "lat", "lon"])
+            chosen = chosen.filter(pc.is_valid(chosen["key"]))
+            if len(chosen):
+                out.streams[s].append(chosen)
+
+    def _plain_test(self, i: int, p: int) -> str:
+        key = self._plain_keys[i] or key_text(("source", "id"))
+        return f"p{p} AND {self._mine(key)} AS m{i}" if self._mine else f"p{p} AS m{i}"
+
+    def _atom_columns(self, a: int, stream: StreamSpec, atom: Atom, p: int) -> list[str]:
+        """Key, key hash, value hash, flag and position of an atom's rows; NULL key = no row, as for late events."""
+        conditions = [] if stream.whole else [f"p{p}"]
+        conditions += ["NOT late", *(f"{f} IS NOT NULL" for f in atom.group_by)]
+        if self._mine:
+            conditions.append(self._mine(key_text(atom.group_by)))
+        inside = " AND ".join(conditions)
+        key = f"CASE WHEN {inside} THEN {key_text(atom.group_by)} END"
+        value = f"coalesce(md5_number_lower(CAST(CASE WHEN {inside} THEN {stream.field} END AS VARCHAR)), 0)"
+        return [
+            f"{key} AS key{a}",
+            f"md5_number_lower({key}) AS k{a}",
+            f"{value if stream.field else 'CAST(0 AS UBIGINT)'} AS v{a}",
+            f"{f'p{p}' if stream.whole else 'true'} AS flag{a}",
+            f"{'lat' if stream.placed else 'CAST(NULL AS DOUBLE)'} AS lat{a}",
+            f"{'lon' if stream.placed else 'CAST(NULL AS DOUBLE)'} AS lon{a}",
+        ]
+
+
+def _guarded(predicate: str, i: int) -> str:
+    """A predicate that is false where it fails, and a column that counts where it did."""
+    tried = f"TRY(CASE WHEN ({predicate}) THEN 1 ELSE 0 END)"
+    return f"coalesce({tried}, 0) = 1 AS p{i}, CAST({tried} IS NULL AS INTEGER) AS e{i}"
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def base_rows(tables: list[pa.Table], *, several: bool) -> BaseRows:
+    """One stream's new rows as arrays; with several atoms an event comes once for each key."""
+    table = pa.concat_tables(tables)
+    if several and len(table):
+        k, ref = table["k"].to_numpy(), table["ref"].to_numpy()
+        order = np.lexsort((ref, k))
+        again = (k[order][1:] == k[order][:-1]) & (ref[order][1:] == ref[order][:-1])
+        table = table.take(np.sort(order[np.concatenate(([True], ~again))]))
+    return BaseRows(
+        k=table["k"].to_numpy(),
+        t=table["t"].to_numpy(),
+        ref=table["ref"].to_numpy(),
+        v=table["v"].to_numpy(),
+        flag=table["flag"].to_numpy(),
+        lat=floats(table["lat"]),
+        lon=floats(table["lon"]),
+        key=table["key"].combine_chunks(),
+    )
+
+
+def floats(column: pa.ChunkedArray[Any]) -> Floats:
+    """A column of numbers as an array; NaN where it is NULL."""
+    return column.to_numpy().astype(np.float64)

@@ -1,0 +1,196 @@
+"""The state that counts: append-only tables in DuckDB, cut into slices by time of intake.
+
+`base_N` holds the rows of all streams, `kept_N` the events they stand for (for evidence), in slice N. A slice is
+dropped as a whole when no window reaches into it. Sorted runs are built from these tables at start and are only a
+cache. Writes happen in the host's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from citywatch.engine.derive import BaseRows, floats
+from citywatch.engine.runs import BEGINNING, Ints
+from citywatch.engine.words import EVENT_WORDS
+
+_BASE = "stream INTEGER, k UBIGINT, t BIGINT, ref BIGINT, v UBIGINT, flag BOOLEAN, lat DOUBLE, lon DOUBLE, key VARCHAR"
+_KEPT = (
+    "ref BIGINT, t BIGINT, source VARCHAR, id VARCHAR, type VARCHAR, "
+    "lat DOUBLE, lon DOUBLE, address VARCHAR, data VARCHAR"
+)
+_TABLES = """
+CREATE TABLE IF NOT EXISTS engine_number (name VARCHAR PRIMARY KEY, value BIGINT);
+CREATE TABLE IF NOT EXISTS stream (number INTEGER, fingerprint VARCHAR);
+CREATE TABLE IF NOT EXISTS slice (n INTEGER, opened BIGINT);
+CREATE TABLE IF NOT EXISTS open_alert (id VARCHAR, rule VARCHAR, version VARCHAR, expiry BIGINT, body VARCHAR);
+CREATE TABLE IF NOT EXISTS open_evidence (id VARCHAR, texts VARCHAR[]);
+CREATE TABLE IF NOT EXISTS outage (from_us BIGINT, until_us BIGINT);
+"""
+
+_SLICES_PER_RETENTION = 8
+
+EVENT_TEXT = (
+    """'{"source":' || to_json(source) || ',"id":' || to_json(id) || ',"type":' || to_json(type) || ',"time":"'"""
+    """ || strftime(make_timestamp(t), '%Y-%m-%dT%H:%M:%S.%fZ') || '","data":' || data || '}'"""
+)
+"""SQL of an event as it stands in evidence: source, id, type, time, data."""
+
+
+class State:
+    """The tables of one engine or shard in the database of `con`."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.con = con
+        con.execute(_TABLES)
+        slices = con.execute("SELECT n, opened FROM slice ORDER BY n").fetchall()
+        self._slices: list[tuple[int, int, int]] = [(n, opened, self._latest(n)) for n, opened in slices]
+        self._view()
+
+    def _latest(self, n: int) -> int:
+        row = self.con.execute(f"SELECT max(t) FROM base_{n}").fetchone()
+        return BEGINNING if row is None or row[0] is None else int(row[0])
+
+    def number(self, name: str, default: int = BEGINNING) -> int:
+        """A number kept by name: `clock`, `watermark`."""
+        row = self.con.execute("SELECT value FROM engine_number WHERE name = ?", [name]).fetchone()
+        return int(row[0]) if row else default
+
+    def set_numbers(self, **numbers: int) -> None:
+        """Keep numbers by name."""
+        self.con.execute(
+            "INSERT OR REPLACE INTO engine_number SELECT unnest(?), unnest(?)", [list(numbers), list(numbers.values())]
+        )
+
+    def streams(self) -> dict[str, int]:
+        """Number of each stream that has state, by fingerprint."""
+        return dict(self.con.execute("SELECT fingerprint, number FROM stream").fetchall())
+
+    def add_stream(self, fingerprint: str) -> int:
+        """Give a new stream its number."""
+        row = self.con.execute("SELECT coalesce(max(number), 0) + 1 FROM stream").fetchone()
+        number = int(row[0]) if row else 1
+        self.con.execute("INSERT INTO stream VALUES (?, ?)", [number, fingerprint])
+        return number
+
+    def append(self, rows: Iterable[tuple[int, BaseRows]], watermark: int, retention: int) -> None:
+        """Add a batch's rows by stream number, and the events they stand for out of the registered `batch`."""
+        parts = [_as_table(number, part) for number, part in rows]
+        base = pa.concat_tables(parts)
+        refs = np.unique(base["ref"].to_numpy())
+        n = self._slice_for(int(base["t"].to_numpy().max()), watermark, retention)
+        self.con.register("new_base", base)
+        self.con.execute(f"INSERT INTO base_{n} SELECT * FROM new_base")
+        self.con.register("new_refs", pa.table({"ref": refs}))
+        self.con.execute(
+            f"INSERT INTO kept_{n} SELECT seq, epoch_us(time), source, id, type, lat, lon, address, data "
+            "FROM batch WHERE seq IN (SELECT ref FROM new_refs)"
+        )
+
+    def _slice_for(self, latest: int, watermark: int, retention: int) -> int:
+        width = max(retention // _SLICES_PER_RETENTION, 1)
+        if not self._slices or watermark - self._slices[-1][1] > width:
+            self._open_slice(watermark)
+        n, opened, known = self._slices[-1]
+        self._slices[-1] = (n, opened, max(latest, known))
+        return int(n)
+
+    def _open_slice(self, watermark: int) -> None:
+        n = self._slices[-1][0] + 1 if self._slices else 1
+        self.con.execute(f"CREATE TABLE base_{n} ({_BASE}); CREATE TABLE kept_{n} ({_KEPT})")
+        self.con.execute("INSERT INTO slice VALUES (?, ?)", [n, watermark])
+        self._slices.append((n, watermark, BEGINNING))
+        self._view()
+
+    def drop(self, before: int) -> None:
+        """Drop the slices in which all is older than `before`, the newest one aside."""
+        old = [s for s in self._slices[:-1] if s[2] < before]
+        for n, _, _ in old:
+            self.con.execute(f"DROP TABLE base_{n}; DROP TABLE kept_{n}; DELETE FROM slice WHERE n = {n}")
+        if old:
+            self._slices = [s for s in self._slices if s not in old]
+            self._view()
+
+    def _view(self) -> None:
+        """`base` and `kept` over all slices."""
+        for name, columns in (("base", _BASE), ("kept", _KEPT)):
+            parts = [f"SELECT * FROM {name}_{n}" for n, _, _ in self._slices]
+            empty = ", ".join(f"CAST(NULL AS {c.split()[1]}) AS {c.split()[0]}" for c in columns.split(", "))
+            body = " UNION ALL ".join(parts) or f"SELECT {empty} WHERE false"
+            self.con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {body}")
+
+    def load(self, number: int, since: int) -> BaseRows:
+        """A stream's rows that are not older than `since`."""
+        query = f"SELECT * FROM base WHERE stream = {number} AND t >= {since}"
+        return _as_rows(self.con.sql(query).to_arrow_table())
+
+    def names(self, refs: Ints) -> pa.Table:
+        """Source and id of kept events, in the order of the sorted `refs`."""
+        self.con.register("asked", pa.table({"ref": refs}))
+        query = "SELECT source, id FROM kept JOIN asked USING (ref) ORDER BY ref"
+        names: pa.Table = self.con.sql(query).to_arrow_table()
+        return names
+
+    def events(self, refs: Ints) -> pa.Table:
+        """What alerts show of events (ref, t, source, id, lat, lon, address, data, text): kept ones and the batch's."""
+        self.con.register("asked", pa.table({"ref": refs}))
+        query = (
+            f"SELECT ref, t, source, id, lat, lon, address, data, {EVENT_TEXT} AS text FROM ("
+            "SELECT kept.* FROM kept SEMI JOIN asked USING (ref) UNION ALL "
+            "SELECT seq AS ref, epoch_us(time) AS t, source, id, type, lat, lon, address, data FROM batch "
+            "WHERE seq IN (SELECT ref FROM asked) AND seq NOT IN (SELECT ref FROM kept SEMI JOIN asked USING (ref)))"
+        )
+        events: pa.Table = self.con.sql(query).to_arrow_table()
+        return events
+
+    def words(self, refs: Ints) -> dict[int, str]:
+        """What there is to say about single events of the batch, by ref."""
+        self.con.register("asked", pa.table({"ref": refs}))
+        return dict(
+            self.con.sql(f"SELECT seq, {EVENT_WORDS} FROM batch WHERE seq IN (SELECT ref FROM asked)").fetchall()
+        )
+
+    def keys(self, asked: pa.Table) -> dict[tuple[int, int, Hashable], str]:
+        """Key text by (stream, ref, k) for a table of these three."""
+        self.con.register("asked", asked)
+        rows = self.con.execute(
+            "SELECT stream, ref, k, key FROM base SEMI JOIN asked USING (stream, ref, k)"
+        ).fetchall()
+        return {(stream, ref, k): key for stream, ref, k, key in rows}
+
+    def outages(self) -> list[tuple[int, int]]:
+        """Spans of time (from, until) in which nothing was heard."""
+        return self.con.execute("SELECT from_us, until_us FROM outage").fetchall()
+
+    # Slices move between processes as Arrow: the base rows and the events they stand for.
+
+    def export_slices(self) -> list[tuple[int, pa.Table, pa.Table]]:
+        """Every slice as (number, base rows, kept events)."""
+        return [
+            (n, self.con.sql(f"FROM base_{n}").to_arrow_table(), self.con.sql(f"FROM kept_{n}").to_arrow_table())
+            for n, _, _ in self._slices
+        ]
+
+    def import_slice(self, opened: int, base: pa.Table, kept: pa.Table) -> None:
+        """Add an exported slice behind the present ones."""
+        self._open_slice(opened)
+        n = self._slices[-1][0]
+        self.con.register("new_base", base)
+        self.con.register("new_kept", kept)
+        self.con.execute(f"INSERT INTO base_{n} SELECT * FROM new_base; INSERT INTO kept_{n} SELECT * FROM new_kept")
+        self._slices[-1] = (n, opened, self._latest(n))
+
+
+def _as_table(number: int, rows: BaseRows) -> pa.Table:
+    columns = {name: getattr(rows, name) for name in ("k", "t", "ref", "v", "flag", "lat", "lon", "key")}
+    return pa.table({"stream": np.full(len(rows), number, np.int32), **columns})
+
+
+def _as_rows(table: pa.Table) -> BaseRows:
+    arrays: dict[str, Any] = {name: table[name].to_numpy() for name in ("k", "t", "ref", "v", "flag")}
+    arrays |= {name: floats(table[name]) for name in ("lat", "lon")}
+    return BaseRows(**arrays, key=table["key"].combine_chunks())

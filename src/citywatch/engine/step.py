@@ -1,0 +1,267 @@
+"""The engine step: (state, batch, clock) -> (state', alerts).
+
+DuckDB says what each event means to each rule (`derive`), sorted runs answer the window questions (`correlations`), the
+book turns matches into alerts (`alerts`). The state that counts is in tables of the connection that the host gives,
+which also holds the host's transaction: a step reads and writes nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from citywatch.engine.alerts import AlertBook, joined
+from citywatch.engine.correlations import Evaluator
+from citywatch.engine.derive import Derivation, Derived, base_rows
+from citywatch.engine.guard import overflow_facts
+from citywatch.engine.plain import single_facts
+from citywatch.engine.registry import evaluator_for, stream_specs
+from citywatch.engine.runs import BEGINNING, Ints, Keys, Run
+from citywatch.engine.state import State
+from citywatch.engine.streams import Stream
+from citywatch.rules.model import Rule, Ruleset, Status
+from citywatch.settings import Settings
+
+
+class Step:
+    """One engine or shard over the tables of `con`.
+
+    Parameters
+    ----------
+    con
+        A DuckDB connection. The host begins and commits; after an exception it rolls back and makes a new Step.
+    ruleset, settings
+        What is evaluated, and how.
+    shard
+        (number, of how many): only keys of this shard are kept and only their alerts raised.
+    only
+        Names of the rules to evaluate; None = all.
+    silent
+        Alerts are marked as never to be notified.
+    """
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        ruleset: Ruleset,
+        settings: Settings,
+        *,
+        shard: tuple[int, int] = (0, 1),
+        only: Collection[str] | None = None,
+        silent: bool = False,
+    ) -> None:
+        self._con = con
+        self._settings = settings
+        self._silent = silent
+        con.execute("SET TimeZone = 'UTC'")
+        self._state = State(con)
+        rules = [r for r in ruleset.rules if r.alerts and r.status is not Status.DEPRECATED]
+        rules = [r for r in rules if only is None or r.name in only]
+        self._plain = [r for r in rules if r.selection is not None]
+        self._correlations = [r for r in rules if r.correlation is not None]
+        catching_up = only is not None
+        self.clock = BEGINNING if catching_up else self._state.number("clock")
+        self._watermark = BEGINNING if catching_up else self._state.number("watermark")
+        self._keeps_clock = not catching_up
+        self.unseen: list[str] = []
+        """Rules that found no state of theirs: what they would know of the past has to be read from history."""
+        self._streams = self._make_streams()
+        self._names = _Names()
+        self._evaluators = [evaluator_for(r, self._streams_of(r), self._names) for r in self._correlations]
+        self._derivation = Derivation(
+            con, ruleset, self._plain, [s.spec for s in self._streams], zone=settings.zone, shard=shard
+        )
+        self._book = AlertBook(self._state, rules, grace=settings.stale - settings.lateness, silent=silent)
+        self._retention = max((s.spec.retention for s in self._streams), default=0)
+        self.shard = shard
+        self._load()
+
+    @property
+    def errors(self) -> Counter[str]:
+        """Rows on which a predicate failed (and so was not true), by predicate, since this step was made."""
+        return self._derivation.errors
+
+    def _make_streams(self) -> list[Stream]:
+        known = self._state.streams()
+        streams: dict[str, Stream] = {}
+        for rule in self._correlations:
+            new = False
+            for spec in stream_specs(rule):
+                if spec.fingerprint not in known:
+                    known[spec.fingerprint] = self._state.add_stream(spec.fingerprint)
+                    new = True
+                new = new or (spec.fingerprint in streams and rule.name in self.unseen)
+                streams.setdefault(spec.fingerprint, Stream(known[spec.fingerprint], spec))
+            if new:
+                self.unseen.append(rule.name)
+        return list(streams.values())
+
+    def _streams_of(self, rule: Rule) -> list[Stream]:
+        by_fingerprint = {s.spec.fingerprint: s for s in self._streams}
+        return [by_fingerprint[spec.fingerprint] for spec in stream_specs(rule)]
+
+    def _load(self) -> None:
+        """Build the runs from the tables, and mark what has been raised before."""
+        for stream in self._streams:
+            rows = self._state.load(stream.number, self._watermark - stream.spec.retention)
+            if len(rows):
+                stream.add(rows, self._state.names)
+        for evaluator in self._evaluators:
+            evaluator.annotate()
+        heads = []
+        for stream in self._streams:
+            stream.settle(stream.split(self._watermark), self._watermark)
+            stream.guard(stream.runs[-1].keys, self._settings.key_limit)
+            heads.append(stream.head.ref)
+        for evaluator in self._evaluators:
+            if not evaluator.waits:
+                evaluator.known(np.unique(np.concatenate([s.head.keys for s in evaluator.streams])))
+        refs = np.unique(np.concatenate(heads)) if heads else np.zeros(0, np.int64)
+        if len(refs):
+            self._names.add(refs, self._state.names(refs))
+
+    def advance(self, batch: pa.Table, clock: int) -> pa.Table:
+        """Take a batch in and move the clock.
+
+        Parameters
+        ----------
+        batch
+            Events, `event.batch_schema()`, without duplicates; empty = only the clock moves.
+        clock
+            Time in µs up to which all is received; never goes back.
+
+        Returns
+        -------
+        Facts, `alert.facts_schema()`: the alerts that are new or have grown.
+        """
+        before = self._watermark
+        self.clock = max(self.clock, clock)
+        watermark = max(before, self.clock - self._settings.lateness - self._settings.disorder)
+        facts = []
+        touched: dict[int, Keys] = {}
+        batch = batch.filter(pc.invert(pc.or_(batch["stale"], batch["backfill"]))) if len(batch) else batch
+        self._con.register("batch", batch)
+        if len(batch):
+            derived = self._derivation(batch)
+            facts += self._plain_facts(derived, batch)
+            touched = self._take_in(derived, batch, before)
+            facts += self._guard(touched)
+        self._watermark = watermark
+        self._correlate(touched, before, watermark)
+        facts.append(self._book.finish(watermark))
+        self._state.drop(before - self._retention)
+        if self._keeps_clock:
+            self._state.set_numbers(clock=self.clock, watermark=watermark)
+        self._names.keep(
+            np.concatenate([s.head.ref for s in self._streams]) if self._streams else np.zeros(0, np.int64)
+        )
+        return joined(facts)
+
+    def _plain_facts(self, derived: Derived, batch: pa.Table) -> list[pa.Table]:
+        single = {}
+        names = _Names(batch)
+        for i, rows in derived.plain.items():
+            rule = self._plain[i]
+            if rule.suppression:
+                self._book.fold_plain(rule, rows, names)
+            else:
+                single[i] = rows["ref"]
+        return [single_facts(self._con, self._plain, single, silent=self._silent)] if single else []
+
+    def _take_in(self, derived: Derived, batch: pa.Table, before: int) -> dict[int, Keys]:
+        """Put the batch's base events into tables and heads; returns the keys they have, by stream number."""
+        new = []
+        for stream, tables in zip(self._streams, derived.streams, strict=True):
+            if tables:
+                rows = base_rows(tables, several=len(stream.spec.atoms) > 1)
+                new.append((stream, rows))
+        if not new:
+            return {}
+        self._state.append([(s.number, rows) for s, rows in new], before, self._retention)
+        refs = np.unique(np.concatenate([rows.ref for _, rows in new]))
+        self._names.add(refs, _Names(batch)(refs))
+        for stream, rows in new:
+            stream.add(rows, self._names)
+        return {stream.number: np.unique(rows.k) for stream, rows in new}
+
+    def _guard(self, touched: dict[int, Keys]) -> list[pa.Table]:
+        """Stop evaluating keys that grew too large, and say so."""
+        out = []
+        for stream in self._streams:
+            fresh = stream.guard(touched.get(stream.number, np.zeros(0, np.uint64)), self._settings.key_limit)
+            if len(fresh):
+                rules = [r for r in self._correlations if stream in self._streams_of(r)]
+                out.append(overflow_facts(self._state, stream, fresh, rules, silent=self._silent))
+        return out
+
+    def _correlate(self, touched: dict[int, Keys], before: int, watermark: int) -> None:
+        for evaluator in self._evaluators:
+            keys = _touched_by(evaluator, touched)
+            if len(keys):
+                evaluator.annotate()
+            if not evaluator.waits:
+                if len(keys):
+                    self._book.fold(evaluator.rule, evaluator.known(keys), self._names)
+                self._book.look_again(evaluator.rule, keys, before)
+        blocks: dict[int, Run] = {}
+        if watermark > before:
+            for stream in self._streams:
+                blocks[stream.number] = stream.split(watermark)
+                stream.settle(blocks[stream.number], before)
+        for evaluator in self._evaluators:
+            if evaluator.waits and watermark > before:
+                self._book.fold(evaluator.rule, evaluator.settled(blocks, before, watermark), self._names)
+            self._book.describe(evaluator.rule, evaluator)
+
+
+def _touched_by(evaluator: Evaluator, touched: dict[int, Keys]) -> Keys:
+    keys = [touched[s.number] for s in evaluator.streams if s.number in touched]
+    return np.unique(np.concatenate(keys)) if keys else np.zeros(0, np.uint64)
+
+
+class _Names:
+    """Source and id of events that may still have to be put in order, by ref."""
+
+    def __init__(self, batch: pa.Table | None = None) -> None:
+        empty = pa.table({"source": pa.array([], pa.string()), "id": pa.array([], pa.string())})
+        self._refs: Ints = np.zeros(0, np.int64) if batch is None else batch["seq"].to_numpy()
+        self._table = empty if batch is None else batch.select(["source", "id"])
+        if len(self._refs) > 1 and not (self._refs[1:] > self._refs[:-1]).all():
+            order = np.argsort(self._refs)
+            self._refs, self._table = self._refs[order], self._table.take(order)
+
+    def __call__(self, refs: Ints) -> pa.Table:
+        return self._table.take(np.searchsorted(self._refs, refs))
+
+    def add(self, refs: Ints, names: pa.Table) -> None:
+        """Remember names of later refs, ascending."""
+        self._refs = np.concatenate((self._refs, refs))
+        self._table = pa.concat_tables([self._table, names.select(["source", "id"])])
+
+    def keep(self, refs: Ints) -> None:
+        """Forget all but these."""
+        if len(self._refs) > 2 * len(refs) + 1000:
+            rows = np.flatnonzero(np.isin(self._refs, refs))
+            self._refs, self._table = self._refs[rows], self._table.take(rows).combine_chunks()
+
+
+def catch_up(
+    con: duckdb.DuckDBPyConnection,
+    ruleset: Ruleset,
+    settings: Settings,
+    names: Collection[str],
+    history: Iterable[tuple[pa.Table, int]],
+    *,
+    shard: tuple[int, int] = (0, 1),
+) -> pa.Table:
+    """Let new rules read the past in silence: `history` is (batch, clock) in received_at order.
+
+    Call it before the Step that goes on with all rules is made. Returns the facts, all of them silent.
+    """
+    step = Step(con, ruleset, settings, shard=shard, only=names, silent=True)
+    return joined([step.advance(batch, clock) for batch, clock in history])
