@@ -60,13 +60,16 @@ EVERY = Choice()
 class Reading(Database):
     """The desk as it is read."""
 
-    def alerts(self, choice: Choice = EVERY, *, now: int | None = None) -> Iterator[dict[str, Any]]:
-        """The chosen alerts in the contract's form, ordered by first_seen, id; one consistent view, row by row."""
+    def lines(self, choice: Choice = EVERY, *, now: int | None = None) -> Iterator[str]:
+        """The chosen alerts as lines of JSON, ordered by first_seen, id; one consistent view, row by row."""
         where, params = _where(choice)
         with self.reading() as con:
             rows = con.execute(f"{_SELECT} {where} ORDER BY f.first_seen, f.id", {**params, "now": now or now_us()})
-            for row in rows:
-                yield _alert(row)
+            yield from map(_line, rows)
+
+    def alerts(self, choice: Choice = EVERY, *, now: int | None = None) -> Iterator[dict[str, Any]]:
+        """The same, as objects."""
+        return map(json.loads, self.lines(choice, now=now))
 
     def newest(
         self, choice: Choice = EVERY, *, before: int | None = None, limit: int = 50, now: int | None = None
@@ -166,21 +169,36 @@ def _where(choice: Choice, extra: str | None = None) -> tuple[str, dict[str, Any
     return (f"WHERE {conditions}" if conditions else ""), params
 
 
-_PLAIN = ("rule", "rule_id", "rule_version", "title", "level", "status")
+_quoted = json.encoder.encode_basestring
+
+
+def _text(value: str | None) -> str:
+    return "null" if value is None else _quoted(value)
+
+
+def _number(value: float | None) -> str:
+    return "null" if value is None else repr(value)
+
+
+def _line(row: sqlite3.Row) -> str:
+    """The alert as one line of JSON; what the engine wrote as JSON goes in as it is."""
+    words = ",".join(f'"{name}":{_quoted(row[name])}' for name in _WORDS)
+    inconclusive = ',"inconclusive":true' if row["inconclusive"] else ""
+    return (
+        f'{{"id":"{row["id"].hex()}",{words},"group":{row["group"] or "{}"},'
+        f'"first_seen":"{iso(row["first_seen"])}","last_seen":"{iso(row["last_seen"])}","count":{row["count"]},'
+        f'"late":{"true" if row["late"] else "false"},"lat":{_number(row["lat"])},"lon":{_number(row["lon"])},'
+        f'"address":{_text(row["address"])},"reason":{_text(row["reason"])},"values":{row["values"] or "{}"},'
+        f'"evidence":{row["evidence"] or "[]"},"state":"{row["state"]}","outcome":{_text(row["outcome"])},'
+        f'"assignee":{_text(row["assignee"])},"updated_at":"{iso(row["touched_at"])}"{inconclusive}}}'
+    )
+
+
+_WORDS = ("rule", "rule_id", "rule_version", "title", "level", "status")
 
 
 def _alert(row: sqlite3.Row) -> dict[str, Any]:
-    alert: dict[str, Any] = {"id": row["id"].hex(), **{name: row[name] for name in _PLAIN}}
-    alert["group"] = json.loads(row["group"] or "{}")
-    alert |= {"first_seen": iso(row["first_seen"]), "last_seen": iso(row["last_seen"]), "count": row["count"]}
-    alert |= {"late": bool(row["late"]), "lat": row["lat"], "lon": row["lon"], "address": row["address"]}
-    alert["reason"] = row["reason"]
-    alert["values"] = json.loads(row["values"] or "{}")
-    alert["evidence"] = json.loads(row["evidence"] or "[]")
-    alert |= {"state": row["state"], "outcome": row["outcome"], "assignee": row["assignee"]}
-    alert["updated_at"] = iso(row["touched_at"])
-    if row["inconclusive"]:
-        alert["inconclusive"] = True
+    alert: dict[str, Any] = json.loads(_line(row))
     return alert
 
 
