@@ -1,0 +1,1 @@
+"""The questions. Each module offers `QUESTIONS`; `citywatch.analytics.question.questions` collects them."""

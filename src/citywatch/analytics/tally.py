@@ -1,0 +1,142 @@
+"""Count events by dimensions in one scan, and say what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from citywatch.analytics.dimensions import CODE, NO_TIME, NO_TIME_OF_DAY, Dimension, dimensions
+from citywatch.analytics.question import VIOLATIONS, Answer, Asked, left_out_of
+
+if TYPE_CHECKING:
+    from citywatch.analytics.archive import Archive
+
+NO_CODE = dimensions()["violation_code"].missing
+UNKNOWN_CORRECTED = "correction_of_unknown_event"
+PLAIN_TYPES = {VIOLATIONS: ("ticket.issued", "drone.violation")}
+
+COUNT = {"count": "how many", "share": "count / all rows counted, 0..1"}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The temporary table ``tally``: a column for each dimension, `n` events; rows left out are not in it."""
+
+    archive: Archive
+    dims: tuple[Dimension, ...]
+    total: int
+    left_out: Mapping[str, int]
+
+    def answer(self, top: int | None = None) -> Answer:
+        """Dimensions, count, share. The last dimension is what is counted, the ones before it group the answer."""
+        *groups, key = (f'"{dim.name}"' for dim in self.dims)
+        best = _best(groups, self._ranked, top)
+        rows = self.archive.query(f"""
+            WITH counted AS (SELECT {", ".join([*groups, key])}, n AS count FROM tally)
+            SELECT *, count / {max(self.total, 1)} AS share FROM counted {best}
+            ORDER BY {self.shown(top)} {"" if top is None or groups else f"LIMIT {top}"}""")
+        return Answer(rows, left_out_of(self.left_out))
+
+    def shown(self, top: int | None = None) -> str:
+        """What to order rows with the dimensions and `count` by."""
+        *groups, dim = self.dims
+        last = dim.rank if dim.ordered and top is None else self._ranked
+        return ", ".join([*(group.rank for group in groups), last])
+
+    @property
+    def _ranked(self) -> str:
+        return f"count DESC, {self.dims[-1].rank}"
+
+
+def _best(groups: Sequence[str], ranked: str, top: int | None) -> str:
+    if top is None or not groups:
+        return ""
+    return f"QUALIFY row_number() OVER (PARTITION BY {', '.join(groups)} ORDER BY {ranked}) <= {top}"
+
+
+def types_sql(types: Sequence[str]) -> str:
+    """Predicate on the type of an event; none given means all."""
+    wanted = [name for given in types for name in PLAIN_TYPES.get(given, (given,))]
+    quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in wanted)
+    return f"type IN ({quoted})" if wanted else "true"
+
+
+def where_sql(asked: Asked) -> str:
+    """Predicate of the type and the period on a row of ``events``."""
+    return f"{types_sql(asked.types)} AND {asked.period.sql('time')}"
+
+
+def tally(archive: Archive, asked: Asked, names: Sequence[str], **further: Unpack[Further]) -> Tally:
+    """Count the asked events by the named dimensions, grouped by all of them; see `Further`."""
+    return tally_of(archive, asked, tuple(dimensions()[name] for name in names), **further)
+
+
+class Further(TypedDict, total=False):
+    """What a tally may be told beside.
+
+    `relation` stands for ``events`` and has the columns of it that are read.
+    `exclusions`: further reasons to leave a row out -> SQL over the raw aliases of the dimensions; judged last.
+    """
+
+    relation: str
+    exclusions: Mapping[str, str]
+
+
+def tally_of(archive: Archive, asked: Asked, dims: tuple[Dimension, ...], **further: Unpack[Further]) -> Tally:
+    """The same for dimensions of one's own."""
+    raw = {alias: sql for dim in dims for alias, sql in dim.raw.items()} | (CODE if asked.violations else {})
+    scanned, raw = _corrected(archive, raw, further.get("relation"))
+    reasons = _reasons(archive, asked, dims) | dict(further.get("exclusions", {}))
+    archive.con.execute(_statement(archive, dims, raw, reasons, f"{scanned} WHERE {where_sql(asked)}"))
+    left_out = _count_left_out(archive, asked, raw)
+    total = left_out.pop("", 0)
+    archive.con.execute(_kept(dims, plain=len(raw) == len(dims) and all(dim.plain for dim in dims)))
+    return Tally(archive, dims, total, left_out)
+
+
+def _corrected(archive: Archive, raw: Mapping[str, str], relation: str | None) -> tuple[str, dict[str, str]]:
+    """The relation to scan, and the raw expressions with the code of the last correction."""
+    scanned = relation or "events"
+    if "code" not in raw or not archive.has_corrections:
+        return scanned, dict(raw)
+    code = "CASE WHEN target_id IS NULL THEN violation_code ELSE new_code END"
+    return f"{scanned} LEFT JOIN corrected ON target_source = source AND target_id = id", {**raw, "code": code}
+
+
+def _reasons(archive: Archive, asked: Asked, dims: Sequence[Dimension]) -> dict[str, str]:
+    """Reason -> predicate over the raw aliases, in the order in which they are judged."""
+    reasons = {NO_CODE: "code IS NULL"} if asked.violations else {}
+    if any(dim.hour for dim in dims):
+        reasons[NO_TIME_OF_DAY] = "day_only"
+    for dim in dims:
+        if dim.missing != NO_TIME:  # every event has a time
+            reasons.setdefault(dim.missing, f"{dim.sql(archive.zone)} IS NULL")
+    return reasons
+
+
+def _statement(
+    archive: Archive, dims: Sequence[Dimension], raw: Mapping[str, str], reasons: Mapping[str, str], scanned: str
+) -> str:
+    """Group by the raw expressions, then judge and name each group."""
+    scan = ", ".join(f"{sql} AS {alias}" for alias, sql in raw.items())
+    judged = " ".join(f"WHEN {sql} THEN '{reason}'" for reason, sql in reasons.items())
+    values = ", ".join(f'{dim.sql(archive.zone)} AS "{dim.name}"' for dim in dims)
+    return f"""
+        CREATE OR REPLACE TEMP TABLE judged AS
+        WITH scan AS (SELECT {scan}, count(*) AS n FROM {scanned} GROUP BY ALL)
+        SELECT {f"CASE {judged} ELSE '' END" if judged else "''"} AS reason, {values}, n FROM scan"""
+
+
+def _count_left_out(archive: Archive, asked: Asked, raw: Mapping[str, str]) -> dict[str, int]:
+    """Reason -> rows; the empty reason is for the rows that count."""
+    counts = archive.con.execute("SELECT reason, CAST(sum(n) AS BIGINT) FROM judged GROUP BY reason").fetchall()
+    unknown = archive.corrections_of_unknown_events(asked.period) if "code" in raw else 0
+    return {**dict(counts), UNKNOWN_CORRECTED: unknown}
+
+
+def _kept(dims: Sequence[Dimension], *, plain: bool) -> str:
+    """Rows that count, grouped by their values; plain values are already distinct."""
+    names = ", ".join(f'"{dim.name}"' for dim in dims)
+    n, group = ("n", "") if plain else ("CAST(sum(n) AS BIGINT) AS n", "GROUP BY ALL")
+    return f"CREATE OR REPLACE TEMP TABLE tally AS SELECT {names}, {n} FROM judged WHERE reason = '' {group}"
