@@ -25,8 +25,8 @@ FIRST_NAMES = (
     "Jack Jana Jose Julia Kamal Karin Leo Lina Lucas Maria Mark Mia Nadia Noah Olga Omar Paula Rosa Sam"
 ).split()
 LAST_NAMES = (
-    "Adams Ali Baker Bauer Brown Chan Clark Cohen Costa Cruz Davis Diaz Evans Fischer Garcia Green Hall Haas Ito "
-    "Jones Khan Kim King Klein Lee Lopez Martin Meyer Moore Nguyen Novak Park Patel Reed Rossi Silva Smith Tran Wong Young"
+    "Abel Adams Ali Baker Bauer Brown Chan Clark Cohen Costa Cruz Davis Diaz Evans Fischer Garcia Green Hall Haas Ito "
+    "Jones Khan Kim King Klein Lee Lopez Martin Meyer Moore Nguyen Novak Park Patel Reed Rossi Silva Smith Tran Wong"
 ).split()
 _GENDERS = ("female", "male")
 
@@ -54,7 +54,7 @@ class CameraEvents(Stream):
     share = 0.14
     period = 15
 
-    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+    def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         camera = numbers % self.devices
         label = look_up(table(_LABELS), self.draws.chosen(numbers, _LABEL_WEIGHTS, "label"))
         confidence = 550 + self.draws.below(numbers, 450, "confidence")
@@ -64,7 +64,14 @@ class CameraEvents(Stream):
             '"label":"', label, '","confidence":', *decimal(confidence, 3), ',"severity":', severity,
             ',"image_id":"', *self.ids(numbers, "c"), '",', *camera_json(camera),
         ]  # fmt: skip
-        bodies = event("camera.event", self.ids(numbers), join(["camera/", *name]), join(name), times, data)
+        bodies = event(
+            "camera.event",
+            id_=self.ids(numbers),
+            source=join(["camera/", *name]),
+            subject=join(name),
+            times=times,
+            data=data,
+        )
         return Drawn(numbers, times, bodies)
 
 
@@ -75,7 +82,7 @@ class PersonReports(Stream):
     share = 0.03
     period = 70
 
-    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+    def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         camera = numbers % self.devices
         # Some people pass the same camera again and again, most only now and then.
         person = camera * 400 + (self.draws.unit(numbers, "person") ** 2 * 400).astype(np.int64)
@@ -87,10 +94,18 @@ class PersonReports(Stream):
         data = [
             '"person_id":"', id_, '",', *self._person_json(person), ',"age":', whole(age),
             ',"behaviors":[', _behavior_texts(behaviors), '],"dangerosity":', whole(score),
-            ',"x":', *decimal(np.rint(x * 10).astype(np.int64), 1), ',"y":', *decimal(np.rint(y * 10).astype(np.int64), 1),
+            ',"x":', *decimal(np.rint(x * 10).astype(np.int64), 1), ',"y":',
+            *decimal(np.rint(y * 10).astype(np.int64), 1),
             ",", *camera_json(camera),
         ]  # fmt: skip
-        bodies = event("person.report", self.ids(numbers), join(["camera/", *camera_name(camera)]), id_, times, data)
+        bodies = event(
+            "person.report",
+            id_=self.ids(numbers),
+            source=join(["camera/", *camera_name(camera)]),
+            subject=id_,
+            times=times,
+            data=data,
+        )
         return Drawn(numbers, times, bodies)
 
     def _behaviors(self, numbers: Integers) -> Integers:
@@ -133,7 +148,8 @@ def dangerosity(behaviors: Integers, x: Floats, y: Floats, hour: Integers, age: 
     location = np.round(2 - np.hypot(x - 50, y - 50) / 50, 2)
     by_hour = np.array([behavior.hour_factor(h) for h in range(24)])[hour]
     by_age = np.array([behavior.age_factor(a) for a in range(101)])[age]
-    return (scores * location * by_hour * by_age * 100 / 25).astype(np.int64)
+    score: Integers = (scores * location * by_hour * by_age * 100 / 25).astype(np.int64)
+    return score
 
 
 @cache

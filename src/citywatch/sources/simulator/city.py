@@ -13,7 +13,7 @@ import pyarrow as pa
 from citywatch.settings import HOUR, SECOND
 from citywatch.sources.simulator.cctv import CameraEvents, PersonReports
 from citywatch.sources.simulator.delivery import Delivered, deliver, nothing, together
-from citywatch.sources.simulator.draws import Draws, Integers
+from citywatch.sources.simulator.draws import Integers
 from citywatch.sources.simulator.drones import Corrections, DronePositions, Images, Violations
 from citywatch.sources.simulator.scenes import CYCLE, SCENES, Occurrence, Scene
 from citywatch.sources.simulator.sensors import SensorReadings
@@ -24,7 +24,8 @@ from citywatch.sources.simulator.traffic import READERS, PlateReads, Tickets
 
 WORLDS: dict[str, tuple[type[Stream], ...]] = {
     "city": (
-        PlateReads, SensorReadings, CameraEvents, PersonReports, DronePositions, Violations, Images, DeviceStatus, Tickets,
+        PlateReads, SensorReadings, CameraEvents, PersonReports, DronePositions, Violations, Images,
+        DeviceStatus, Tickets,
     ),
     "cctv": (PlateReads, CameraEvents, PersonReports, DeviceStatus),
     "sensors": (SensorReadings,),
@@ -78,7 +79,7 @@ def batches(plan: Plan) -> Iterator[Batch]:
 
 
 def cut(stream: Iterator[Batch], size: int) -> Iterator[Batch]:
-    """The same lines in batches of exactly `size`, but the last; what was planted comes with the first line after it."""
+    """The same lines in batches of exactly `size`, but the last; what was planted comes early."""
     left: Batch | None = None
     for batch in stream:
         left = batch if left is None else _joined(left, batch)

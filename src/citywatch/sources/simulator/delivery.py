@@ -48,7 +48,9 @@ def together(parts: list[Delivered]) -> Delivered:
 
 def delays(draws: Draws, numbers: Integers, *, can_be_late: bool) -> Integers:
     """µs from each event to its receipt: some tenths of a second, at most 4 s unless it is late."""
-    usual = np.minimum(-np.log1p(-draws.unit(numbers, "delay")) * DELAY, 3.95 * SECOND).astype(np.int64) + 50_000
+    usual: Integers = (
+        np.minimum(-np.log1p(-draws.unit(numbers, "delay")) * DELAY, 3.95 * SECOND).astype(np.int64) + 50_000
+    )
     if not can_be_late:
         return usual
     late = draws.unit(numbers, "late") < LATE_SHARE
@@ -76,7 +78,10 @@ def deliver(drawn: Drawn, draws: Draws, stream: int, *, can_be_late: bool) -> De
 def _broken(lines: Text, numbers: Integers) -> Text:
     """Each line with something that must be rejected; rare, so one by one."""
     return pa.array(
-        [_FAULTS[number % len(_FAULTS)](line) for line, number in zip(lines.to_pylist(), numbers.tolist(), strict=True)],
+        [
+            _FAULTS[number % len(_FAULTS)](line)
+            for line, number in zip(lines.to_pylist(), numbers.tolist(), strict=True)
+        ],
         pa.string(),
     )
 

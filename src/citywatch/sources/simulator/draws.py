@@ -41,7 +41,7 @@ class Draws:
 
     def unit(self, numbers: Integers, purpose: str) -> Floats:
         """A float in [0, 1) for each number."""
-        return (self.bits(numbers, purpose) >> np.uint64(11)) * 2.0**-53
+        return (self.bits(numbers, purpose) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def below(self, numbers: Integers, limit: int, purpose: str) -> Integers:
         """An integer in [0, limit) for each number; limit up to 2**31."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from citywatch.settings import MINUTE, SECOND
 from citywatch.sources.simulator import geography
-from citywatch.sources.simulator.draws import Draws, Floats, Integers
+from citywatch.sources.simulator.draws import Floats, Integers
 from citywatch.sources.simulator.stream import Drawn, Planted, Stream
-from citywatch.sources.simulator.text import Piece, Text, decimal, event, join, look_up, table, whole
+from citywatch.sources.simulator.text import Piece, Text, decimal, event, join, look_up, product, table, whole
 from citywatch.sources.simulator.traffic import CODE_WEIGHTS, CODES, choice_json
 
 _STEP = 433
@@ -68,7 +68,7 @@ class DronePositions(Stream):
     share = 0.12
     period = 5
 
-    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+    def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         drone = numbers % self.devices
         battery = np.rint(charge(drone, times) * 10).astype(np.int64)
         temperature = 240 + self.draws.below(numbers, 130, "temperature")
@@ -81,7 +81,9 @@ class DronePositions(Stream):
             ',"speed_kmh":', *decimal(speed, 1), ",", *place_json(drone, times),
         ]  # fmt: skip
         subject = join(["drone-", name])
-        bodies = event("drone.position", self.ids(numbers), source(drone), subject, times, data)
+        bodies = event(
+            "drone.position", id_=self.ids(numbers), source=source(drone), subject=subject, times=times, data=data
+        )
         return Drawn(numbers, times, bodies)
 
 
@@ -93,7 +95,7 @@ class Violations(Stream):
     period = 30
     can_be_late = False
 
-    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+    def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         drone = numbers % self.devices
         plate = violation_plates(numbers)
         code = look_up(choice_json("violation_code", CODES), self.draws.chosen(numbers, CODE_WEIGHTS, "code"))
@@ -103,7 +105,9 @@ class Violations(Stream):
             what, ',"plate":"', plate, '","image_id":"', *self.ids(numbers, "i"), '","device_id":"drone-', whole(drone),
             '","device_kind":"drone",', *place_json(drone, times),
         ]  # fmt: skip
-        bodies = event("drone.violation", self.ids(numbers), source(drone), plate, times, data)
+        bodies = event(
+            "drone.violation", id_=self.ids(numbers), source=source(drone), subject=plate, times=times, data=data
+        )
         return Drawn(numbers, times, bodies, tuple(self._planted(numbers[unclear], times[unclear])))
 
     def unclear(self, numbers: Integers) -> NDArray[np.bool_]:
@@ -122,12 +126,21 @@ class Violations(Stream):
 class Images(Violations):
     """`violation.image`: the image of each violation, within two seconds after it."""
 
-    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+    def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         drone = numbers % self.devices
         times = times + 200_000 + self.draws.below(numbers, 1_800_000, "image")
         image = join(self.ids(numbers, "i"))
-        data = ['"image_id":"', image, '","device_id":"drone-', whole(drone), '","device_kind":"drone",', *place_json(drone, times)]
-        bodies = event("violation.image", self.ids(numbers, "i"), source(drone), image, times, data)
+        data = [
+            '"image_id":"',
+            image,
+            '","device_id":"drone-',
+            whole(drone),
+            '","device_kind":"drone",',
+            *place_json(drone, times),
+        ]
+        bodies = event(
+            "violation.image", id_=self.ids(numbers, "i"), source=source(drone), subject=image, times=times, data=data
+        )
         return Drawn(numbers, times, bodies)
 
 
@@ -136,7 +149,7 @@ class Corrections(Violations):
 
     share = 0.0
 
-    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+    def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         answered = self.unclear(numbers) & (self.draws.unit(numbers, "answered") < 0.25)
         numbers, times = numbers[answered], times[answered]
         drone = numbers % self.devices
@@ -144,18 +157,24 @@ class Corrections(Violations):
         times = times + 90 * SECOND + self.draws.below(numbers, 60 * SECOND, "answer time")
         data = ['"corrects_source":"drone/', whole(drone), '","corrects_id":"', *self.ids(numbers), '",', code]
         id_ = self.ids(numbers, "c")
-        bodies = event("violation.corrected", id_, "desk/operators", join(self.ids(numbers)), times, data)
+        bodies = event(
+            "violation.corrected",
+            id_=id_,
+            source="desk/operators",
+            subject=join(self.ids(numbers)),
+            times=times,
+            data=data,
+        )
         return Drawn(numbers, times, bodies)
 
 
 @cache
 def _triples() -> Text:
-    signs = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    return table([a + b + c for a in signs for b in signs for c in signs])
+    signs = table(list("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+    return product(signs, signs, signs)
 
 
 def violation_plates(numbers: Integers) -> Text:
-    """Plates that begin with S, different for two thousand million violations in a row: nobody offends twice by chance."""
+    """Plates that begin with S, different for two thousand million violations in a row: nobody twice by chance."""
     scattered = numbers % _TRIPLES**2 * 48_271 % _TRIPLES**2
     return join(["S", look_up(_triples(), scattered // _TRIPLES), look_up(_triples(), scattered % _TRIPLES)])
-

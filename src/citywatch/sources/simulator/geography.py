@@ -12,10 +12,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from citywatch.sources.simulator.draws import Integers
-from citywatch.sources.simulator.text import table
+from citywatch.sources.simulator.text import Text, table
 
 STREETS, AVENUES = 40, 30
 CROSSINGS = STREETS * AVENUES
@@ -85,19 +84,19 @@ def anpr_place(camera: int) -> int:
     return camera // ANPR_COLUMNS * 2 * AVENUES + camera % ANPR_COLUMNS * 2
 
 
-def spread(devices: Any, step: int) -> Any:
+def spread(devices: Integers, step: int) -> Integers:
     """A crossing for each number of a device, spread over the city; the steps used are prime to the crossings."""
     return devices * step % CROSSINGS
 
 
 @cache
-def words_json() -> pa.Array:
+def words_json() -> Text:
     """For each place the members of `words` as JSON, without braces."""
     return table([_members(words(place)) for place in range(CROSSINGS)])
 
 
 @cache
-def position_json() -> pa.Array:
+def position_json() -> Text:
     """For each place the members of `position` as JSON, without braces."""
     return table([_members(position(place)) for place in range(CROSSINGS)])
 
@@ -106,7 +105,8 @@ def nearest(lat: Integers, lon: Integers) -> Integers:
     """The crossing nearest to positions given in 100,000ths of a degree."""
     street = np.clip(np.rint((lat - SOUTH * 100) / (STREET_STEP * 100)), 0, STREETS - 1)
     avenue = np.clip(np.rint((lon - WEST * 100) / (AVENUE_STEP * 100)), 0, AVENUES - 1)
-    return (street * AVENUES + avenue).astype(np.int64)
+    nearest: Integers = (street * AVENUES + avenue).astype(np.int64)
+    return nearest
 
 
 def zones() -> dict[str, Any]:

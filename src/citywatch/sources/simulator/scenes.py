@@ -80,7 +80,13 @@ class Occurrence:
         image = f"{self.run}-{self.kind}-{self.token}-{len(self.events)}"
         where = {"device_id": drone, "device_kind": "drone", **geography.position(place)}
         self.add(seconds + 0.5, "violation.image", f"drone/9{place:04d}", {"image_id": image, **where}, image)
-        return self.add(seconds, "drone.violation", f"drone/9{place:04d}", {**more, "plate": plate, "image_id": image, **where}, plate)
+        return self.add(
+            seconds,
+            "drone.violation",
+            f"drone/9{place:04d}",
+            {**more, "plate": plate, "image_id": image, **where},
+            plate,
+        )
 
 
 def needs_human(scene: Occurrence) -> Planted:
@@ -101,7 +107,13 @@ def gunfire(scene: Occurrence) -> Planted:
     heard = []
     for nth, place in enumerate(geography.in_precinct(precinct)[20:23]):
         sensor = f"acoustic-9{place:04d}"
-        measured = {"sensor_kind": "acoustic", "unit": "dB(A)", "value": 118.5 - nth, "label": "gunshot", "confidence": 0.93}
+        measured = {
+            "sensor_kind": "acoustic",
+            "unit": "dB(A)",
+            "value": 118.5 - nth,
+            "label": "gunshot",
+            "confidence": 0.93,
+        }
         device = {"device_id": sensor, "device_kind": "sensor", **geography.position(place)}
         heard.append(scene.add(nth * 1.2 - 1.2, "sensor.reading", f"sensor/{sensor}", {**measured, **device}, sensor))
     return scene.planted({"precinct": precinct}, *heard[:2])
@@ -117,7 +129,10 @@ def cloned_plate(scene: Occurrence) -> Planted:
 def repeat_offender(scene: Occurrence) -> Planted:
     """Drones see three violations of one vehicle."""
     plate = f"W{scene.token}"
-    seen = [scene.violation(-80 + 40 * nth, plate, (scene.turn * 31 + nth * 7) % 1200, violation_code=46) for nth in range(3)]
+    seen = [
+        scene.violation(-80 + 40 * nth, plate, (scene.turn * 31 + nth * 7) % 1200, violation_code=46)
+        for nth in range(3)
+    ]
     return scene.planted({"plate": plate}, *seen)
 
 
@@ -126,7 +141,9 @@ def reconnaissance(scene: Occurrence) -> Planted:
     person = f"person-{scene.token}"
     place = geography.RESTRICTED[scene.turn % len(geography.RESTRICTED)]
     steps = ("Surveillance of Exits", "Testing security", "Entering restricted areas")
-    seen = [scene.report(-60 + 30 * nth, person, ("Loitering", step, "Frowning"), place) for nth, step in enumerate(steps)]
+    seen = [
+        scene.report(-60 + 30 * nth, person, ("Loitering", step, "Frowning"), place) for nth, step in enumerate(steps)
+    ]
     return scene.planted({"person_id": person}, *seen)
 
 
@@ -175,7 +192,9 @@ def image_missing(scene: Occurrence) -> Planted:
     place, image = scene.turn * 61 % geography.CROSSINGS, f"{scene.run}-lost-{scene.token}"
     device = {"device_id": f"drone-9{place:04d}", "device_kind": "drone", **geography.position(place)}
     data = {"violation_code": 46, "plate": f"U{scene.token}", "image_id": image, **device}
-    return scene.planted({"image_id": image}, scene.add(-120, "drone.violation", f"drone/9{place:04d}", data, data["plate"]))
+    return scene.planted(
+        {"image_id": image}, scene.add(-120, "drone.violation", f"drone/9{place:04d}", data, data["plate"])
+    )
 
 
 def camera_silent(scene: Occurrence) -> Planted:

@@ -26,16 +26,24 @@ class SensorReadings(Stream):
     period = 20
     kinds: ClassVar[tuple[str, ...]] = KINDS
 
-    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+    def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         sensor = numbers % self.devices
         kind = sensor % len(KINDS)
         name = join([look_up(table([f"{k}-" for k in KINDS]), kind), whole(sensor)])
         place = look_up(geography.position_json(), geography.spread(sensor, _STEP).astype(np.int64))
         measured = look_up(table([self._kind_json(k) for k in KINDS]), kind)
         data = [
-            measured, *self._value_json(numbers, times, kind), ',"device_id":"', name, '","device_kind":"sensor",', place,
+            measured, *self._value_json(numbers, times, kind), ',"device_id":"', name, '","device_kind":"sensor",',
+            place,
         ]  # fmt: skip
-        bodies = event("sensor.reading", self.ids(numbers), join(["sensor/", name]), name, times, data)
+        bodies = event(
+            "sensor.reading",
+            id_=self.ids(numbers),
+            source=join(["sensor/", name]),
+            subject=name,
+            times=times,
+            data=data,
+        )
         return Drawn(numbers, times, bodies)
 
     @staticmethod
@@ -46,7 +54,9 @@ class SensorReadings(Stream):
     def _value_json(self, numbers: Integers, times: Integers, kind: Integers) -> list[Piece]:
         noise = self.draws.unit(numbers, "value")
         day = _daytime(times)
-        values = np.choose(kind, [12 + 9 * day + noise, 48 + 14 * day + 12 * noise, 50 + 30 * noise, np.floor(110 * day * noise)])
+        values = np.choose(
+            kind, [12 + 9 * day + noise, 48 + 14 * day + 12 * noise, 50 + 30 * noise, np.floor(110 * day * noise)]
+        )
         return ['"value":', *decimal(np.rint(values * 10).astype(np.int64), 1), self._heard_json(numbers, kind)]
 
     def _heard_json(self, numbers: Integers, kind: Integers) -> Text:
@@ -54,7 +64,9 @@ class SensorReadings(Stream):
         heard = self.draws.chosen(numbers, _HEARD_WEIGHTS, "label")
         sureness = self.draws.below(numbers, 40, "confidence")
         texts = [f',"label":"{label}","confidence":0.{60 + sure}' for label in _HEARD for sure in range(40)]
-        return look_up(table([*texts, ""]), np.where(kind == KINDS.index("acoustic"), heard * 40 + sureness, len(texts)))
+        return look_up(
+            table([*texts, ""]), np.where(kind == KINDS.index("acoustic"), heard * 40 + sureness, len(texts))
+        )
 
 
 def _daytime(times: Integers) -> Floats:

@@ -40,7 +40,9 @@ class DeviceStatus(Stream):
             [f"cctv-{n:04d}" for n in cameras] + [f"anpr-{n:04d}" for n in readers] + [f"drone-{n}" for n in flying]
         )
         self._sources = table(
-            [f"camera/cctv-{n:04d}" for n in cameras] + [f"camera/anpr-{n:04d}" for n in readers] + [f"drone/{n}" for n in flying]
+            [f"camera/cctv-{n:04d}" for n in cameras]
+            + [f"camera/anpr-{n:04d}" for n in readers]
+            + [f"drone/{n}" for n in flying]
         )
         homes = [*cctv.camera_place(cameras), *(geography.anpr_place(int(n)) for n in readers), *drones.home(flying)]
         self._places = look_up(geography.position_json(), np.array(homes, np.int64))
@@ -50,15 +52,23 @@ class DeviceStatus(Stream):
         """As many as report often enough never to seem silent at this rate."""
         return max(1, min(len(self._names), int(self.rate * 80)))
 
-    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+    def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         device = numbers % self.devices
         name = look_up(self._names, device)
         temperature = 150 + self.draws.below(numbers, 300, "temperature")
         data = [
             *self._state_json(device, times), '"temperature":', *decimal(temperature, 1), ',"device_id":"', name,
-            '","device_kind":"', look_up(table(["camera", "drone"]), self._flies(device)), '",', look_up(self._places, device),
+            '","device_kind":"', look_up(table(["camera", "drone"]), self._flies(device)), '",',
+            look_up(self._places, device),
         ]  # fmt: skip
-        bodies = event("device.status", self.ids(numbers, "s"), look_up(self._sources, device), name, times, data)
+        bodies = event(
+            "device.status",
+            id_=self.ids(numbers, "s"),
+            source=look_up(self._sources, device),
+            subject=name,
+            times=times,
+            data=data,
+        )
         return Drawn(numbers, times, bodies)
 
     def _flies(self, device: Integers) -> Integers:
@@ -74,4 +84,3 @@ class DeviceStatus(Stream):
         tenths = np.rint(drones.charge(drone, times) * 10).astype(np.int64)
         battery = join(['"battery":', *decimal(tenths, 1), ","])
         return [label, pc.if_else(pa.array(flies.astype(bool)), battery, "")]
-

@@ -72,10 +72,10 @@ class Stream(ABC):
         numbers = np.arange(int(begin / step) - 1, int(end / step) + 2, dtype=np.int64)
         times = ((numbers + self.draws.unit(numbers, "time")) * step).astype(np.int64)
         inside = (times >= begin) & (times < end)
-        return self.draw(numbers[inside], times[inside])
+        return self._draw(numbers[inside], times[inside])
 
     @abstractmethod
-    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+    def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         """The events with these numbers, due at these times."""
 
     def ids(self, numbers: Integers, kind: str = "") -> list[Piece]:

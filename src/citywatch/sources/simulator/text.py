@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,15 +17,16 @@ import pyarrow.compute as pc
 from citywatch.settings import DAY, SECOND
 from citywatch.sources.simulator.draws import Integers
 
-Text = pa.Array
+Text: TypeAlias = pa.StringArray
 """One string a row."""
-Piece = Text | str
+Piece: TypeAlias = Text | str
 """A column of text, or the same text in every row."""
 
 
 def join(pieces: Sequence[Piece]) -> Text:
     """The pieces of each row, one after the other; at least one is a column."""
-    return pc.binary_join_element_wise(*pieces, "")
+    joined: Any = pc.binary_join_element_wise(*cast(Any, pieces), "")  # the stubs know only columns
+    return cast(Text, joined)
 
 
 def look_up(table: Text, rows: Any) -> Text:
@@ -41,29 +42,45 @@ def table(values: Sequence[str]) -> Text:
 @cache
 def padded(width: int) -> Text:
     """The texts of 0 .. 10**width - 1, with leading zeros."""
-    return table([f"{number:0{width}d}" for number in range(10**width)])
+    return pc.utf8_lpad(_texts(10**width), width, "0")
+
+
+def _texts(count: int) -> Text:
+    return _decimal_text(np.arange(count))
+
+
+def _decimal_text(numbers: Integers) -> Text:
+    return cast(Text, pa.array(numbers).cast(pa.string()))
+
+
+def product(*tables: Text) -> Text:
+    """Every text of the first table followed by every text of the next, and so on; the last varies fastest."""
+    rows = np.indices([len(t) for t in tables]).reshape(len(tables), -1)
+    return join([look_up(t, row) for t, row in zip(tables, rows, strict=True)])
 
 
 @cache
 def _whole() -> Text:
-    return table([str(number) for number in range(10_000)])
+    return _texts(10_000)
 
 
 @cache
 def _hexadecimal() -> Text:
-    return table([f"{number:04x}" for number in range(65_536)])
+    digits = table(list("0123456789abcdef"))
+    return product(digits, digits, digits, digits)
 
 
 @cache
 def _seconds_of_day() -> Text:
-    return table([f"T{s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}." for s in range(86_400)])
+    sixty = padded(2).slice(0, 60)
+    return product(table(["T"]), padded(2).slice(0, 24), table([":"]), sixty, table([":"]), sixty, table(["."]))
 
 
 def whole(numbers: Integers) -> Text:
     """Integers as text."""
-    if len(numbers) and 0 <= numbers.min() and numbers.max() < 10_000:
+    if len(numbers) and numbers.min() >= 0 and numbers.max() < 10_000:
         return look_up(_whole(), numbers)
-    return pa.array(numbers).cast(pa.string())
+    return _decimal_text(numbers)
 
 
 def decimal(scaled: Integers, places: int) -> list[Piece]:
@@ -73,7 +90,11 @@ def decimal(scaled: Integers, places: int) -> list[Piece]:
 
 def uuid(high: Any, low: Any) -> list[Piece]:
     """Pieces of a UUID's text from two columns of 64 bits."""
-    quads = [look_up(_hexadecimal(), (half >> np.uint64(s)) & np.uint64(0xFFFF)) for half in (high, low) for s in (48, 32, 16, 0)]
+    quads = [
+        look_up(_hexadecimal(), (half >> np.uint64(s)) & np.uint64(0xFFFF))
+        for half in (high, low)
+        for s in (48, 32, 16, 0)
+    ]
     a, b, c, d, e, f, g, h = quads
     return [a, b, "-", c, "-", d, "-", e, "-", f, g, h]
 
@@ -92,7 +113,9 @@ def instant(times: Integers) -> list[Piece]:
     ]
 
 
-def event(type_: str, id_: Sequence[Piece], source: Piece, subject: Piece, times: Integers, data: Sequence[Piece]) -> Text:
+def event(
+    type_: str, *, id_: Sequence[Piece], source: Piece, subject: Piece, times: Integers, data: Sequence[Piece]
+) -> Text:
     """CloudEvents without the closing brace: what comes when an event is received is still to be added."""
     head: list[Piece] = ['{"specversion":"1.0","id":"', *id_, '","source":"', source, f'","type":"{type_}","subject":"']
     return join([*head, subject, '","time":"', *instant(times), '","data":{', *data, "}"])
@@ -101,3 +124,11 @@ def event(type_: str, id_: Sequence[Piece], source: Piece, subject: Piece, times
 def received(bodies: Text, times: Integers) -> Text:
     """Complete lines: events and the time at which each was received."""
     return join([bodies, ',"receivedat":"', *instant(times), '"}'])
+
+
+def block(lines: Text) -> memoryview:
+    """All lines as the bytes of a file, each with its line end."""
+    if not len(lines):
+        return memoryview(b"")
+    ended = join([lines, "\n"])
+    return memoryview(cast(pa.Buffer, ended.buffers()[2]))

@@ -15,7 +15,7 @@ from citywatch.settings import MINUTE, SECOND
 from citywatch.sources.simulator import geography
 from citywatch.sources.simulator.draws import Draws, Integers
 from citywatch.sources.simulator.stream import Drawn, Stream
-from citywatch.sources.simulator.text import Piece, Text, decimal, event, join, look_up, padded, table, whole
+from citywatch.sources.simulator.text import Piece, Text, decimal, event, join, look_up, padded, product, table, whole
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _FIRST_LETTERS = _LETTERS[:18]  # S to Z are for violations and for what is planned
@@ -38,7 +38,8 @@ CODE_WEIGHTS = (17.0, 16.0, 13.0, 11.0, 9.0, 7.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)
 
 @cache
 def _plate_heads() -> Text:
-    return table([a + b + c for a in _FIRST_LETTERS for b in _LETTERS for c in _LETTERS])
+    letters = table(list(_LETTERS))
+    return product(table(list(_FIRST_LETTERS)), letters, letters)
 
 
 def plates(vehicles: Integers) -> Text:
@@ -84,8 +85,8 @@ def reader_of(draws: Draws, vehicles: Integers, legs: Integers) -> Integers:
     step = (legs + draws.below(vehicles, 64, "start")) % there_and_back
     at = np.minimum(step, there_and_back - step)
     column = line - geography.ANPR_ROWS
-    readers = np.where(along_street, line * geography.ANPR_COLUMNS + at, at * geography.ANPR_COLUMNS + column)
-    return readers.astype(np.int64)
+    readers: Integers = np.where(along_street, line * geography.ANPR_COLUMNS + at, at * geography.ANPR_COLUMNS + column)
+    return readers
 
 
 class PlateReads(Stream):
@@ -95,21 +96,24 @@ class PlateReads(Stream):
     share = 0.40
     period = 120
 
-    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+    def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         slot, leg = numbers % self.devices, numbers // self.devices
         vehicles = slot * 48 + times // (30 * MINUTE) % 48
         reader = reader_of(self.draws, vehicles, leg)
-        times = times + self.draws.below(numbers, 10 * SECOND, "delay")
+        times = times + self.draws.below(numbers, 4 * SECOND, "traffic")
         sources, places = _readers()
         plate = plates(vehicles)
         doubtful = self.draws.unit(numbers, "doubtful") < 0.05
         confidence = np.where(doubtful, 500, 900) + self.draws.below(numbers, 100, "confidence")
         speed = 25 + self.draws.below(numbers, 36, "speed")
         data = [
-            '"plate":"', plate, '","plate_confidence":', *decimal(confidence, 3), ",", *vehicle_json(self.draws, vehicles),
+            '"plate":"', plate, '","plate_confidence":', *decimal(confidence, 3), ",", *vehicle_json(self.draws,
+            vehicles),
             ',"speed_kmh":', whole(speed), ",", look_up(places, reader),
         ]  # fmt: skip
-        bodies = event("anpr.read", self.ids(numbers), look_up(sources, reader), plate, times, data)
+        bodies = event(
+            "anpr.read", id_=self.ids(numbers), source=look_up(sources, reader), subject=plate, times=times, data=data
+        )
         return Drawn(numbers, times, bodies)
 
 
@@ -121,16 +125,24 @@ class Tickets(Stream):
     period = 600
     can_be_late = False
 
-    def draw(self, numbers: Integers, times: Integers) -> Drawn:
+    def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         agent = numbers % self.devices
         vehicles = self.draws.below(numbers, 2_000_000, "vehicle")
         place = self.draws.below(numbers, geography.CROSSINGS, "place")
         code = look_up(choice_json("violation_code", CODES), self.draws.chosen(numbers, CODE_WEIGHTS, "code"))
         source = join(["agent/", whole(agent)])
         data = [
-            '"summons_number":"', *self.ids(numbers), '","plate":"', plates(vehicles), '",', *vehicle_json(self.draws, vehicles),
+            '"summons_number":"', *self.ids(numbers), '","plate":"', plates(vehicles), '",',
+            *vehicle_json(self.draws, vehicles),
             ",", code, ',"issuer_agency":"T","device_id":"agent-', whole(agent), '","device_kind":"desk",',
             look_up(geography.position_json(), place),
         ]  # fmt: skip
-        bodies = event("ticket.issued", self.ids(numbers), source, join(self.ids(numbers)), times, data)
+        bodies = event(
+            "ticket.issued",
+            id_=self.ids(numbers),
+            source=source,
+            subject=join(self.ids(numbers)),
+            times=times,
+            data=data,
+        )
         return Drawn(numbers, times, bodies)
