@@ -1,0 +1,448 @@
+"""Predicates: parsed, judged and printed by the same DuckDB that runs them.
+
+DuckDB hands out its parse tree as JSON and turns such a tree back into text. Judging that tree means that no second
+parser can understand a predicate otherwise than the engine does; rewriting it means that `$parameters`, `LIST` and
+`IN_ZONE` are replaced exactly where they were meant.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import duckdb
+
+from citywatch.event import BY_NAME, COLUMNS, Column
+from citywatch.rules.functions import FUNCTIONS
+from citywatch.rules.lists import Lists
+from citywatch.rules.problems import nearest
+
+Tree = dict[str, Any]
+
+_PREFIX = "SELECT "
+_NOWHERE = 1 << 63
+_LONGEST = 100_000
+
+_STATEMENT_KEYS = {"type", "cte_map", "select_list", "from_table", "aggregate_handling"}
+_OPERATORS = frozenset(
+    "OPERATOR_NOT OPERATOR_IS_NULL OPERATOR_IS_NOT_NULL OPERATOR_COALESCE OPERATOR_NULLIF OPERATOR_TRY COMPARE_IN "
+    "COMPARE_NOT_IN ARRAY_EXTRACT ARRAY_SLICE ARRAY_CONSTRUCTOR".split()
+)
+_CLASSES = frozenset("COLUMN_REF CONSTANT COMPARISON CONJUNCTION OPERATOR BETWEEN CASE CAST TYPE FUNCTION".split())
+_REFUSED = {
+    "SUBQUERY": "a sub-query is not allowed here",
+    "WINDOW": "a window function is not allowed here",
+    "STAR": "* is not allowed here",
+    "PARAMETER": "a parameter is written $name",
+    "LAMBDA": "a lambda is not allowed here",
+    "COLLATE": "a collation is not allowed here",
+}
+_USE_INSTEAD = {
+    "SUBQUERY": "x IN LIST('name') asks a list",
+    "WINDOW": "several events are the business of a correlation",
+    "LAMBDA": "put data->'name' in brackets; for a member of a member write data->>'$.a.b'",
+    "COLLATE": "text is ordered by code point",
+}
+_CLOCKS = frozenset(
+    "now today current_date current_time current_timestamp localtime localtimestamp get_current_timestamp "
+    "transaction_timestamp get_current_time random uuid gen_random_uuid setseed age".split()
+)
+_AGGREGATES = frozenset(
+    "count count_star sum avg min max median mode list array_agg string_agg first last any_value".split()
+)
+
+
+class PredicateError(Exception):
+    """A predicate is refused. `offset` is the character of its text at which the cause stands."""
+
+    def __init__(self, what: str, offset: int = 0, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.offset = offset
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Predicate:
+    """A predicate ready to run; see `model.Selection` for `sql` and `memberships`.
+
+    `source` is the author's text with parameters filled in; `conjuncts` are the parts that must all be true:
+    (as read by people, as run). `parameters` are the names that it uses. `tree` is the one that `sql` prints, its
+    places are those of `text`, the author's.
+    """
+
+    sql: str
+    memberships: tuple[tuple[str, str], ...]
+    source: str
+    conjuncts: tuple[tuple[str, str], ...]
+    parameters: frozenset[str]
+    text: str = field(repr=False)
+    tree: Tree = field(repr=False)
+
+
+class Compiler:
+    """Turns the text of predicates into `Predicate`s. `zones` are the names that IN_ZONE may use."""
+
+    def __init__(self, lists: Lists, zones: Iterable[str]) -> None:
+        self._lists = lists
+        self._zones = frozenset(zones)
+        self._con = duckdb.connect(config={"threads": 1})
+        self._con.execute("SET TimeZone = 'UTC'")
+        columns = ", ".join(f"CAST(NULL AS {c.sql}) AS {quoted(c.name)}" for c in COLUMNS)
+        self._con.execute(f"CREATE TABLE event AS SELECT {columns}, CAST(NULL AS JSON) AS data LIMIT 0")
+
+    def compile(self, text: str, parameters: Mapping[str, str]) -> Predicate:
+        """Compile one; `parameters` are SQL literals by name. Raises PredicateError; types are left to `check`."""
+        rewriting = _Rewriting(self, text, parameters)
+        tree = self.parse(text)
+        made = rewriting.rewrite(tree)
+        parts = _conjuncts(tree)
+        shown = [rewriting.filled(part) for part in parts]
+        run = _conjuncts(made)
+        texts = self.print([made, *shown, *run])
+        return Predicate(
+            sql=texts[0],
+            memberships=tuple(rewriting.memberships.items()),
+            source=rewriting.source(),
+            conjuncts=tuple(zip(map(_bare, texts[1 : 1 + len(shown)]), texts[1 + len(shown) :], strict=True)),
+            parameters=frozenset(rewriting.used),
+            text=text,
+            tree=made,
+        )
+
+    def parse(self, text: str) -> Tree:
+        """The parse tree of one expression."""
+        if len(text) > _LONGEST:
+            raise PredicateError(f"has {len(text):,} characters, a predicate has at most {_LONGEST:,}")
+        if "\x00" in text:
+            raise PredicateError("has a NUL character", text.index("\x00"))
+        answer = self._con.execute(
+            "SELECT json_serialize_sql(CAST(? AS VARCHAR), skip_null := true, skip_empty := true)",
+            [f"{_PREFIX}{text}\n"],
+        ).fetchone()
+        tree = json.loads(answer[0]) if answer else {}
+        if tree["error"]:
+            position = int(tree.get("position", 0) or 0)
+            raise PredicateError(f"not a SQL expression: {tree['error_message']}", characters(text, position))
+        return _expression(tree)
+
+    def print(self, trees: Sequence[Tree]) -> list[str]:
+        """The text of each tree."""
+        statements = [json.dumps(_statement(tree)) for tree in trees]
+        rows = self._con.execute(
+            "SELECT json_deserialize_sql(CAST(s AS JSON)) FROM (SELECT unnest(?) AS s)", [statements]
+        ).fetchall()
+        return [str(text).removeprefix(_PREFIX) for (text,) in rows]
+
+    def check(self, predicates: Sequence[Predicate]) -> list[PredicateError | None]:
+        """Bind each against a relation of events that is empty: what is not true or false is an error.
+
+        All are bound in one statement; only when that fails is each looked at alone.
+        """
+        if not predicates:
+            return []
+        try:
+            if all(kind == "BOOLEAN" for kind in self._types(predicates)):
+                return [None] * len(predicates)
+        except duckdb.Error:
+            pass  # found again, with its place, by the look at each alone
+        return [self._check_alone(predicate) for predicate in predicates]
+
+    def _check_alone(self, predicate: Predicate) -> PredicateError | None:
+        try:
+            (kind,) = self._types([predicate])
+        except duckdb.Error as error:
+            return PredicateError(_words(error), self._culprit(predicate))
+        if kind == "BOOLEAN":
+            return None
+        return PredicateError(f"is {kind}, a predicate is true or false", hint="compare it with something")
+
+    def _types(self, predicates: Sequence[Predicate]) -> list[str]:
+        """SQL type of each, by binding them."""
+        memberships = dict(pair for p in predicates for pair in p.memberships)
+        self._lists.create_empty(self._con)
+        inner = ", ".join(["*", *(f"{sql} AS {quoted(name)}" for name, sql in memberships.items())])
+        outer = ", ".join(f"({p.sql}) AS p{i}" for i, p in enumerate(predicates))
+        relation = self._con.sql(f"SELECT {outer} FROM (SELECT {inner} FROM event)")
+        return [str(kind) for kind in relation.types]
+
+    def _culprit(self, predicate: Predicate) -> int:
+        """Where the smallest part stands that cannot be bound: found by binding the parts, smallest first."""
+        parts = [part for part in _postorder(predicate.tree) if _located(part)]
+        for part, text in zip(parts, self.print(parts), strict=True):
+            try:
+                self._types([replace(predicate, sql=text)])
+            except duckdb.Error:
+                return _offset(predicate.text, part)
+        return 0
+
+    def membership(self, operand: Tree, name: str) -> tuple[str, str]:
+        """(column, expression) of `operand IN LIST('name')`."""
+        (text,) = self.print([operand])
+        column = _known(operand)
+        table, value = self._lists.table(name, column)
+        tried = text if column else f"TRY({text})"
+        sql = (
+            f"CASE WHEN {tried} IS NOT NULL THEN EXISTS (SELECT 1 FROM (SELECT {value} AS list_value, "
+            f"valid_from AS list_from, valid_until AS list_until FROM {quoted(table)}) WHERE list_value = {tried} "
+            f'AND (list_from IS NULL OR list_from <= "time") AND (list_until IS NULL OR "time" < list_until)) END'
+        )
+        return f"in_list_{hashlib.sha256(sql.encode()).hexdigest()[:12]}", sql
+
+    def list_names(self) -> frozenset[str]:
+        """Names that LIST may use."""
+        return self._lists.names()
+
+    def zone_names(self) -> frozenset[str]:
+        """Names that IN_ZONE may use."""
+        return self._zones
+
+
+class _Rewriting:
+    """One pass over a tree that refuses what is not allowed and replaces what is ours."""
+
+    def __init__(self, compiler: Compiler, text: str, parameters: Mapping[str, str]) -> None:
+        self._compiler = compiler
+        self._text = text
+        self._parameters = parameters
+        self._edits: dict[int, str] = {}
+        self.memberships: dict[str, str] = {}
+        self.used: set[str] = set()
+
+    def rewrite(self, node: Tree) -> Tree:
+        """The tree to run."""
+        kind = node["class"]
+        if kind == "PARAMETER":
+            return self._parameter(node)
+        if kind == "COLUMN_REF":
+            self._column(node)
+        elif kind == "LAMBDA" and _member_of_data(node):
+            return node
+        elif kind == "FUNCTION":
+            if replacement := self._ours(node):
+                return replacement
+            self._function(node)
+        elif kind not in _CLASSES or (kind == "OPERATOR" and node["type"] not in _OPERATORS):
+            raise self._refusal(_REFUSED.get(kind, f"{node['type']} is not allowed here"), node, _USE_INSTEAD.get(kind))
+        return _with_children(node, self.rewrite)
+
+    def filled(self, node: Tree) -> Tree:
+        """A tree for people: only parameters are replaced."""
+        return self._parameter(node) if node["class"] == "PARAMETER" else _with_children(node, self.filled)
+
+    def source(self) -> str:
+        """The author's text with parameters filled in."""
+        raw = self._text.encode()
+        for offset, name in sorted(self._edits.items(), reverse=True):
+            raw = raw[:offset] + self._parameters[name].encode() + raw[offset + len(name) + 1 :]
+        return raw.decode().strip()
+
+    def _refusal(self, what: str, node: Tree, hint: str | None = None) -> PredicateError:
+        return PredicateError(what, _offset(self._text, node), hint)
+
+    def _parameter(self, node: Tree) -> Tree:
+        name = node["identifier"]
+        if name not in self._parameters:
+            known = nearest(name, self._parameters) if self._parameters else f"write params: {{{name}: ...}}"
+            raise self._refusal(f"unknown parameter ${name}", node, known)
+        self.used.add(name)
+        self._edits[node["query_location"] - len(_PREFIX)] = name
+        return _moved(self._compiler.parse(self._parameters[name]), node["query_location"])
+
+    def _column(self, node: Tree) -> None:
+        name = ".".join(node["column_names"])
+        if name.lower() in _CLOCKS:
+            raise self._refusal(
+                f"{name} is not allowed here", node, "the answer must depend on the event alone: use time"
+            )
+        if name.lower() not in BY_NAME and name.lower() != "data":
+            hint = nearest(name, [*BY_NAME, "data"]) or f"for a member of the payload write data->>'{name}'"
+            raise self._refusal(f"unknown column {name!r}", node, hint)
+
+    def _function(self, node: Tree) -> None:
+        name = node["function_name"].lower()
+        if name in _CLOCKS:
+            raise self._refusal(
+                f"{name} is not allowed here", node, "the answer must depend on the event alone: use time"
+            )
+        if name in _AGGREGATES or node.get("distinct") or "filter" in node or node["order_bys"].keys() != {"type"}:
+            raise self._refusal(f"{name} is an aggregate", node, "to count events, write a correlation")
+        if name not in FUNCTIONS:
+            raise self._refusal(f"unknown function {name!r}", node, nearest(name, FUNCTIONS))
+
+    def _ours(self, node: Tree) -> Tree | None:
+        """What stands for `x IN LIST('name')` or `IN_ZONE('name')`; None for other functions."""
+        arguments = [argument["expression"] for argument in node.get("arguments", [])]
+        name = node["function_name"].lower()
+        if name == "in_zone":
+            return self._zone(node, arguments)
+        if name == "contains" and len(arguments) == 2 and _is_call(arguments[0], "list"):
+            return self._membership(arguments[0], arguments[1])
+        if name == "list":
+            raise self._refusal("LIST stands only after IN", node, "write plate IN LIST('name')")
+        return None
+
+    def _zone(self, node: Tree, arguments: list[Tree]) -> Tree:
+        name = self._name(node, arguments, self._compiler.zone_names(), "zone", "IN_ZONE('name')")
+        return _moved(self._compiler.parse(f"list_contains(zones, {literal(name)})"), node["query_location"])
+
+    def _membership(self, node: Tree, operand: Tree) -> Tree:
+        arguments = [argument["expression"] for argument in node.get("arguments", [])]
+        name = self._name(node, arguments, self._compiler.list_names(), "list", "LIST('name')")
+        rewritten = self.rewrite(operand)
+        if any(_is_membership(part) for part in _postorder(rewritten)):
+            raise self._refusal("one LIST inside another", node)
+        try:
+            column, sql = self._compiler.membership(rewritten, name)
+        except ValueError as error:
+            raise self._refusal(str(error), node) from error
+        self.memberships[column] = sql
+        return {
+            "class": "COLUMN_REF",
+            "type": "COLUMN_REF",
+            "column_names": [column],
+            "query_location": node["query_location"],
+        }
+
+    def _name(self, node: Tree, arguments: list[Tree], known: frozenset[str], what: str, form: str) -> str:
+        text = arguments[0].get("literal", {}) if len(arguments) == 1 else {}
+        if text.get("kind") != "STRING":
+            raise self._refusal(f"a {what} is named by one text in quotes", node, f"write {form}")
+        name = str(text["text"])
+        if name not in known:
+            folder = "lists/*.csv" if what == "list" else "zones/*.geojson"
+            raise self._refusal(
+                f"unknown {what} {name!r}", node, nearest(name, known) or f"{what}s are read from {folder}"
+            )
+        return name
+
+
+def literal(value: str | float | bool) -> str:
+    """A value as a SQL literal."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return f"({value})" if value < 0 else str(value)
+
+
+def quoted(name: str) -> str:
+    """A name as a SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def characters(text: str, position: int) -> int:
+    """Offset in characters of a byte position that the parser gives."""
+    return len(text.encode()[: max(0, position - len(_PREFIX))].decode(errors="ignore"))
+
+
+def _expression(tree: Tree) -> Tree:
+    """The only expression of a statement that is nothing but `SELECT expression`."""
+    statements = tree["statements"]
+    node = statements[0]["node"] if statements else {}
+    alone = len(statements) == 1 and node.get("type") == "SELECT_NODE" and len(node["select_list"]) == 1
+    if not alone or not node.keys() <= _STATEMENT_KEYS or node["cte_map"] or node["from_table"]["type"] != "EMPTY":
+        raise PredicateError("not one SQL expression", hint="what stands after WHERE, without the word itself")
+    found: Tree = node["select_list"][0]
+    if found.pop("alias", None):
+        raise PredicateError("not one SQL expression", hint="an operator is missing between two words")
+    return found
+
+
+def _statement(tree: Tree) -> Tree:
+    node = {
+        "type": "SELECT_NODE", "modifiers": [], "cte_map": {"map": []}, "select_list": [tree], "from_table": {
+            "type": "EMPTY", "alias": "", "sample": None, "query_location": (1 << 64) - 1},
+        "where_clause": None, "group_expressions": [], "group_sets": [],
+        "aggregate_handling": "STANDARD_HANDLING", "having": None, "sample": None, "qualify": None,
+    }  # fmt: skip
+    return {"error": False, "statements": [{"node": node}]}
+
+
+def _with_children(node: Tree, change: Any) -> Tree:
+    """A copy of the node whose expressions are changed ones."""
+
+    def visit(value: Any) -> Any:
+        if isinstance(value, list):
+            return [visit(item) for item in value]
+        if isinstance(value, dict):
+            return change(value) if "class" in value else {key: visit(item) for key, item in value.items()}
+        return value
+
+    return {key: visit(value) for key, value in node.items()}
+
+
+def _moved(node: Tree, location: int) -> Tree:
+    """A tree from elsewhere, put at a place of this text."""
+    return {**_with_children(node, lambda part: _moved(part, location)), "query_location": location}
+
+
+def _postorder(node: Tree) -> Iterator[Tree]:
+    """All expressions of a tree, parts before wholes."""
+    parts: list[Tree] = []
+
+    def collect(part: Tree) -> Tree:
+        _with_children(part, collect)
+        parts.append(part)
+        return part
+
+    collect(node)
+    return iter(parts)
+
+
+def _conjuncts(node: Tree) -> list[Tree]:
+    """The parts that AND joins at the top."""
+    if node["type"] != "CONJUNCTION_AND":
+        return [node]
+    return [part for child in node["children"] for part in _conjuncts(child)]
+
+
+def _located(node: Tree) -> bool:
+    return node["class"] not in {"TYPE", "LAMBDA"} and 0 < node.get("query_location", _NOWHERE) < _NOWHERE
+
+
+def _offset(text: str, node: Tree) -> int:
+    """Where a node stands: its own place, or else the first of its parts that has one."""
+    places = [
+        n["query_location"] for n in [node, *_postorder(node)] if 0 < n.get("query_location", _NOWHERE) < _NOWHERE
+    ]
+    return characters(text, places[0]) if places else 0
+
+
+def _is_call(node: Tree, name: str) -> bool:
+    return node["class"] == "FUNCTION" and str(node["function_name"]).lower() == name
+
+
+def _is_membership(node: Tree) -> bool:
+    return node["class"] == "COLUMN_REF" and str(node["column_names"][0]).startswith("in_list_")
+
+
+def _member_of_data(node: Tree) -> bool:
+    """`data->'name'`: DuckDB parses the arrow as a lambda and makes it JSON access when it binds."""
+    left, right = node.get("lhs", {}), node.get("expr", {})
+    of_data = left.get("class") == "COLUMN_REF" and [n.lower() for n in left["column_names"]] == ["data"]
+    return bool(of_data and right.get("class") == "CONSTANT")
+
+
+def _known(operand: Tree) -> Column | None:
+    """The known field that an operand is, when it is nothing else."""
+    return BY_NAME.get(str(operand["column_names"][0]).lower()) if operand["class"] == "COLUMN_REF" else None
+
+
+def _bare(text: str) -> str:
+    """A printed expression without the brackets around all of it."""
+    depth = 0
+    for index, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and index < len(text) - 1:
+            return text
+    return text[1:-1] if text.startswith("(") else text
+
+
+def _words(error: duckdb.Error) -> str:
+    """The first sentence of what DuckDB says."""
+    first = str(error).split("\n", 1)[0]
+    return first.split(": ", 1)[-1].removesuffix(".")
