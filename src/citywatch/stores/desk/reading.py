@@ -6,13 +6,13 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from citywatch.alert import State
 from citywatch.errors import UnknownAlertError
 from citywatch.stores.desk.database import Database, last_change, now_us
+from citywatch.triage import EVERY, Choice, Listed
 
 _EPOCH = datetime(1970, 1, 1)  # counted in UTC, written with Z
 
@@ -24,37 +24,6 @@ SELECT f.*, k.*, s.outcome, s.assignee, s.until, s.version, s.reopened, {_STATE}
     CASE WHEN s.state = 'shelved' AND s.until <= :now THEN s.until ELSE 0 END) AS touched_at
 FROM facts f JOIN kinds k USING (kind) LEFT JOIN states s ON s.fact = f.n
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """An alert in the contract's form, and what the desk itself needs to know about it.
-
-    `version` is for compare-and-set, `change` and `raised` are places in the stream, `until` (microseconds) ends a
-    shelving.
-    """
-
-    alert: dict[str, Any]
-    version: int
-    change: int
-    raised: int
-    notified: bool
-    reopened: bool
-    until: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Which alerts; an empty sequence is any. Times are microseconds UTC: since <= first_seen < until."""
-
-    states: Sequence[str] = ()
-    rules: Sequence[str] = ()
-    levels: Sequence[str] = ()
-    since: int | None = None
-    until: int | None = None
-
-
-EVERY = Choice()
 
 
 class Reading(Database):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from citywatch.alert import Action, Outcome, State, next_state
@@ -15,6 +15,7 @@ from citywatch.stores.desk.corrections import TYPE, closed
 from citywatch.stores.desk.database import Database, now_us
 from citywatch.stores.desk.reading import iso, resolve
 from citywatch.stores.desk.states import Entry, Standing, record, standing, wake_shelved
+from citywatch.triage import Wish, correctable
 
 SOURCE = "citywatch/desk"
 """The `source` of the events that people make here."""
@@ -23,25 +24,6 @@ UNDO_WITHIN = MINUTE
 
 CODE_LIMIT = 32_767
 """A violation code is a SMALLINT."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What somebody wants to do. Which fields are needed depends on the action: `Work.act` says so.
-
-    `until` ends a shelving, microseconds UTC. `event` is (source, id) of the evidence that a correction is about;
-    it may be left out where only one can be meant.
-    """
-
-    action: Action
-    by: str
-    channel: str
-    outcome: str | None = None
-    assignee: str | None = None
-    until: int | None = None
-    note: str | None = None
-    code: int | None = None
-    event: tuple[str, str] | None = None
 
 
 class Work(Database):
@@ -210,12 +192,6 @@ def _event_to_correct(con: sqlite3.Connection, fact: int, wanted: tuple[str, str
         f"{len(fitting)} violations stand in the evidence of alert {_short(con, fact)}",
         hint=f"say which one: {', '.join(e['id'] for e in fitting)}",
     )
-
-
-def correctable(event: dict[str, Any]) -> bool:
-    """Whether an event in evidence is a violation, so that it can have another code."""
-    data = event.get("data") or {}
-    return event["type"] in ("drone.violation", "ticket.issued") or bool({"violation_code", "needs_human"} & set(data))
 
 
 def _correction(event: dict[str, Any], by: str, code: int | None) -> dict[str, Any]:

@@ -1,0 +1,61 @@
+"""Plates, names and faces out of an alert, for those who may not see them or have not said why they want to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from citywatch.event import FIELDS
+
+SENSITIVE = ("plate", "person_id", "first_name", "last_name", "phone", "picture", "image_id")
+"""Known fields that show who somebody is."""
+
+_SHOWN = {column.name for column in FIELDS} - set(SENSITIVE)
+
+_DOTS = "•••"
+
+
+def masked(alert: Mapping[str, Any]) -> dict[str, Any]:
+    """The alert without plates, names and faces.
+
+    Of what a message carried only the known fields stay (a foreign field may hold anything), the sensitive ones as
+    dots; wherever their values stand in words (reason, title, address, ids) dots stand for them too.
+    """
+    secrets = _pattern(set(_secrets(alert)))
+    hidden = {**alert, "group": _fields(alert["group"]), "values": _fields(alert["values"], known_only=False)}
+    hidden["evidence"] = [{**event, "data": _fields(event.get("data") or {})} for event in alert["evidence"]]
+    result: dict[str, Any] = _blot(hidden, secrets)
+    # The ids by which programs find the alert are hashes and names of ours: no secret, even where it looks like one.
+    return {**result, **{name: alert[name] for name in ("id", "rule", "rule_id", "rule_version", "level", "status")}}
+
+
+def _fields(data: Mapping[str, Any], *, known_only: bool = True) -> dict[str, Any]:
+    shown = {name: value for name, value in data.items() if name in _SHOWN or not known_only}
+    return {**shown, **{name: _DOTS for name in SENSITIVE if data.get(name) is not None}}
+
+
+def _secrets(alert: Mapping[str, Any]) -> Iterator[str]:
+    for data in (alert["group"], alert["values"], *(event.get("data") or {} for event in alert["evidence"])):
+        yield from (str(data[name]) for name in SENSITIVE if data.get(name) is not None and str(data[name]).strip())
+
+
+def _pattern(secrets: set[str]) -> re.Pattern[str] | None:
+    """Matches the secrets as whole words, however they are spaced or cased: `k-1 234` is the plate K1234."""
+    if not secrets:
+        return None
+    longest_first = sorted(secrets, key=lambda secret: (-len(secret), secret))
+    spaced = (r"[\s-]*".join(re.escape(letter) for letter in secret) for secret in longest_first)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(spaced)})(?!\w)", re.IGNORECASE)
+
+
+def _blot(value: Any, secrets: re.Pattern[str] | None) -> Any:
+    if secrets is None:
+        return value
+    if isinstance(value, str):
+        return secrets.sub(_DOTS, value)
+    if isinstance(value, Mapping):
+        return {name: _blot(inner, secrets) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_blot(inner, secrets) for inner in value]
+    return value
