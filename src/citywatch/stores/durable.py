@@ -1,0 +1,55 @@
+"""Files that survive a power cut: written aside, synced, renamed; the rename is the moment they exist."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+ASIDE = ".tmp"
+"""Suffix of files that are still being written; after a crash they are nothing."""
+
+
+def write(path: Path, content: Buffer) -> None:
+    """Put `content` at `path`, whole or not at all; it is on the disk when this returns. Raises OSError."""
+    aside = path.with_name(path.name + ASIDE)
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        rest = memoryview(content).cast("B")
+        while rest.nbytes:
+            rest = rest[os.write(handle, rest) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    publish(aside, path)
+
+
+def publish(aside: Path, path: Path) -> None:
+    """Rename a file that is written and synced to its name, and sync the directory that holds the name."""
+    aside.replace(path)
+    sync_directory(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a closed file is on the disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the names in a directory are on the disk."""
+    sync(path)
+
+
+def remove_torn(directory: Path) -> int:
+    """Remove what a crash left half written in `directory`; returns how many files. Only for the writer."""
+    torn = list(directory.glob(f"*{ASIDE}"))
+    for path in torn:
+        path.unlink(missing_ok=True)
+    return len(torn)

@@ -1,0 +1,258 @@
+"""Which events are known: every (source, id) ever accepted, at 16 bytes each.
+
+Sorted runs in memory-mapped files (a log-structured merge tree): 64 bits of the identity's hash to search by, 32 more
+to tell apart what shares them, and a 32-bit fingerprint of the payload that tells a re-delivery from a conflict.
+The newest identities are sorted runs in memory; after a crash they are read again from the log, whose segments carry
+the same columns. `manifest.json`, replaced by rename, says which files count and up to which sequence number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from citywatch.stores import durable
+
+RECORD = 16
+MEMORY_LIMIT = 1 << 20
+"""So many identities stay in memory before they become a file."""
+FAN_IN = 4
+"""So many runs of like size are merged into one."""
+_MERGE_CHUNK = 1 << 20
+
+Keys = npt.NDArray[np.uint64]
+Words = npt.NDArray[np.uint32]
+
+
+class Verdict(IntEnum):
+    """What a record is to those that came before it."""
+
+    NEW = 0
+    REDELIVERY = 1
+    CONFLICT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Identities in order of (hi, lo): three arrays of equal length."""
+
+    hi: Keys
+    lo: Words
+    fingerprint: Words
+
+    def __len__(self) -> int:
+        return len(self.hi)
+
+    def slice(self, start: int, stop: int) -> Run:
+        """The identities from position `start` up to `stop`."""
+        return Run(self.hi[start:stop], self.lo[start:stop], self.fingerprint[start:stop])
+
+    def take(self, order: npt.NDArray[Any]) -> Run:
+        """The identities at the positions `order`, in that order."""
+        return Run(self.hi[order], self.lo[order], self.fingerprint[order])
+
+    def find(self, hi: Keys, lo: Words) -> npt.NDArray[np.intp]:
+        """Position of each query, -1 where it is unknown. Queries in ascending order of hi are quick."""
+        at = np.searchsorted(self.hi, hi)
+        found = np.full(len(hi), -1, dtype=np.intp)
+        open_ = np.flatnonzero(at < len(self))
+        while len(open_):
+            open_ = open_[self.hi[at[open_]] == hi[open_]]
+            hit = self.lo[at[open_]] == lo[open_]
+            found[open_[hit]] = at[open_[hit]]
+            open_ = open_[~hit]
+            at[open_] += 1
+            open_ = open_[at[open_] < len(self)]
+        return found
+
+
+def sorted_run(runs: Sequence[Run]) -> Run:
+    """One run of all identities of `runs`, which need not be in order."""
+    hi = np.concatenate([run.hi for run in runs])
+    lo = np.concatenate([run.lo for run in runs])
+    fingerprint = np.concatenate([run.fingerprint for run in runs])
+    order = np.argsort(hi, kind="stable")
+    hi = hi[order]
+    ties = np.flatnonzero(hi[1:] == hi[:-1])
+    if len(ties) and np.any(lo[order[ties]] > lo[order[ties + 1]]):
+        order = np.lexsort((lo, hi[np.argsort(order, kind="stable")]))
+    return Run(hi, lo[order], fingerprint[order])
+
+
+class Identities:
+    """The index of one data directory. One writer; calls are made by one thread, merges may run in another.
+
+    Parameters
+    ----------
+    directory
+        Where the runs are.
+    memory_limit
+        How many identities stay in memory before they are written as a run.
+    """
+
+    def __init__(self, directory: Path, memory_limit: int = MEMORY_LIMIT) -> None:
+        self._directory = directory
+        self._limit = memory_limit
+        self._lock = threading.Lock()
+        self._manifest = directory / "manifest.json"
+        state: dict[str, Any] = {"cursor": 0, "runs": []}
+        if self._manifest.exists():
+            state = json.loads(self._manifest.read_text("utf-8"))
+        self.cursor: int = state["cursor"]
+        """Events up to this sequence number are in files; later ones have to be added again after a start."""
+        self._files: dict[str, Run] = {name: _mapped(directory / name) for name in state["runs"]}
+        self._memory: list[Run] = []
+        self._reached = self.cursor
+        self._remove_strays()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._files.values())) + sum(map(len, self._memory))
+
+    def judge(self, hi: Keys, lo: Words, fingerprint: Words) -> npt.NDArray[np.int8]:
+        """A `Verdict` for each record of a batch, in the batch's order; of copies inside it the first counts."""
+        order = np.argsort(hi, kind="stable")
+        batch = Run(hi, lo, fingerprint).take(order)
+        verdict = _copies(batch, order)
+        with self._lock:
+            runs = [*self._memory, *self._files.values()]
+        for run in runs:
+            at = run.find(batch.hi, batch.lo)
+            known = np.flatnonzero(at >= 0)
+            same = run.fingerprint[at[known]] == batch.fingerprint[known]
+            verdict[known] = np.where(same, Verdict.REDELIVERY, Verdict.CONFLICT)
+        answer = np.empty(len(hi), dtype=np.int8)
+        answer[order] = verdict
+        return answer
+
+    def add(self, hi: Keys, lo: Words, fingerprint: Words, last: int) -> None:
+        """Remember new identities; `last` is the sequence number of the newest of them."""
+        if len(hi):
+            self._memory.append(sorted_run([Run(hi, lo, fingerprint)]))
+            while len(self._memory) > 1 and len(self._memory[-2]) <= 2 * len(self._memory[-1]):
+                self._memory[-2:] = [sorted_run(self._memory[-2:])]
+        self._reached = max(self._reached, last)
+
+    def flush_due(self) -> bool:
+        """Whether so many identities are in memory that they should become a file."""
+        return sum(map(len, self._memory)) >= self._limit
+
+    def flush(self) -> None:
+        """Write what is in memory as a run. Call it only when the log holds everything that was added."""
+        if not self._memory:
+            return
+        run = sorted_run(self._memory)
+        name = self._name(self._reached)
+        _write(self._directory / name, [run])
+        with self._lock:
+            self._files[name] = _mapped(self._directory / name)
+            self._memory.clear()
+            self.cursor = self._reached
+            self._save()
+
+    def merge(self) -> bool:
+        """Merge one group of runs of like size into one; False when there is none. Safe beside `judge` and `flush`."""
+        with self._lock:
+            group = _group([(name, len(run)) for name, run in self._files.items()], self._limit)
+            runs = [self._files[name] for name in group]
+        if not group:
+            return False
+        name = self._name(max(_number(name) for name in group), merged=sum(map(len, runs)))
+        _write(self._directory / name, _merged(runs))
+        with self._lock:
+            self._files = {name: _mapped(self._directory / name)} | {
+                old: run for old, run in self._files.items() if old not in group
+            }
+            self._save()
+        for old in group:
+            (self._directory / old).unlink(missing_ok=True)
+        return True
+
+    def _name(self, last: int, merged: int = 0) -> str:
+        return f"{last:016d}-{merged:012d}.run"
+
+    def _save(self) -> None:
+        text = json.dumps({"cursor": self.cursor, "runs": list(self._files)})
+        durable.write(self._manifest, text.encode())
+
+    def _remove_strays(self) -> None:
+        durable.remove_torn(self._directory)
+        for path in self._directory.glob("*.run"):
+            if path.name not in self._files:
+                path.unlink()
+
+
+def _copies(batch: Run, order: npt.NDArray[np.intp]) -> npt.NDArray[np.int8]:
+    """Verdicts inside one batch that is in order of hi: the first arrival of each identity is new."""
+    verdict = np.zeros(len(batch), dtype=np.int8)
+    if len(batch) < 2 or not np.any(batch.hi[1:] == batch.hi[:-1]):
+        return verdict
+    again = np.lexsort((order, batch.lo, batch.hi))
+    hi, lo, fingerprint = batch.hi[again], batch.lo[again], batch.fingerprint[again]
+    repeats = np.concatenate([[False], (hi[1:] == hi[:-1]) & (lo[1:] == lo[:-1])])
+    first = np.maximum.accumulate(np.where(repeats, 0, np.arange(len(batch))))
+    same = fingerprint == fingerprint[first]
+    verdict[again] = np.where(repeats, np.where(same, Verdict.REDELIVERY, Verdict.CONFLICT), Verdict.NEW)
+    return verdict
+
+
+def _group(sizes: Sequence[tuple[str, int]], unit: int) -> list[str]:
+    """Names of the smallest `FAN_IN` runs of like size, empty when there are not so many."""
+    tiers: dict[int, list[str]] = {}
+    for name, size in sizes:
+        tier = 0
+        while size > unit * FAN_IN**tier * 2:
+            tier += 1
+        tiers.setdefault(tier, []).append(name)
+    return next((names[:FAN_IN] for _, names in sorted(tiers.items()) if len(names) >= FAN_IN), [])
+
+
+def _merged(runs: Sequence[Run]) -> Iterable[Run]:
+    """The merge of `runs` in ascending pieces of about a million identities."""
+    longest = max(runs, key=len)
+    share = max(len(longest) * _MERGE_CHUNK // sum(map(len, runs)), 1)
+    bounds = [*longest.hi[share::share], None]
+    starts = [0] * len(runs)
+    for bound in bounds:
+        stops = [len(run) if bound is None else int(np.searchsorted(run.hi, bound)) for run in runs]
+        yield sorted_run([run.slice(*span) for run, *span in zip(runs, starts, stops, strict=True)])
+        starts = stops
+
+
+def _number(name: str) -> int:
+    return int(name.partition("-")[0])
+
+
+def _write(path: Path, pieces: Iterable[Run]) -> None:
+    """Write a run: first all hi, then lo, then fingerprints, each from a piece at a time; durable at the end."""
+    aside = path.with_name(path.name + durable.ASIDE)
+    parts = [aside.with_name(f"{path.stem}.{column}{durable.ASIDE}") for column in ("lo", "fingerprint")]
+    with aside.open("wb") as hi, parts[0].open("w+b") as lo, parts[1].open("w+b") as fingerprint:
+        for piece in pieces:
+            hi.write(np.ascontiguousarray(piece.hi).data)
+            lo.write(np.ascontiguousarray(piece.lo).data)
+            fingerprint.write(np.ascontiguousarray(piece.fingerprint).data)
+        for part in (lo, fingerprint):
+            part.seek(0)
+            while block := part.read(1 << 22):
+                hi.write(block)
+        hi.flush()
+        os.fsync(hi.fileno())
+    for path_ in parts:
+        path_.unlink()
+    durable.publish(aside, path)
+
+
+def _mapped(path: Path) -> Run:
+    count = path.stat().st_size // RECORD
+    hi = np.memmap(path, dtype="<u8", mode="r", shape=(count,))
+    words = np.memmap(path, dtype="<u4", mode="r", offset=8 * count, shape=(2, count))
+    return Run(hi, words[0], words[1])

@@ -1,0 +1,201 @@
+"""The intake log: immutable Parquet segments named by the range of sequence numbers that they hold.
+
+A segment exists from the moment it is renamed to its name; that is when its events are accepted. The newest part of
+history is the same files, so that one write serves both. Neighbouring small segments are joined later: the joined
+file covers the range of the small ones, which are removed when no reader can still be on its way to them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from citywatch.errors import StoreError
+from citywatch.event import batch_schema
+from citywatch.stores import durable
+
+GRACE_S = 600.0
+"""Replaced files are kept so long: a reader that has listed them can still open them."""
+
+SMALL_ROWS = 50_000
+"""Segments with fewer rows are joined with their neighbours."""
+
+JOIN_AT = 64
+"""So many small neighbours are joined into one; a reader never has many more small files to open."""
+
+_FOOTER = "citywatch"
+
+# Few distinct values: a dictionary makes these columns small and quick. Statistics only where a reader skips by them.
+_DICTIONARY = (
+    "source type subject time_precision street borough precinct device_id device_kind violation_code plate"
+    " plate_state plate_type vehicle_make vehicle_body vehicle_color vehicle_year issuer_agency gender"
+    " sensor_kind unit label severity"
+).split()
+_STATISTICS = ["seq", "type", "time", "received_at"]
+
+
+def parquet_options(compression: str) -> dict[str, Any]:
+    """How event files are written. Measured for 100,000 events of 300 bytes: lz4 67 ms, 89 B each; zstd 110, 56."""
+    return {
+        "compression": compression,
+        "use_dictionary": _DICTIONARY,
+        "write_statistics": _STATISTICS,
+        "store_schema": False,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The events `first`..`last` of the log, in `path`."""
+
+    first: int
+    last: int
+    path: Path
+
+    @property
+    def rows(self) -> int:
+        """How many events it holds."""
+        return self.last - self.first + 1
+
+
+@dataclass(slots=True)
+class Counts:
+    """What has become of all records ever read here; running totals, kept in the footer of every segment."""
+
+    events: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: int = 0
+    late: int = 0
+    stale: int = 0
+    backfill: int = 0
+
+    @property
+    def read(self) -> int:
+        """Every record has become exactly one of event, duplicate, rejected."""
+        return self.events + self.duplicates + self.rejected
+
+    def add(self, other: Counts) -> None:
+        """Count what `other` has counted, too."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What a segment says beside its events: the clock after it (µs) and the totals."""
+
+    clock: int
+    counts: Counts
+
+
+class Log:
+    """The segments below one directory. One writer; any number of readers in other processes."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def segments(self, above: int = 0) -> list[Segment]:
+        """The segments that hold the events after number `above`, in order, each event once. Raises StoreError."""
+        chosen: list[Segment] = []
+        reached = above
+        for segment in _widest_first(self._found()):
+            if segment.last <= reached:
+                continue
+            if segment.first > reached + 1:
+                raise StoreError(
+                    f"{self.directory} has no segment with the events {reached + 1} to {segment.first - 1}",
+                    hint="files were removed by hand; restore them from a backup",
+                )
+            chosen.append(segment)
+            reached = segment.last
+        return chosen
+
+    def _found(self) -> Iterator[Segment]:
+        for path in self.directory.glob("*.parquet"):
+            first, _, last = path.stem.partition("-")
+            yield Segment(int(first), int(last), path)
+
+    def append(self, batch: pa.Table, footer: Footer) -> Segment:
+        """Write a batch (`batch_schema`, dense ascending seq) as a segment; durable when this returns."""
+        segment = self._named(batch.column("seq")[0].as_py(), batch.column("seq")[-1].as_py())
+        sink = pa.BufferOutputStream()
+        with pq.ParquetWriter(sink, batch_schema(), **parquet_options("lz4")) as writer:
+            writer.write_table(batch)
+            writer.add_key_value_metadata({_FOOTER: json.dumps(asdict(footer))})
+        durable.write(segment.path, sink.getvalue())
+        return segment
+
+    def _named(self, first: int, last: int) -> Segment:
+        return Segment(first, last, self.directory / f"{first:016d}-{last:016d}.parquet")
+
+    def read(self, segment: Segment, above: int = 0, columns: Sequence[str] | None = None) -> pa.Table:
+        """The events of a segment after number `above`. Raises StoreError naming a file that cannot be read."""
+        try:
+            table = pq.read_table(segment.path, columns=list(columns) if columns else None, partitioning=None)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{segment.path} cannot be read: {error}", hint="restore it from a backup") from error
+        schema = batch_schema()
+        wanted = pa.schema([schema.field(name) for name in columns]) if columns else schema
+        return table.replace_schema_metadata(None).cast(wanted).slice(max(above - segment.first + 1, 0))
+
+    def footer(self, segment: Segment) -> Footer:
+        """What the segment says beside its events."""
+        metadata = pq.read_metadata(segment.path).metadata or {}
+        found = json.loads(metadata[_FOOTER.encode()])
+        return Footer(found["clock"], Counts(**found["counts"]))
+
+    def last(self) -> Segment | None:
+        """The newest segment, if there is any."""
+        return max(self._found(), key=lambda segment: (segment.last, segment.rows), default=None)
+
+    def join_small(self, above: int) -> Segment | None:
+        """Join one run of small neighbours after number `above`, when there are enough; None when nothing is to do."""
+        run = _small_run([segment for segment in self.segments(above) if segment.first > above])
+        if not run:
+            return None
+        joined = pa.concat_tables([self.read(segment) for segment in run])
+        return self.append(joined, self.footer(run[-1]))
+
+    def paths(self, until: int) -> list[Path]:
+        """All files, joined or not, that hold only events up to number `until`."""
+        return [segment.path for segment in self._found() if segment.last <= until]
+
+    def remove_covered(self, published: int, grace_s: float = GRACE_S) -> int:
+        """Remove small segments that were joined more than `grace_s` seconds ago; returns how many."""
+        kept = self.segments(published)
+        gone = [
+            segment
+            for segment in self._found()
+            if segment.first > published and segment not in kept and _covered_for(segment, kept) > grace_s
+        ]
+        for segment in gone:
+            segment.path.unlink(missing_ok=True)
+        return len(gone)
+
+
+def _covered_for(segment: Segment, kept: Sequence[Segment]) -> float:
+    """Seconds since the file was made that holds the events of `segment`, too."""
+    cover = next(wide for wide in kept if wide.first <= segment.first and segment.last <= wide.last)
+    return time.time() - cover.path.stat().st_mtime
+
+
+def _widest_first(segments: Iterable[Segment]) -> list[Segment]:
+    return sorted(segments, key=lambda segment: (segment.first, -segment.last))
+
+
+def _small_run(segments: Sequence[Segment]) -> list[Segment]:
+    """The longest run of small neighbours at the newest end of `segments`, empty when it is not worth a join."""
+    run: list[Segment] = []
+    for segment in reversed(segments):
+        if segment.rows >= SMALL_ROWS or len(run) == 4 * JOIN_AT:
+            break
+        run.append(segment)
+    return run[::-1] if len(run) >= JOIN_AT else []
