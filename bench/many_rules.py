@@ -8,11 +8,11 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-from citywatch.engine.step import Step
-from citywatch.rules.load import load_rules
 
 from bench.measure import Line, cores, fresh
+from citywatch.engine.step import Step
 from citywatch.event import SHIPPED_TYPES, STORED, batch_schema
+from citywatch.rules.load import load_rules
 from citywatch.settings import Settings
 
 BATCH = 50_000
