@@ -13,6 +13,7 @@ from citywatch.alert import Action
 class Choice:
     """Which alerts; an empty sequence is any. Times are microseconds UTC: since <= first_seen < until."""
 
+    ids: Sequence[str] = ()
     states: Sequence[str] = ()
     rules: Sequence[str] = ()
     levels: Sequence[str] = ()

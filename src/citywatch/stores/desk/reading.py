@@ -119,13 +119,16 @@ def iso(us: int) -> str:
 def _where(choice: Choice, extra: str | None = None) -> tuple[str, dict[str, Any]]:
     params: dict[str, Any] = {}
 
-    def one_of(name: str, expression: str, values: Sequence[str]) -> str | None:
-        params.update({f"{name}{i}": str(value) for i, value in enumerate(values)})
+    def one_of(name: str, expression: str, values: Sequence[str | bytes]) -> str | None:
+        params.update(
+            {f"{name}{i}": value if isinstance(value, bytes) else str(value) for i, value in enumerate(values)}
+        )
         return f"{expression} IN ({', '.join(f':{name}{i}' for i in range(len(values)))})" if values else None
 
     params.update({"since": choice.since, "until": choice.until})
     touched = choice.states and State.OPEN not in choice.states
     parts = [
+        one_of("id", "f.id", [bytes.fromhex(found) for found in choice.ids]),
         one_of("rule", "k.rule", choice.rules),
         one_of("level", "k.level", choice.levels),
         one_of("state", _STATE, choice.states),

@@ -1,0 +1,84 @@
+"""Following the alerts in a terminal: `alerts tail`, and beside `up`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from threading import Event
+
+import click
+
+from citywatch.notify import open_notifier
+from citywatch.stores.desk import Desk
+from citywatch.triage import Listed
+
+POLL = 0.05
+"""Seconds between two looks at the desk; a look without news takes about 30 µs."""
+
+FIRST = 10
+"""A cursor that is new begins so many alerts back."""
+
+PAGE = 500
+
+
+class Tail:
+    """Prints alerts in the order in which they came, and remembers under a name how far it got.
+
+    The place is written down after the lines are out: after a kill the last few may come twice, none is missed.
+    Alerts that notify nobody (rules in test, alerts of the past) are only counted, unless `everything`.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        *,
+        cursor: str,
+        zone: str,
+        form: str = "line",
+        everything: bool = False,
+        since: int | None = None,
+    ) -> None:
+        self._desk = desk
+        self._cursor = cursor
+        self._since = since
+        self._everything = everything
+        self._terminal = None if form == "ndjson" else open_notifier("terminal", zone=zone)
+        self._place = self._start()
+        self.printed = 0
+
+    def _start(self) -> int:
+        if self._since is not None:
+            return 0
+        if self._desk.has_cursor(self._cursor):
+            return self._desk.cursor(self._cursor)
+        return self._desk.place_before(FIRST)
+
+    def catch_up(self) -> None:
+        """Print what came since the last look."""
+        quiet = 0
+        self._desk.wake()
+        while found := self._desk.raised_since(self._place, since=self._since, limit=PAGE):
+            shown = [listed for listed in found if self._everything or listed.notified]
+            quiet += len(found) - len(shown)
+            for listed in shown:
+                self._print(listed)
+            self._place = found[-1].raised
+            self._desk.move_cursor(self._cursor, self._place)
+        if quiet:
+            verb = "alert notifies" if quiet == 1 else "alerts notify"
+            click.echo(f"  ({quiet:,} {verb} nobody: rules in test, or of the past; --all prints them)", err=True)
+
+    def follow(self, stop: Event | None = None) -> None:
+        """Print as they come, until `stop` or Ctrl-C."""
+        halt = stop or Event()
+        while not halt.is_set():
+            self.catch_up()
+            halt.wait(POLL)
+
+    def _print(self, listed: Listed) -> None:
+        self.printed += 1
+        if self._terminal is None:
+            sys.stdout.write(json.dumps(listed.alert, ensure_ascii=False, separators=(",", ":")) + "\n")
+            sys.stdout.flush()
+            return
+        self._terminal.notify(listed.alert, alarm=listed.notified and not listed.reopened)

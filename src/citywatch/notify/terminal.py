@@ -1,0 +1,100 @@
+"""The terminal alarm: one readable line an alert, colour by level, a bell for what is urgent."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+import click
+
+from citywatch.alert import Level
+from citywatch.wording import clock_time, place_in_words
+
+Alert = Mapping[str, Any]
+
+STYLES: dict[str, dict[str, Any]] = {
+    Level.CRITICAL: {"fg": "white", "bg": "red", "bold": True},
+    Level.HIGH: {"fg": "red", "bold": True},
+    Level.MEDIUM: {"fg": "yellow"},
+    Level.LOW: {"fg": "cyan"},
+    Level.INFORMATIONAL: {"dim": True},
+}
+
+BELL_FOR = (Level.HIGH, Level.CRITICAL)
+
+_WIDTH = max(len(level) for level in Level)
+
+
+class Terminal:
+    """Prints alerts to a stream.
+
+    Parameters
+    ----------
+    zone
+        IANA zone in which times are told.
+    stream
+        Where to; standard output by default.
+    colour
+        None: only on a terminal.
+    """
+
+    def __init__(self, *, zone: str, stream: TextIO | None = None, colour: bool | None = None) -> None:
+        self._stream = sys.stdout if stream is None else stream
+        self._colour = self._stream.isatty() if colour is None else colour
+        self._zone = zone
+
+    def notify(self, alert: Alert, *, alarm: bool) -> None:
+        """Print the alert's line; ring for a high or critical one that is an alarm."""
+        line = one_line(alert, self._zone, alarm=alarm)
+        bell = "\a" if alarm and self._colour and alert["level"] in BELL_FOR else ""
+        self._stream.write((line if self._colour else click.unstyle(line)) + bell + "\n")
+        self._stream.flush()
+
+
+def one_line(alert: Alert, zone: str, *, alarm: bool = True) -> str:
+    """Time, level, what and why, where, which rule, and the beginning of the id; with colour codes."""
+    style = STYLES.get(alert["level"], {}) if alarm else {"dim": True}
+    level = click.style(str(alert["level"]).upper().ljust(_WIDTH), **style)
+    tail = click.style(f"{alert['rule']} {alert['id'][:8]}", dim=True)
+    return "  ".join(part for part in (clock_time(alert["last_seen"], zone), level, _words(alert, zone), tail) if part)
+
+
+def _words(alert: Alert, zone: str) -> str:
+    if sentence := SENTENCES.get(alert["rule"]):
+        return _printable(sentence(alert, zone))
+    what = click.style(_printable(alert["title"]), bold=True)
+    times = f"({alert['count']} times)" if alert["count"] > 1 else ""
+    remarks = [word for word in ("late" if alert["late"] else "", _remark(alert)) if word]
+    why = _printable(" ".join(word for word in (alert["reason"] or "", times) if word))
+    place = _printable(place_in_words(alert))
+    sentence_parts = [f"{what}: {why}" if why else what, f"at {place}" if place else "", ", ".join(remarks)]
+    return " · ".join(part for part in sentence_parts if part)
+
+
+def _remark(alert: Alert) -> str:
+    if alert.get("inconclusive"):
+        return "inconclusive: part of the time is not known"
+    return "" if alert["status"] == "stable" else f"rule in {alert['status']}"
+
+
+def _printable(text: str) -> str:
+    """What a message said, without characters that a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
+
+
+def _prestacop(alert: Alert, zone: str) -> str:
+    """The sentence of the older system's alarm."""
+    event = alert["evidence"][0] if alert["evidence"] else {}
+    data = event.get("data") or {}
+    vehicle, code = data.get("plate") or "unknown", data.get("violation_code")
+    time = clock_time(event.get("time") or alert["first_seen"], zone)
+    place = place_in_words(alert) or "unknown"
+    return (
+        f"Warning, vehicle {vehicle} was caught committing offence {'unknown' if code is None else code} on {time} "
+        f"at address {place}"
+    )
+
+
+SENTENCES: dict[str, Callable[[Alert, str], str]] = {"prestacop_alert": _prestacop}
+"""Rules whose alarm has its own words."""
