@@ -41,7 +41,7 @@ _PRECINCTS = (
 
 SCHOOLS = (64, 188, 432, 546, 670, 794, 918, 1102)
 """Crossings with a school: each has one plate reader and no other within its zone."""
-TRANSIT = (125, 365, 485, 727, 853, 1071)
+TRANSIT = (125, 365, 492, 727, 853, 1071)
 """Crossings with a station."""
 RESTRICTED = (291, 1009)
 """Crossings inside a power station and a water works."""
