@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,18 @@ if TYPE_CHECKING:
 
 CORRECTED = "violation.corrected"
 
+_TEXT = "id rule rule_id rule_version title level status address reason state outcome assignee"
+ALERT: Mapping[str, str] = {
+    **dict.fromkeys(_TEXT.split(), "VARCHAR"),
+    **dict.fromkeys(("first_seen", "last_seen", "updated_at"), "TIMESTAMPTZ"),
+    **dict.fromkeys(("group", "values", "evidence"), "JSON"),
+    "count": "BIGINT",
+    "late": "BOOLEAN",
+    "lat": "DOUBLE",
+    "lon": "DOUBLE",
+}
+"""Column of the relation ``alerts`` -> its SQL type."""
+
 
 @dataclass
 class Archive:
@@ -25,9 +39,8 @@ class Archive:
     zone
         The city's IANA zone.
     desk
-        Makers of further relations by name; each is called once, when a question first needs it:
-        ``alerts`` (the fields of an alert; first_seen, last_seen, updated_at TIMESTAMPTZ; group, values, evidence
-        JSON as text) and ``rejected`` (source, reason VARCHAR, received_at TIMESTAMPTZ).
+        Reads what the desk has, when a question first needs it: ``alerts`` gives a column `line` of alerts as the
+        contract writes them in JSON, ``rejected`` the columns source, reason (VARCHAR) and received_at (TIMESTAMPTZ).
     """
 
     con: duckdb.DuckDBPyConnection
@@ -35,12 +48,14 @@ class Archive:
     desk: Mapping[str, Callable[[], pa.Table]] = field(default_factory=dict)
     _made: set[str] = field(default_factory=set)
 
-    def need(self, relation: str) -> str:
-        """Make a relation of the desk known to `con`; gives back its name."""
-        if relation not in self._made:
-            self.con.register(relation, self.desk[relation]())
-            self._made.add(relation)
-        return relation
+    def need(self, relation: str) -> None:
+        """Make a relation of the desk known to `con`: ``alerts`` with the columns of `ALERT`, or ``rejected``."""
+        if relation in self._made:
+            return
+        self._made.add(relation)
+        self.con.register(f"{relation}_read", self.desk[relation]())
+        columns = f"unnest(from_json(line, '{json.dumps(ALERT)}'))" if relation == "alerts" else "*"
+        self.con.execute(f"CREATE TEMP TABLE {relation} AS SELECT {columns} FROM {relation}_read")
 
     def need_evidence(self) -> None:
         """Make the temporary table ``evidence``: alert, source and id of each event that an alert rests on."""
@@ -53,6 +68,13 @@ class Archive:
             SELECT id AS alert, event->>'source' AS source, event->>'id' AS id FROM each""")
         self._made.add("evidence")
 
+    def span(self, where: str) -> tuple[datetime, datetime] | None:
+        """Time of the first and of the last event for which a predicate holds."""
+        first, last = self.one(f"SELECT epoch_us(min(time)), epoch_us(max(time)) FROM events WHERE {where}")
+        if first is None:
+            return None
+        return datetime.fromtimestamp(first / 1_000_000, UTC), datetime.fromtimestamp(last / 1_000_000, UTC)
+
     def query(self, sql: str) -> pa.Table:
         """Answer of one statement, as Arrow."""
         table: pa.Table = self.con.sql(sql).to_arrow_table()
@@ -60,17 +82,16 @@ class Archive:
 
     def one(self, sql: str) -> tuple[Any, ...]:
         """The one row of a statement."""
-        row = self.con.execute(sql).fetchone()
-        if row is None:  # an aggregate always has one; anything else is a mistake of the caller
-            raise LookupError(f"no row: {sql}")
-        return row
+        [row] = self.con.execute(sql).fetchall()
+        return tuple(row)
 
     @cached_property
     def has_corrections(self) -> bool:
         """Make the temporary tables ``corrections`` and ``corrected``; False when nothing was ever corrected.
 
         ``corrections`` has every violation.corrected event: target_source, target_id, code, and its own time, source
-        and id. ``corrected`` has the last one, by (time, source, id), of each target that history knows.
+        and id. ``corrected`` has the last one, by (time, source, id), of each target that history knows, and
+        target_seq, the number of the target in the log.
         """
         self.con.execute(f"""
             CREATE OR REPLACE TEMP TABLE corrections AS
@@ -85,7 +106,7 @@ class Archive:
                 SELECT target_source, target_id, new_code FROM corrections
                 QUALIFY row_number() OVER (
                     PARTITION BY target_source, target_id ORDER BY sent DESC, sender DESC, number DESC) = 1)
-            SELECT last.* FROM last JOIN (SELECT source, id FROM events) AS targets
+            SELECT last.*, seq AS target_seq FROM last JOIN (SELECT seq, source, id FROM events) AS targets
                 ON target_source = source AND target_id = id""")
         return True
 

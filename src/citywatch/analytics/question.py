@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING
@@ -63,7 +63,7 @@ class Answer:
         import pyarrow as pa  # noqa: PLC0415 - the list of questions is shown without Arrow
 
         listed = list(rows)
-        table = pa.table({column: [row[column] for row in listed] for column in columns})
+        table = pa.table({column: [row.get(column) for row in listed] for column in columns})
         return cls(table, left_out_of(left_out))
 
 
@@ -88,8 +88,6 @@ class Question:
         Event types that are counted unless others are asked for; empty with `fixed_types` where none can be.
     by
         Fields that `--by` may name; empty where it makes no sense.
-    needs
-        Relations beside `events`: ``alerts``, ``evidence``, ``rejected``.
     chart
         (column along which, column that is measured), or None.
     """
@@ -115,8 +113,11 @@ class Question:
             raise UsageError(f"report {self.name} takes no --type", hint="it says itself what it counts")
         if asked.top is not None and not self.takes_top:
             raise UsageError(f"report {self.name} takes no --top", hint="it has few rows")
-        types = asked.types or self.types
-        return self.ask(archive, Asked(asked.period, types, asked.by, asked.top))
+        return self.ask(archive, self.completed(asked))
+
+    def completed(self, asked: Asked) -> Asked:
+        """With the types that are counted when none is named."""
+        return replace(asked, types=asked.types or self.types)
 
 
 @cache

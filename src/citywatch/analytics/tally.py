@@ -85,7 +85,9 @@ class Further(TypedDict, total=False):
 
 def tally_of(archive: Archive, asked: Asked, dims: tuple[Dimension, ...], **further: Unpack[Further]) -> Tally:
     """The same for dimensions of one's own."""
-    raw = {alias: sql for dim in dims for alias, sql in dim.raw.items()} | (CODE if asked.violations else {})
+    raw: dict[str, str] = {alias: sql for dim in dims for alias, sql in dim.raw.items()}
+    if asked.violations:
+        raw |= {"no_code": f"{CODE['code']} IS NULL"}  # not the code itself: the groups stay few
     scanned, raw = _corrected(archive, raw, further.get("relation"))
     reasons = _reasons(archive, asked, dims) | dict(further.get("exclusions", {}))
     archive.con.execute(_statement(archive, dims, raw, reasons, f"{scanned} WHERE {where_sql(asked)}"))
@@ -95,18 +97,23 @@ def tally_of(archive: Archive, asked: Asked, dims: tuple[Dimension, ...], **furt
     return Tally(archive, dims, total, left_out)
 
 
-def _corrected(archive: Archive, raw: Mapping[str, str], relation: str | None) -> tuple[str, dict[str, str]]:
+def _corrected(archive: Archive, raw: dict[str, str], relation: str | None) -> tuple[str, dict[str, str]]:
     """The relation to scan, and the raw expressions with the code of the last correction."""
     scanned = relation or "events"
-    if "code" not in raw or not archive.has_corrections:
-        return scanned, dict(raw)
-    code = "CASE WHEN target_id IS NULL THEN violation_code ELSE new_code END"
-    return f"{scanned} LEFT JOIN corrected ON target_source = source AND target_id = id", {**raw, "code": code}
+    if not _code_decides(raw) or not archive.has_corrections:
+        return scanned, raw
+    code = "CASE WHEN target_seq IS NULL THEN violation_code ELSE new_code END"
+    replaced = {"code": code, "no_code": f"({code}) IS NULL"}
+    return f"{scanned} LEFT JOIN corrected ON target_seq = seq", raw | {a: replaced[a] for a in replaced if a in raw}
+
+
+def _code_decides(raw: Mapping[str, str]) -> bool:
+    return "code" in raw or "no_code" in raw
 
 
 def _reasons(archive: Archive, asked: Asked, dims: Sequence[Dimension]) -> dict[str, str]:
     """Reason -> predicate over the raw aliases, in the order in which they are judged."""
-    reasons = {NO_CODE: "code IS NULL"} if asked.violations else {}
+    reasons = {NO_CODE: "no_code"} if asked.violations else {}
     if any(dim.hour for dim in dims):
         reasons[NO_TIME_OF_DAY] = "day_only"
     for dim in dims:
@@ -131,7 +138,7 @@ def _statement(
 def _count_left_out(archive: Archive, asked: Asked, raw: Mapping[str, str]) -> dict[str, int]:
     """Reason -> rows; the empty reason is for the rows that count."""
     counts = archive.con.execute("SELECT reason, CAST(sum(n) AS BIGINT) FROM judged GROUP BY reason").fetchall()
-    unknown = archive.corrections_of_unknown_events(asked.period) if "code" in raw else 0
+    unknown = archive.corrections_of_unknown_events(asked.period) if _code_decides(raw) else 0
     return {**dict(counts), UNKNOWN_CORRECTED: unknown}
 
 

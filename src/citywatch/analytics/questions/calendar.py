@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from citywatch.analytics.archive import Archive
 from citywatch.analytics.question import Answer, Asked, Question, left_out_of
 from citywatch.analytics.questions.tickets import TICKETS
 from citywatch.analytics.tally import tally
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DAYS = ("local_date",)
+"""The dimension from which all of this is told."""
+
 
 def week_and_weekend(archive: Archive, asked: Asked) -> Answer:
     """One row for Monday to Friday, one for Saturday and Sunday."""
-    counted = tally(archive, asked, ("local_date",))
-    rows = archive.query("""
+    counted = tally(archive, asked, DAYS)
+    return Answer(parts_of_the_week(archive), left_out_of(counted.left_out))
+
+
+def parts_of_the_week(archive: Archive) -> pa.Table:
+    """part, days, count, per_day of a tally by `DAYS`."""
+    return archive.query("""
         WITH days AS (
             SELECT n, CASE WHEN isodow(CAST(local_date AS DATE)) > 5 THEN 'weekend' ELSE 'week' END AS part FROM tally)
         SELECT part, count(*) AS days, CAST(sum(n) AS BIGINT) AS count, sum(n) / count(*) AS per_day
         FROM days GROUP BY part ORDER BY part""")
-    return Answer(rows, left_out_of(counted.left_out))
 
 
 def summer(archive: Archive, asked: Asked) -> Answer:
     """July, August, and both together, of all years in the period."""
-    counted = tally(archive, asked, ("month",))
-    months = dict(archive.con.execute("SELECT month[6:7], CAST(sum(n) AS BIGINT) FROM tally GROUP BY ALL").fetchall())
-    july, august = months.get("07", 0), months.get("08", 0)
-    periods = {"july": july, "august": august, "july_and_august": july + august}
-    outside = {"outside_july_and_august": counted.total - july - august}
+    counted = tally(archive, asked, DAYS)
+    periods = july_and_august(archive)
+    outside = {"outside_july_and_august": counted.total - periods["july_and_august"]}
     rows = [{"period": period, "count": count} for period, count in periods.items()]
     return Answer.of(rows, ("period", "count"), {**counted.left_out, **outside})
+
+
+def july_and_august(archive: Archive) -> dict[str, int]:
+    """Period -> count of a tally by `DAYS`."""
+    july, august = archive.one("""
+        SELECT CAST(coalesce(sum(n) FILTER (local_date[6:7] = '07'), 0) AS BIGINT),
+               CAST(coalesce(sum(n) FILTER (local_date[6:7] = '08'), 0) AS BIGINT) FROM tally""")
+    return {"july": july, "august": august, "july_and_august": july + august}
 
 
 QUESTIONS = (

@@ -70,7 +70,8 @@ def _priced(archive: Archive, asked: Asked, revenue: str, total: int, left_out: 
             SELECT {groups} violation_code, CAST(sum(n) AS BIGINT) AS count, sum(n) / {max(total, 1)} AS share,
                    fine_manhattan, fine_elsewhere, {revenue}
                    CAST(sum(n) AS BIGINT) * (fine_manhattan + fine_elsewhere) / 2 AS revenue_average_fine
-            FROM tally JOIN ({codes_sql()}) ON code = violation_code GROUP BY ALL)
+            FROM tally JOIN ({codes_sql()}) ON code = violation_code
+            GROUP BY {groups} violation_code, fine_manhattan, fine_elsewhere)
         SELECT * FROM priced {top} ORDER BY {groups} {best}""")
     return Answer(rows, left_out_of(left_out))
 

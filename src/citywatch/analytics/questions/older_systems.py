@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from operator import itemgetter
 
 from citywatch.analytics.archive import Archive
 from citywatch.analytics.dimensions import NO_TIME_OF_DAY
 from citywatch.analytics.question import VIOLATIONS, Answer, Asked, Question
-from citywatch.analytics.questions.calendar import summer, week_and_weekend
+from citywatch.analytics.questions.calendar import DAYS, july_and_august, parts_of_the_week
 from citywatch.analytics.questions.codes import MESSAGES, with_and_without_code
 from citywatch.analytics.questions.messages import alerts
 from citywatch.analytics.questions.persons import REPORTS, mean_age, reports_by_timeframe
@@ -20,19 +19,33 @@ _Row = dict[str, object]
 _COLUMNS = {
     "number": "of the question, as the older system showed them",
     "question": "what was asked",
-    "part": "the weekday, month, person .. that the value is of",
+    "part": "the weekday, month, population .. that the value is of",
     "value": "the answer",
 }
+_WITH_PERSON = {**_COLUMNS, "person_id": "the person that the value is of"}
 TEN = 10
 
 
 def prestacop(archive: Archive, asked: Asked) -> Answer:
     """The thirteen of the drone system."""
-    violations = replace(asked, types=(VIOLATIONS,))
     coded = with_and_without_code(archive, replace(asked, types=MESSAGES))
-    rows = [*_codes(coded), *_violations(archive, violations), *_summer(archive, violations)]
-    rows.sort(key=itemgetter("number"))
+    tally(archive, replace(asked, types=(VIOLATIONS,)), DAYS)
+    weekdays, months = (_counts(archive, part) for part in ("isodow(CAST(local_date AS DATE))", "local_date[1:7]"))
+    rows = [
+        *_codes(coded),
+        *(_row(5, "violations by weekday", str(weekday), n) for weekday, n in weekdays),
+        *_week(archive),
+        *(_row(10, "violations by month", month, n) for month, n in months),
+        *_summer(archive),
+    ]
     return Answer.of(rows, _COLUMNS, {e.reason: e.rows for e in coded.excluded})
+
+
+def _counts(archive: Archive, part: str) -> list[tuple[str, int]]:
+    """(part, violations) of the tally by days, in order."""
+    return archive.con.execute(
+        f"SELECT {part} AS part, CAST(sum(n) AS BIGINT) FROM tally GROUP BY part ORDER BY part"
+    ).fetchall()
 
 
 def _codes(coded: Answer) -> Iterator[_Row]:
@@ -42,21 +55,18 @@ def _codes(coded: Answer) -> Iterator[_Row]:
         yield _row(number + 1, f"share of messages {part}", "all", row["share"])
 
 
-def _violations(archive: Archive, asked: Asked) -> Iterator[_Row]:
-    for row in tally(archive, asked, ("local_weekday",)).answer().rows.to_pylist():
-        yield _row(5, "violations by weekday", str(row["local_weekday"]), row["count"])
-    parts = {row["part"]: row for row in week_and_weekend(archive, asked).rows.to_pylist()}
-    for number, part, title in ((6, "weekend", "on week-ends"), (7, "week", "in the week")):
-        row = parts.get(part, {"count": 0, "per_day": 0.0})
-        yield _row(number, f"violations {title}", "all", row["count"])
-        yield _row(number + 2, f"violations {title}, per day", "all", row["per_day"])
-    for row in tally(archive, asked, ("month",)).answer().rows.to_pylist():
-        yield _row(10, "violations by month", row["month"], row["count"])
+def _week(archive: Archive) -> Iterator[_Row]:
+    parts = {row["part"]: row for row in parts_of_the_week(archive).to_pylist()}
+    named = [(parts.get(part), title) for part, title in (("weekend", "on week-ends"), ("week", "in the week"))]
+    for number, (row, title) in enumerate(named, 6):
+        yield _row(number, f"violations {title}", "all", row["count"] if row else 0)
+    for number, (row, title) in enumerate(named, 8):
+        yield _row(number, f"violations {title}, per day", "all", row["per_day"] if row else 0)
 
 
-def _summer(archive: Archive, asked: Asked) -> Iterator[_Row]:
-    for number, row in enumerate(summer(archive, asked).rows.to_pylist(), 11):
-        yield _row(number, f"violations in {row['period'].replace('_', ' ')}", "all", row["count"])
+def _summer(archive: Archive) -> Iterator[_Row]:
+    for number, (period, count) in enumerate(july_and_august(archive).items(), 11):
+        yield _row(number, f"violations in {period.replace('_', ' ')}", "all", count)
 
 
 def safety_watcher(archive: Archive, asked: Asked) -> Answer:
@@ -67,14 +77,17 @@ def safety_watcher(archive: Archive, asked: Asked) -> Answer:
     ages = mean_age(archive, reports)
     rows += [_row(2, "mean age", row["population"], row["mean_age"]) for row in ages.rows.to_pylist()]
     persons = tally(archive, reports, ("person_id",)).answer(TEN)
-    rows += [_row(3, "persons with most reports", r["person_id"], r["count"]) for r in persons.rows.to_pylist()]
+    rows += [
+        {**_row(3, "persons with most reports", None, r["count"]), "person_id": r["person_id"]}
+        for r in persons.rows.to_pylist()
+    ]
     frames = reports_by_timeframe(archive, reports)
     rows += [_row(4, "reports by timeframe", r["timeframe"], r["count"]) for r in frames.rows.to_pylist()]
     left_out = {e.reason: e.rows for answer in (ages, persons, frames) for e in answer.excluded}
-    return Answer.of(rows, _COLUMNS, left_out)
+    return Answer.of(rows, _WITH_PERSON, left_out)
 
 
-def _row(number: int, question: str, part: str, value: float | None) -> _Row:
+def _row(number: int, question: str, part: str | None, value: float | None) -> _Row:
     return {"number": number, "question": question, "part": part, "value": None if value is None else float(value)}
 
 
@@ -100,7 +113,7 @@ QUESTIONS = (
             "1: alerts. 2: mean age of the persons reported, and of those in alerts. 3: the ten persons with most "
             "reports. 4: reports by timeframe."
         ),
-        columns=_COLUMNS,
+        columns=_WITH_PERSON,
         ask=safety_watcher,
         exclusions={
             "no_age": "reports without an age, in 2",

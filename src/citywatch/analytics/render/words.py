@@ -1,0 +1,72 @@
+"""Rows in words, for people: names beside codes, percents, thousands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from citywatch.analytics.facts import code_names, spellings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MEASURES = frozenset(
+    ("count", "rows", "days", "persons", "alerts", "events", "per_day", "revenue", "revenue_average_fine")
+)
+"""Columns of amounts: with a mark between thousands, to the right."""
+
+Cells = list[dict[str, str]]
+
+
+@cache
+def names() -> Mapping[str, Mapping[str, str]]:
+    """Column -> value as text -> what it is called."""
+    return {
+        "violation_code": code_names(),
+        "vehicle_make": spellings("makes"),
+        "local_weekday": {str(number): name for number, name in enumerate(WEEKDAYS, 1)},
+    }
+
+
+def heading(column: str) -> str:
+    """A column's name in words."""
+    return column.removeprefix("local_").replace("_", " ")
+
+
+def is_number(column: str) -> bool:
+    """Whether its cells stand to the right."""
+    return (
+        column in MEASURES or column.endswith(("share", "age", "battery", "temperature")) or column.startswith("fine")
+    )
+
+
+def in_words(rows: pa.Table, private: Mapping[str, Callable[[str], str]] | None = None) -> Cells:
+    """Each row as column -> text; a column `NAME name` stands behind one that has names.
+
+    `private`: column -> how its values are shown instead.
+    """
+    return [dict(_cells(row, private or {})) for row in rows.to_pylist()]
+
+
+def _cells(row: Mapping[str, Any], private: Mapping[str, Callable[[str], str]]) -> list[tuple[str, str]]:
+    cells = []
+    for column, value in row.items():
+        text = _text(column, value)
+        cells.append((column, private[column](text) if column in private and text else text))
+        if column in names():
+            cells.append((f"{column} name", names()[column].get(text, "")))
+    return cells
+
+
+def _text(column: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if column.endswith("share"):
+        return f"{value:.2%}"
+    if column in MEASURES:
+        return (
+            f"{value:,}" if isinstance(value, int) or value != int(value) or column == "per_day" else f"{int(value):,}"
+        )
+    return f"{value:,.2f}".removesuffix(".00") if isinstance(value, float) else str(value)

@@ -1,0 +1,178 @@
+"""`citywatch report` and `citywatch sql`: named questions, and any question in SQL."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from citywatch.cli.options import data_option, instant, person
+from citywatch.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from citywatch.analytics.archive import Archive
+    from citywatch.analytics.question import Answer, Asked, Question
+    from citywatch.stores.desk import Desk
+
+KEY_FILE = "pseudonyms.key"
+_FORMATS = click.Choice(["table", "json", "csv", "html"])
+format_option = click.option("--format", "form", type=_FORMATS, default="table", show_default=True, help="Form.")
+
+
+@click.command()
+@click.argument("name", required=False)
+@data_option
+@format_option
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the N first.")
+@click.option("--from", "start", help="Only from then on: 2026-05-01, 2026-05-01T12:00, RFC 3339, 2h (ago).")
+@click.option("--to", "end", help="Only before then.")
+@click.option("--type", "types", multiple=True, help="Count events of this type; `violations` = with a code.")
+@click.option("--by", metavar="FIELD", help="For each value of this field.")
+def report(
+    *,
+    name: str | None,
+    data: Path,
+    form: str,
+    top: int | None,
+    start: str | None,
+    end: str | None,
+    types: tuple[str, ...],
+    by: str | None,
+) -> None:
+    """Answer the named question from history; without a name, list the questions."""
+    from citywatch.analytics.question import Asked, question
+
+    if name is None:
+        _list()
+        return
+    asking = question(name)
+    with open_archive(data) as (archive, desk):
+        asked = Asked(_period(start, end, archive.zone), types, by, top)
+        answer = asking.answer(archive, asked)
+        _audit(desk, asking, answer, form)
+        _write(archive, asking, asked, answer, form=form, data=data)
+
+
+@click.command()
+@click.argument("query")
+@data_option
+@format_option
+def sql(query: str, data: Path, form: str) -> None:
+    """Ask history in SQL: the views events, alerts and codes, to read only."""
+    if form == "html":
+        raise UsageError("sql answers as table, json or csv", hint="a report has a page: `citywatch report`")
+    from citywatch.analytics.freely import ask_freely
+
+    with open_archive(data) as (archive, desk):
+        answer = ask_freely(archive, query, readable=[data / "history", data / "log"])
+        if desk is not None:
+            desk.audit(person(), f"sql {query}"[:1000])
+        _write_plain(archive, "sql", answer, form)
+
+
+def _list() -> None:
+    from citywatch.analytics.question import questions
+
+    width = max(map(len, questions()))
+    for name, asking in questions().items():
+        click.echo(f"{name.ljust(width)}  {asking.title}")
+
+
+def _period(start: str | None, end: str | None, zone: str) -> Any:
+    from citywatch.analytics.period import Period
+    from citywatch.stores.desk.database import now_us
+
+    now = now_us()
+    edges = [instant(text, zone, now) if text else None for text in (start, end)]
+    if None not in edges and edges[0] >= edges[1]:  # type: ignore[operator]
+        raise UsageError(f"--from {start} is not before --to {end}", hint="--to itself is not counted")
+    return Period(*edges)
+
+
+@contextmanager
+def open_archive(data: Path) -> Iterator[tuple[Archive, Desk | None]]:
+    """History and desk of a data directory, for a while. Raises StoreError where there is none."""
+    import duckdb
+
+    from citywatch.analytics.archive import Archive
+    from citywatch.stores.desk import Desk
+    from citywatch.stores.directory import DataDirectory
+    from citywatch.stores.history import History
+
+    directory = DataDirectory(data).require()
+    with duckdb.connect(config={"TimeZone": "UTC"}) as con:
+        History(data).create_view(con, "events")
+        desk = Desk(directory.desk, create=False) if directory.desk.exists() else None
+        try:
+            read = {"alerts": lambda: _alerts(desk), "rejected": lambda: _rejected(desk)}
+            yield Archive(con, directory.settings().zone, read), desk
+        finally:
+            if desk is not None:
+                desk.close()
+
+
+def _alerts(desk: Desk | None) -> pa.Table:
+    import pyarrow as pa
+
+    lines = list(desk.lines()) if desk is not None else []
+    return pa.table({"line": pa.array(lines, pa.string())})
+
+
+def _rejected(desk: Desk | None) -> pa.Table:
+    import pyarrow as pa
+
+    records = desk.rejected() if desk is not None else iter(())
+    rows = [(record["source"], record["reason"], record["last_seen"]) for record in records]
+    source, reason, seen = zip(*rows, strict=True) if rows else ((), (), ())
+    times = pa.array(seen, pa.timestamp("us", tz="UTC"))
+    return pa.table(
+        {"source": pa.array(source, pa.string()), "reason": pa.array(reason, pa.string()), "received_at": times}
+    )
+
+
+def _audit(desk: Desk | None, asking: Question, answer: Answer, form: str) -> None:
+    """Note who looked at plates or persons."""
+    from citywatch.analytics.render.pseudonyms import PRIVATE
+
+    if desk is not None and form != "html" and PRIVATE & set(answer.rows.column_names):
+        desk.audit(person(), f"report {asking.name}")
+
+
+def _write(archive: Archive, asking: Question, asked: Asked, answer: Answer, *, form: str, data: Path) -> None:
+    if form == "table":
+        from rich.console import Console
+
+        from citywatch.analytics.render.terminal import print_answer
+
+        print_answer(asking.title, answer, Console(), asking.exclusions)
+    elif form == "html":
+        from citywatch.analytics.render.page import Frame, page
+        from citywatch.analytics.render.pseudonyms import read_key
+        from citywatch.analytics.tally import where_sql
+
+        frame = Frame(archive.zone, read_key(data / KEY_FILE), archive.span(where_sql(asking.completed(asked))))
+        click.echo(page(asking, asked, answer, frame), nl=False)
+    else:
+        _write_plain(archive, asking.name, answer, form)
+        for left in answer.excluded if form == "csv" else ():
+            click.echo(f"left out: {left.rows} {left.reason}", err=True)
+
+
+def _write_plain(archive: Archive, name: str, answer: Answer, form: str) -> None:
+    from rich.console import Console
+
+    from citywatch.analytics.render.machine import write_csv, write_json
+    from citywatch.analytics.render.terminal import print_answer
+
+    if form == "json":
+        write_json(archive.con, name, answer, sys.stdout.buffer)
+    elif form == "csv":
+        write_csv(answer, sys.stdout)
+    else:
+        print_answer("", answer, Console())
