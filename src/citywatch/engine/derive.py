@@ -166,6 +166,8 @@ class _Statement:
             else "true"
         )
         self.predicates: list[str] = []
+        self._memberships: dict[str, str] = {}
+        """Columns that say whether a value is in a list, and how they are computed."""
         self._mine = (lambda key: f"md5_number_lower({key}) % {shard[1]} = {shard[0]}") if shard[1] > 1 else None
         self._plain = [(i, self._predicate(r.selection)) for i, r in enumerate(plain) if meant(r.selection)]
         self._plain_keys = {i: key_text(plain[i].group_names) if plain[i].suppression else None for i, _ in self._plain}
@@ -178,6 +180,7 @@ class _Statement:
 
     def _predicate(self, selection: Selection | None) -> int:
         text = (selection.predicate if selection else None) or "true"
+        self._memberships |= dict(selection.memberships if selection else ())
         if text not in self.predicates:
             self.predicates.append(text)
         return self.predicates.index(text)
@@ -186,7 +189,10 @@ class _Statement:
         tests = [
             _guarded(p, i) if guarded else f"coalesce(({p}), false) AS p{i}" for i, p in enumerate(self.predicates)
         ]
-        inner = f"SELECT *, {', '.join(tests)} FROM (SELECT * REPLACE (CAST(data AS JSON) AS data), {local} FROM batch"
+        events = f"SELECT * REPLACE (CAST(data AS JSON) AS data), {local} FROM batch WHERE {self._filter}"
+        if self._memberships:
+            events = f"SELECT *, {', '.join(f'{sql} AS {n}' for n, sql in self._memberships.items())} FROM ({events})"
+        inner = f"SELECT *, {', '.join(tests)} FROM ({events})"
         outer = ["seq AS ref", "epoch_us(time) AS t", "late"]
         outer += [self._plain_test(i, p) for i, p in self._plain]
         if guarded:
@@ -196,7 +202,7 @@ class _Statement:
         ]
         for a, (_, stream, atom, p) in enumerate(self._atoms):
             outer += self._atom_columns(a, stream, atom, p)
-        return f"SELECT {', '.join(outer)} FROM ({inner} WHERE {self._filter}))"
+        return f"SELECT {', '.join(outer)} FROM ({inner})"
 
     def sort_into(self, out: Derived, result: pa.Table) -> None:
         """Hand each plain rule and each stream its rows of the result."""

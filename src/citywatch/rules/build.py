@@ -11,8 +11,9 @@ from citywatch.rules.correlations import build_correlation, check_correlation
 from citywatch.rules.document import Scalar
 from citywatch.rules.draft import Draft, duplicates
 from citywatch.rules.model import Correlation, Rule, Selection, Status
-from citywatch.rules.predicate import Compiler, Predicate, PredicateError
+from citywatch.rules.predicate import Compiler, Predicate
 from citywatch.rules.problems import Problems
+from citywatch.rules.syntax import PredicateError
 from citywatch.rules.tests import read_tests
 from citywatch.rules.version import version
 
@@ -62,10 +63,10 @@ def _predicates(drafts: Sequence[Draft], compiler: Compiler, problems: Problems)
                 _note(draft, error, problems)
             else:
                 _check_parameters(draft, compiled[-1][1] if text else None, problems)
-    for (draft, _), error in zip(compiled, compiler.check([p for _, p in compiled]), strict=True):
-        if error:
+    for (draft, _), refusal in zip(compiled, compiler.check([p for _, p in compiled]), strict=True):
+        if refusal:
             with _Blame(draft, problems):
-                _note(draft, error, problems)
+                _note(draft, refusal, problems)
     return {draft.name: predicate for draft, predicate in compiled}
 
 

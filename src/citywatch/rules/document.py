@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,9 @@ class Scalar:
     def line_of(self, offset: int) -> Place:
         """Place of the character at `offset` of `text`, also where the text spans lines."""
         raw = self.source[self.start : self.end]
-        seen, wanted = 0, sum(not c.isspace() for c in self.text[:offset])
-        for index in _ink(raw):
-            if seen == wanted:
-                return Place(self.place.file, self.place.line + raw.count("\n", 0, index))
-            seen += 1
-        return self.place
+        before = sum(not c.isspace() for c in self.text[:offset])
+        index = next(islice(_ink(raw), before, None), 0)
+        return Place(self.place.file, self.place.line + raw.count("\n", 0, index))
 
 
 @dataclass(slots=True)
@@ -72,6 +70,7 @@ class Sequence:
 
     @property
     def value(self) -> list[Any]:
+        """As plain values."""
         return [item.value for item in self.items]
 
 
@@ -85,6 +84,7 @@ class Mapping:
 
     @property
     def value(self) -> dict[str, Any]:
+        """As plain values."""
         return {key: node.value for key, node in self.items.items()}
 
 
@@ -146,15 +146,14 @@ class _Composer:
 
     def _node(self, event: yaml.Event) -> Node | None:
         """The node that this event completes, if any, put into the collection around it."""
-        place = Place(self._file, event.start_mark.line + 1)
-        if getattr(event, "tag", None) is not None and event.tag != "!":
-            raise RuleError(f"tag {event.tag} has no meaning in a rule", where=place, hint="leave it out")
+        place = Place(self._file, event.start_mark.line + 1 if event.start_mark else 1)
+        if (tag := getattr(event, "tag", None)) not in {None, "!"}:
+            raise RuleError(f"tag {tag} has no meaning in a rule", where=place, hint="leave it out")
         if isinstance(event, yaml.AliasEvent):
-            return self._put(self._alias(event.anchor, place), None, place)
+            return self._put(self._alias(str(event.anchor), place), None, place)
         if isinstance(event, yaml.ScalarEvent):
-            plain = event.style is None or event.style == ""
-            marks = event.start_mark.index, event.end_mark.index
-            return self._put(Scalar(place, event.value, plain, self._text, *marks), event.anchor, place)
+            marks = [mark.index if mark else 0 for mark in (event.start_mark, event.end_mark)]
+            return self._put(Scalar(place, event.value, not event.style, self._text, *marks), event.anchor, place)
         if isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
             self._grow(1, place)
             if len(self._open) >= _DEEPEST:

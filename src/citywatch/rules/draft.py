@@ -13,7 +13,7 @@ from citywatch.rules import document
 from citywatch.rules.document import Node, Scalar
 from citywatch.rules.forms import Block
 from citywatch.rules.language import RULE
-from citywatch.rules.predicate import literal
+from citywatch.rules.syntax import literal
 from citywatch.rules.problems import Problems, nearest
 
 
@@ -31,10 +31,12 @@ class Draft:
 
     @property
     def place(self) -> Place:
+        """Where the document begins."""
         return self.block.node.place
 
     @property
     def correlation(self) -> Block | None:
+        """Its correlation, if it has one."""
         found: Block | None = self.block["correlation"]
         return found
 
@@ -130,7 +132,9 @@ def _filled(node: document.Mapping, texts: Mapping[str, str], used: set[str], pr
             return document.Sequence(part.place, [fill(item) for item in part.items])
         return document.Mapping(part.place, {k: fill(v) for k, v in part.items.items()}, part.places)
 
-    settable = {key: fill(node.items[key]) for key in ("correlation", "suppression") if key in node.items}
+    settable: dict[str, Node] = {
+        key: fill(node.items[key]) for key in ("correlation", "suppression") if key in node.items
+    }
     return document.Mapping(node.place, {**node.items, **settable}, node.places)
 
 
@@ -146,8 +150,6 @@ def _check_plain(draft: Draft, problems: Problems) -> None:
                 "its key is correlation.group-by",
             )
         return
-    if "where" not in block and "logsource" not in block:
-        problems.add("a rule without logsource, where and correlation would hold for every event", block.node.place)
     if suppression is None:
         return
     check_fields(suppression["group-by"], suppression.place("group-by"), problems)

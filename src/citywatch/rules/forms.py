@@ -3,6 +3,8 @@
 Loader and editor schema come from the same objects, so they cannot say different things.
 """
 
+# ruff: noqa: D102 - the protocol Form says what read and schema are in every form
+
 from __future__ import annotations
 
 import re

@@ -58,7 +58,7 @@ class Lists:
             raise ValueError(f"field {column.name} is {column.sql}: a list holds single values")
         if key not in self._columns:
             self._columns[key] = (name, normal)
-        if column is None or column.sql == "VARCHAR" and not normal:
+        if column is None or (column.sql == "VARCHAR" and not normal):
             return f"list_{key}", "value"
         for entry in self._entries[name]:
             try:
@@ -95,7 +95,7 @@ class Lists:
 
 
 def load_lists(directories: Iterable[Path], zone: str, problems: Problems) -> Lists:
-    """All lists below the directories (of rules); a later directory's list replaces an earlier one's of the same name."""
+    """All lists below directories of rules; a later directory's list replaces an earlier one's of the same name."""
     found: dict[str, tuple[Entry, ...]] = {}
     for directory in directories:
         for file in sorted(directory.glob("lists/*.csv")):

@@ -1,17 +1,14 @@
 """Predicates: parsed, judged and printed by the same DuckDB that runs them.
 
-DuckDB hands out its parse tree as JSON and turns such a tree back into text. Judging that tree means that no second
-parser can understand a predicate otherwise than the engine does; rewriting it means that `$parameters`, `LIST` and
-`IN_ZONE` are replaced exactly where they were meant.
+The tree is checked against an allow-list, `$parameters`, `LIST` and `IN_ZONE` are replaced exactly where they were
+meant, and what is left is bound against the columns of an event, so that a wrong type is found when a rule is loaded.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import duckdb
 
@@ -19,14 +16,22 @@ from citywatch.event import BY_NAME, COLUMNS, Column
 from citywatch.rules.functions import FUNCTIONS
 from citywatch.rules.lists import Lists
 from citywatch.rules.problems import nearest
+from citywatch.rules.syntax import (
+    PredicateError,
+    Syntax,
+    Tree,
+    bare,
+    conjuncts,
+    is_call,
+    literal,
+    located,
+    moved,
+    offset_of,
+    postorder,
+    quoted,
+    with_children,
+)
 
-Tree = dict[str, Any]
-
-_PREFIX = "SELECT "
-_NOWHERE = 1 << 63
-_LONGEST = 100_000
-
-_STATEMENT_KEYS = {"type", "cte_map", "select_list", "from_table", "aggregate_handling"}
 _OPERATORS = frozenset(
     "OPERATOR_NOT OPERATOR_IS_NULL OPERATOR_IS_NOT_NULL OPERATOR_COALESCE OPERATOR_NULLIF OPERATOR_TRY COMPARE_IN "
     "COMPARE_NOT_IN ARRAY_EXTRACT ARRAY_SLICE ARRAY_CONSTRUCTOR".split()
@@ -55,16 +60,6 @@ _AGGREGATES = frozenset(
 )
 
 
-class PredicateError(Exception):
-    """A predicate is refused. `offset` is the character of its text at which the cause stands."""
-
-    def __init__(self, what: str, offset: int = 0, hint: str | None = None) -> None:
-        super().__init__(what)
-        self.what = what
-        self.offset = offset
-        self.hint = hint
-
-
 @dataclass(frozen=True, slots=True)
 class Predicate:
     """A predicate ready to run; see `model.Selection` for `sql` and `memberships`.
@@ -91,51 +86,28 @@ class Compiler:
         self._zones = frozenset(zones)
         self._con = duckdb.connect(config={"threads": 1})
         self._con.execute("SET TimeZone = 'UTC'")
+        self.syntax = Syntax(self._con)
         columns = ", ".join(f"CAST(NULL AS {c.sql}) AS {quoted(c.name)}" for c in COLUMNS)
         self._con.execute(f"CREATE TABLE event AS SELECT {columns}, CAST(NULL AS JSON) AS data LIMIT 0")
 
     def compile(self, text: str, parameters: Mapping[str, str]) -> Predicate:
         """Compile one; `parameters` are SQL literals by name. Raises PredicateError; types are left to `check`."""
         rewriting = _Rewriting(self, text, parameters)
-        tree = self.parse(text)
+        tree = self.syntax.parse(text)
         made = rewriting.rewrite(tree)
-        parts = _conjuncts(tree)
+        parts = conjuncts(tree)
         shown = [rewriting.filled(part) for part in parts]
-        run = _conjuncts(made)
-        texts = self.print([made, *shown, *run])
+        run = conjuncts(made)
+        texts = self.syntax.print([made, *shown, *run])
         return Predicate(
             sql=texts[0],
             memberships=tuple(rewriting.memberships.items()),
             source=rewriting.source(),
-            conjuncts=tuple(zip(map(_bare, texts[1 : 1 + len(shown)]), texts[1 + len(shown) :], strict=True)),
+            conjuncts=tuple(zip(map(bare, texts[1 : 1 + len(shown)]), texts[1 + len(shown) :], strict=True)),
             parameters=frozenset(rewriting.used),
             text=text,
             tree=made,
         )
-
-    def parse(self, text: str) -> Tree:
-        """The parse tree of one expression."""
-        if len(text) > _LONGEST:
-            raise PredicateError(f"has {len(text):,} characters, a predicate has at most {_LONGEST:,}")
-        if "\x00" in text:
-            raise PredicateError("has a NUL character", text.index("\x00"))
-        answer = self._con.execute(
-            "SELECT json_serialize_sql(CAST(? AS VARCHAR), skip_null := true, skip_empty := true)",
-            [f"{_PREFIX}{text}\n"],
-        ).fetchone()
-        tree = json.loads(answer[0]) if answer else {}
-        if tree["error"]:
-            position = int(tree.get("position", 0) or 0)
-            raise PredicateError(f"not a SQL expression: {tree['error_message']}", characters(text, position))
-        return _expression(tree)
-
-    def print(self, trees: Sequence[Tree]) -> list[str]:
-        """The text of each tree."""
-        statements = [json.dumps(_statement(tree)) for tree in trees]
-        rows = self._con.execute(
-            "SELECT json_deserialize_sql(CAST(s AS JSON)) FROM (SELECT unnest(?) AS s)", [statements]
-        ).fetchall()
-        return [str(text).removeprefix(_PREFIX) for (text,) in rows]
 
     def check(self, predicates: Sequence[Predicate]) -> list[PredicateError | None]:
         """Bind each against a relation of events that is empty: what is not true or false is an error.
@@ -171,17 +143,17 @@ class Compiler:
 
     def _culprit(self, predicate: Predicate) -> int:
         """Where the smallest part stands that cannot be bound: found by binding the parts, smallest first."""
-        parts = [part for part in _postorder(predicate.tree) if _located(part)]
-        for part, text in zip(parts, self.print(parts), strict=True):
+        parts = [part for part in postorder(predicate.tree) if located(part)]
+        for part, text in zip(parts, self.syntax.print(parts), strict=True):
             try:
                 self._types([replace(predicate, sql=text)])
             except duckdb.Error:
-                return _offset(predicate.text, part)
+                return offset_of(predicate.text, part)
         return 0
 
     def membership(self, operand: Tree, name: str) -> tuple[str, str]:
         """(column, expression) of `operand IN LIST('name')`."""
-        (text,) = self.print([operand])
+        (text,) = self.syntax.print([operand])
         column = _known(operand)
         table, value = self._lists.table(name, column)
         tried = text if column else f"TRY({text})"
@@ -227,21 +199,21 @@ class _Rewriting:
             self._function(node)
         elif kind not in _CLASSES or (kind == "OPERATOR" and node["type"] not in _OPERATORS):
             raise self._refusal(_REFUSED.get(kind, f"{node['type']} is not allowed here"), node, _USE_INSTEAD.get(kind))
-        return _with_children(node, self.rewrite)
+        return with_children(node, self.rewrite)
 
     def filled(self, node: Tree) -> Tree:
         """A tree for people: only parameters are replaced."""
-        return self._parameter(node) if node["class"] == "PARAMETER" else _with_children(node, self.filled)
+        return self._parameter(node) if node["class"] == "PARAMETER" else with_children(node, self.filled)
 
     def source(self) -> str:
         """The author's text with parameters filled in."""
-        raw = self._text.encode()
+        text = self._text
         for offset, name in sorted(self._edits.items(), reverse=True):
-            raw = raw[:offset] + self._parameters[name].encode() + raw[offset + len(name) + 1 :]
-        return raw.decode().strip()
+            text = text[:offset] + self._parameters[name] + text[offset + len(name) + 1 :]
+        return text.strip()
 
     def _refusal(self, what: str, node: Tree, hint: str | None = None) -> PredicateError:
-        return PredicateError(what, _offset(self._text, node), hint)
+        return PredicateError(what, offset_of(self._text, node), hint)
 
     def _parameter(self, node: Tree) -> Tree:
         name = node["identifier"]
@@ -249,12 +221,12 @@ class _Rewriting:
             known = nearest(name, self._parameters) if self._parameters else f"write params: {{{name}: ...}}"
             raise self._refusal(f"unknown parameter ${name}", node, known)
         self.used.add(name)
-        self._edits[node["query_location"] - len(_PREFIX)] = name
-        return _moved(self._compiler.parse(self._parameters[name]), node["query_location"])
+        self._edits[offset_of(self._text, node)] = name
+        return moved(self._compiler.syntax.parse(self._parameters[name]), node["query_location"])
 
     def _column(self, node: Tree) -> None:
         name = ".".join(node["column_names"])
-        if name.lower() in _CLOCKS:
+        if name.lower() in _CLOCKS and name.lower() not in BY_NAME:
             raise self._refusal(
                 f"{name} is not allowed here", node, "the answer must depend on the event alone: use time"
             )
@@ -279,7 +251,7 @@ class _Rewriting:
         name = node["function_name"].lower()
         if name == "in_zone":
             return self._zone(node, arguments)
-        if name == "contains" and len(arguments) == 2 and _is_call(arguments[0], "list"):
+        if name == "contains" and len(arguments) == 2 and is_call(arguments[0], "list"):
             return self._membership(arguments[0], arguments[1])
         if name == "list":
             raise self._refusal("LIST stands only after IN", node, "write plate IN LIST('name')")
@@ -287,13 +259,13 @@ class _Rewriting:
 
     def _zone(self, node: Tree, arguments: list[Tree]) -> Tree:
         name = self._name(node, arguments, self._compiler.zone_names(), "zone", "IN_ZONE('name')")
-        return _moved(self._compiler.parse(f"list_contains(zones, {literal(name)})"), node["query_location"])
+        return moved(self._compiler.syntax.parse(f"list_contains(zones, {literal(name)})"), node["query_location"])
 
     def _membership(self, node: Tree, operand: Tree) -> Tree:
         arguments = [argument["expression"] for argument in node.get("arguments", [])]
         name = self._name(node, arguments, self._compiler.list_names(), "list", "LIST('name')")
         rewritten = self.rewrite(operand)
-        if any(_is_membership(part) for part in _postorder(rewritten)):
+        if any(_is_membership(part) for part in postorder(rewritten)):
             raise self._refusal("one LIST inside another", node)
         try:
             column, sql = self._compiler.membership(rewritten, name)
@@ -320,102 +292,6 @@ class _Rewriting:
         return name
 
 
-def literal(value: str | float | bool) -> str:
-    """A value as a SQL literal."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    return f"({value})" if value < 0 else str(value)
-
-
-def quoted(name: str) -> str:
-    """A name as a SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def characters(text: str, position: int) -> int:
-    """Offset in characters of a byte position that the parser gives."""
-    return len(text.encode()[: max(0, position - len(_PREFIX))].decode(errors="ignore"))
-
-
-def _expression(tree: Tree) -> Tree:
-    """The only expression of a statement that is nothing but `SELECT expression`."""
-    statements = tree["statements"]
-    node = statements[0]["node"] if statements else {}
-    alone = len(statements) == 1 and node.get("type") == "SELECT_NODE" and len(node["select_list"]) == 1
-    if not alone or not node.keys() <= _STATEMENT_KEYS or node["cte_map"] or node["from_table"]["type"] != "EMPTY":
-        raise PredicateError("not one SQL expression", hint="what stands after WHERE, without the word itself")
-    found: Tree = node["select_list"][0]
-    if found.pop("alias", None):
-        raise PredicateError("not one SQL expression", hint="an operator is missing between two words")
-    return found
-
-
-def _statement(tree: Tree) -> Tree:
-    node = {
-        "type": "SELECT_NODE", "modifiers": [], "cte_map": {"map": []}, "select_list": [tree], "from_table": {
-            "type": "EMPTY", "alias": "", "sample": None, "query_location": (1 << 64) - 1},
-        "where_clause": None, "group_expressions": [], "group_sets": [],
-        "aggregate_handling": "STANDARD_HANDLING", "having": None, "sample": None, "qualify": None,
-    }  # fmt: skip
-    return {"error": False, "statements": [{"node": node}]}
-
-
-def _with_children(node: Tree, change: Any) -> Tree:
-    """A copy of the node whose expressions are changed ones."""
-
-    def visit(value: Any) -> Any:
-        if isinstance(value, list):
-            return [visit(item) for item in value]
-        if isinstance(value, dict):
-            return change(value) if "class" in value else {key: visit(item) for key, item in value.items()}
-        return value
-
-    return {key: visit(value) for key, value in node.items()}
-
-
-def _moved(node: Tree, location: int) -> Tree:
-    """A tree from elsewhere, put at a place of this text."""
-    return {**_with_children(node, lambda part: _moved(part, location)), "query_location": location}
-
-
-def _postorder(node: Tree) -> Iterator[Tree]:
-    """All expressions of a tree, parts before wholes."""
-    parts: list[Tree] = []
-
-    def collect(part: Tree) -> Tree:
-        _with_children(part, collect)
-        parts.append(part)
-        return part
-
-    collect(node)
-    return iter(parts)
-
-
-def _conjuncts(node: Tree) -> list[Tree]:
-    """The parts that AND joins at the top."""
-    if node["type"] != "CONJUNCTION_AND":
-        return [node]
-    return [part for child in node["children"] for part in _conjuncts(child)]
-
-
-def _located(node: Tree) -> bool:
-    return node["class"] not in {"TYPE", "LAMBDA"} and 0 < node.get("query_location", _NOWHERE) < _NOWHERE
-
-
-def _offset(text: str, node: Tree) -> int:
-    """Where a node stands: its own place, or else the first of its parts that has one."""
-    places = [
-        n["query_location"] for n in [node, *_postorder(node)] if 0 < n.get("query_location", _NOWHERE) < _NOWHERE
-    ]
-    return characters(text, places[0]) if places else 0
-
-
-def _is_call(node: Tree, name: str) -> bool:
-    return node["class"] == "FUNCTION" and str(node["function_name"]).lower() == name
-
-
 def _is_membership(node: Tree) -> bool:
     return node["class"] == "COLUMN_REF" and str(node["column_names"][0]).startswith("in_list_")
 
@@ -430,16 +306,6 @@ def _member_of_data(node: Tree) -> bool:
 def _known(operand: Tree) -> Column | None:
     """The known field that an operand is, when it is nothing else."""
     return BY_NAME.get(str(operand["column_names"][0]).lower()) if operand["class"] == "COLUMN_REF" else None
-
-
-def _bare(text: str) -> str:
-    """A printed expression without the brackets around all of it."""
-    depth = 0
-    for index, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0 and index < len(text) - 1:
-            return text
-    return text[1:-1] if text.startswith("(") else text
 
 
 def _words(error: duckdb.Error) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def load_zones(directories: Iterable[Path], problems: Problems) -> dict[str, BaseGeometry]:
-    """Geometry by name; a later directory's zone replaces an earlier one's, parts of one name in a directory are joined."""
+    """Geometry by name; a later directory's replaces an earlier one's, parts of one name in a directory are joined."""
     zones: dict[str, BaseGeometry] = {}
     for directory in directories:
         here: dict[str, list[BaseGeometry]] = {}
@@ -64,8 +64,8 @@ def _read(file: Path) -> Iterator[tuple[str, BaseGeometry]]:
 
 
 def _feature(feature: Any, which: str, place: Place) -> tuple[str, BaseGeometry]:
+    from shapely import is_valid_reason  # noqa: PLC0415 - see zones_at
     from shapely.geometry import shape  # noqa: PLC0415 - see zones_at
-    from shapely.validation import explain_validity  # noqa: PLC0415 - see zones_at
 
     properties = feature.get("properties") if isinstance(feature, dict) else None
     name = properties.get("name") if isinstance(properties, dict) else None
@@ -81,7 +81,7 @@ def _feature(feature: Any, which: str, place: Place) -> tuple[str, BaseGeometry]
             f"zone {name!r} is a {geometry.geom_type}", where=place, hint="a zone is a Polygon or MultiPolygon"
         )
     if not geometry.is_valid:
-        raise RuleError(f"zone {name!r}: {explain_validity(geometry)}", where=place)
+        raise RuleError(f"zone {name!r}: {is_valid_reason(geometry)}", where=place)
     if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
         raise RuleError(
             f"zone {name!r} lies outside of the earth", where=place, hint="coordinates are longitude, latitude"
