@@ -101,7 +101,7 @@ class _Builder:
         suppression = block["suppression"]
         duration = suppression.get("duration", 0) if suppression else 0
         correlation = self._correlation(draft)
-        names = correlation.group_names if correlation else (suppression["group-by"] if suppression else None)
+        names = correlation.group_names if correlation else (suppression and suppression["group-by"])
         status = Status(block.get("status", "experimental"))
         made = Rule(
             name=draft.name,

@@ -139,7 +139,9 @@ RULE = Object(
                 (
                     Key("duration", _span, "matches in the same period of this length are one alert"),
                     Key(
-                        "group-by", Many(Text(), single=True, least=1), "fields whose values make the key (plain rules)"
+                        "group-by",
+                        Many(Text(), single=True),
+                        "fields whose values make the key (plain rules); [] = one key",
                     ),
                 )
             ),

@@ -22,7 +22,7 @@ _DECIDED = {"time": "write at", "late": "it follows from received_at", "ident": 
 def read_tests(block: Block, rule: Rule, problems: Problems) -> tuple[RuleTest, ...]:
     """The tests of a rule; what is wrong with them is noted."""
     tests: list[Block] = [test for test in block["tests"] or () if test is not None]
-    if rule.status is not Status.EXPERIMENTAL:
+    if rule.status not in {Status.EXPERIMENTAL, Status.DEPRECATED}:
         _check_enough(tests, block.place("tests"), problems)
     return tuple(_Reader(rule, test, problems).test() for test in tests)
 
