@@ -85,6 +85,10 @@ class DiskFullError(StoreError):
     """The disk is nearly full: nothing was accepted."""
 
 
+class CapacityError(StoreError):
+    """More is sent than can be taken in now; nothing was accepted. Over HTTP: 429."""
+
+
 class DataVersionError(StoreError):
     """The data directory was written by another version of its format."""
 

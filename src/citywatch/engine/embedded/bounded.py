@@ -1,0 +1,98 @@
+"""A bounded run: however many files, one input in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from citywatch.engine.embedded.intake import Receipt, Submission
+from citywatch.engine.embedded.steps import ORDER
+from citywatch.engine.embedded.worker import Worker
+from citywatch.records.chunk import Chunk, Origin, Parsed, rejected_schema
+from citywatch.stores.sorter import Sorter
+
+BATCH_ROWS = 65_536
+
+Parse = Callable[[Chunk], Parsed]
+Progress = Callable[[str, int], None]
+
+
+class Readable(Protocol):
+    """What a run needs of a source."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Raw records in order."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run has read and what became of it; `read` = events + duplicates + rejected."""
+
+    read: int = 0
+    events: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    late: int = 0
+    alerts: int = 0
+
+    def add(self, receipt: Receipt) -> None:
+        """Count a receipt."""
+        self.events += receipt.accepted
+        self.duplicates += receipt.duplicates
+        self.rejected += receipt.rejected
+        self.late += receipt.late
+        self.read = self.events + self.duplicates + self.rejected
+
+    def as_json(self) -> dict[str, int]:
+        """The last line of `citywatch run`."""
+        return asdict(self)
+
+
+def spool(sources: Sequence[Readable], parse: Parse, sorter: Sorter, reject: Callable[[Parsed], None]) -> None:
+    """Parse all sources into the sorter; what is refused goes to `reject`, which keeps it. Raises SourceError."""
+
+    def take(parsed: Parsed) -> None:
+        if len(parsed.rejected):
+            reject(parsed)
+        sorter.add(parsed.events)
+
+    keeping = Worker("the sorting of the input", take, room=2)
+    parsing: Worker[Chunk] = Worker("the parser", lambda chunk: keeping.put(parse(chunk)), room=1)
+    try:
+        for source in sources:
+            for chunk in source.chunks():
+                parsing.put(chunk)
+        parsing.drain()
+        keeping.drain()
+    finally:
+        parsing.stop()
+        keeping.stop()
+
+
+def in_order(sorter: Sorter) -> Iterator[Submission]:
+    """The spooled events as submissions of one source."""
+    none = rejected_schema().empty_table()
+    for events in sorter.batches(BATCH_ROWS):
+        yield Submission(Parsed(events, none, Origin("bounded run")), "bounded run")
+
+
+def only_rejected(parsed: Parsed) -> Submission:
+    """The refusals of a parsed chunk without its events, which are still to be put in order."""
+    return Submission(Parsed(parsed.events.slice(0, 0), parsed.rejected, parsed.origin), "bounded run")
+
+
+def sorter_in(directory: Path) -> Sorter:
+    """A sorter for the order of a bounded run."""
+    return Sorter(directory, ORDER)
+
+
+def counted(receipts: Iterable[Receipt], summary: Summary) -> None:
+    """Add receipts to a summary."""
+    for receipt in receipts:
+        summary.add(receipt)

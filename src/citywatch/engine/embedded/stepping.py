@@ -1,0 +1,107 @@
+"""The thread that follows the log: it takes batches as they are accepted, or reads those that it has missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from citywatch.engine.embedded.intake import Accepted
+from citywatch.engine.embedded.steps import Steps, Told
+from citywatch.engine.embedded.worker import Worker
+from citywatch.event import batch_schema
+
+if TYPE_CHECKING:
+    from citywatch.rules.model import Ruleset
+    from citywatch.stores.desk import Desk
+
+_ROOM = 3
+
+
+class Stepping:
+    """Runs `Steps` and the relay to the desk, each in its thread.
+
+    Parameters
+    ----------
+    desk
+        Of use to the relay's thread only.
+    told
+        Called in the relay's thread when the desk has something new.
+    """
+
+    def __init__(self, steps: Steps, desk: Desk, told: Callable[[], None] = lambda: None) -> None:
+        self._steps = steps
+        self._desk = desk
+        self._told = told
+        self._relay = Worker("the relay to the desk", self._tell, room=8)
+        self._worker = Worker("the engine step", self._take, room=_ROOM)
+
+    @property
+    def cursor(self) -> int:
+        """Number of the last event that the rules have seen."""
+        return self._steps.cursor
+
+    def catch_up(self, last: int) -> None:
+        """Tell again what may not have been told, then read the log up to number `last`."""
+        for told in self._steps.untold():
+            self._relay.put(told)
+        self._worker.put(Accepted(batch_schema().empty_table(), self._steps.clock, last))
+
+    def take(self, accepted: Accepted) -> None:
+        """Hand a batch over and wait for room: the reader of a bounded run must not run ahead of the rules."""
+        self._worker.put(accepted)
+
+    def offer(self, accepted: Accepted) -> None:
+        """Hand a batch over, or let the step read it from the log: who sends events does not wait for rules."""
+        self._worker.offer(accepted)
+
+    def tick(self, clock: int, last: int) -> None:
+        """Move the clock, after all events up to number `last`; skipped while the step is behind."""
+        self._worker.offer(Accepted(batch_schema().empty_table(), clock, last))
+
+    def replace_rules(self, ruleset: Ruleset) -> None:
+        """Evaluate other rules from the next batch on."""
+        self._worker.drain()
+        self._steps.replace_rules(ruleset)
+
+    def outage(self, since: int, until: int) -> None:
+        """Remember a span of time in which nothing was heard."""
+        self._worker.drain()
+        self._steps.outage(since, until)
+
+    def drain(self) -> None:
+        """Wait until all that was handed over is evaluated and told."""
+        self._worker.drain()
+        self._relay.drain()
+
+    def check(self) -> None:
+        """Raise what went wrong in a thread."""
+        self._worker.check()
+        self._relay.check()
+
+    def stop(self) -> None:
+        """Finish what was handed over and end both threads."""
+        self._worker.stop()
+        self._relay.stop()
+
+    def _take(self, accepted: Accepted) -> None:
+        steps = self._steps
+        self._pass_on(steps.begin())
+        first = accepted.last - len(accepted.events) + 1
+        if first <= steps.cursor and len(accepted.events):
+            return  # read from the log before
+        for missed in steps.behind(first - 1):
+            self._pass_on(steps.advance(missed))
+        if steps.cursor < first or not len(accepted.events):
+            self._pass_on(steps.advance(accepted))
+
+    def _pass_on(self, told: Told | None) -> None:
+        if told is not None:
+            self._relay.put(told)
+
+    def _tell(self, told: Told) -> None:
+        if len(told.facts):
+            self._desk.put_facts(told.facts, cursor=told.n)
+        if len(told.corrections):
+            self._desk.put_corrections(told.corrections)
+        self._steps.relayed(told.n)
+        self._told()

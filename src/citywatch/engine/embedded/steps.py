@@ -1,0 +1,259 @@
+"""The second transaction: the step's new state, its alerts and the place it has reached in the log, together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from citywatch.alert import facts_schema
+from citywatch.engine.embedded.clock import BEGINNING
+from citywatch.engine.embedded.intake import Accepted
+from citywatch.engine.step import Step, catch_up
+from citywatch.errors import StoreError
+from citywatch.event import batch_schema
+from citywatch.rules.model import Correlation, Ruleset
+from citywatch.settings import MINUTE, Settings
+from citywatch.stores.directory import DataDirectory
+from citywatch.stores.history import History
+from citywatch.stores.log import Log, Segment
+from citywatch.stores.sorter import Sorter
+
+ORDER = ["received_at", "time", "source", "id"]
+"""The order in which a bounded run reads its events."""
+
+CORRECTED = "violation.corrected"
+CORRECTION_COLUMNS = ["type", "source", "id", "time", "corrects_source", "corrects_id", "violation_code", "data"]
+
+_BATCH_ROWS = 65_536
+_FACTS = '"id", "rule", "rule_id", "rule_version", "title", "level", "status", "group", "first_seen", "last_seen", '
+_FACTS += '"count", "late", "lat", "lon", "address", "reason", "values", "evidence", "inconclusive", "silent"'
+_TABLES = """
+CREATE TABLE IF NOT EXISTS host (cursor BIGINT, clock BIGINT, told BIGINT);
+CREATE TABLE IF NOT EXISTS outbox (n BIGINT, {facts});
+CREATE TABLE IF NOT EXISTS outbox_correction (n BIGINT, type VARCHAR, source VARCHAR, id VARCHAR, time TIMESTAMPTZ,
+  corrects_source VARCHAR, corrects_id VARCHAR, violation_code SMALLINT, data VARCHAR);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one transaction has to tell the desk: alert facts and corrections, under an ascending number."""
+
+    n: int
+    facts: pa.Table
+    corrections: pa.Table
+
+
+class Steps:
+    """The step over the engine's own database. One thread uses it.
+
+    Parameters
+    ----------
+    threads, memory
+        What DuckDB may use: threads, and text like `400MB`.
+    """
+
+    def __init__(
+        self, data: DataDirectory, ruleset: Ruleset, settings: Settings, *, threads: int = 2, memory: str = "400MB"
+    ) -> None:
+        self._data = data
+        self._settings = settings
+        self._ruleset = ruleset
+        self._log = Log(data.log)
+        self._con = _connect(data.engine, data.tmp, threads, memory)
+        self.cursor, self.clock, self.told = self._place()
+        self._relayed = 0
+        self._step: Step | None = None
+
+    def close(self) -> None:
+        """Close the database."""
+        self._con.close()
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Rows on which a predicate failed, by predicate, since the rules were loaded."""
+        return dict(self._step.errors) if self._step else {}
+
+    def replace_rules(self, ruleset: Ruleset) -> None:
+        """Evaluate other rules from the next batch on."""
+        self._ruleset = ruleset
+        self._step = None
+
+    def begin(self) -> Told | None:
+        """Make the step; rules that know nothing yet first read history in silence. What they found has to be told."""
+        if self._step is not None:
+            return None
+        with _transaction(self._con):
+            step = Step(self._con, self._ruleset, self._settings)
+        if not step.unseen or not self.cursor:
+            self._step = step
+            return None
+        return self._catch_up(step.unseen)
+
+    def _catch_up(self, names: list[str]) -> Told | None:
+        with _transaction(self._con):
+            facts = catch_up(self._con, self._ruleset, self._settings, names, self._past(names))
+            told = self._record(facts, _no_corrections(), self.cursor, self.clock)
+            self._step = Step(self._con, self._ruleset, self._settings)
+        return told
+
+    def advance(self, accepted: Accepted) -> Told | None:
+        """Take in events that follow the cursor, or only move the clock; durable when it returns."""
+        step = self._step
+        if step is None:
+            raise StoreError("the rules have to be begun first")
+        corrections = _corrections(accepted.events)
+        try:
+            with _transaction(self._con):
+                facts = step.advance(accepted.events, accepted.clock)
+                return self._record(facts, corrections, accepted.last, accepted.clock)
+        except BaseException:
+            self._step = None  # its memory is ahead of the tables
+            raise
+
+    def behind(self, until: int) -> Iterator[Accepted]:
+        """Events of the log between the cursor and number `until`, with the clock after them, as they were accepted."""
+        for segment in self._log.segments(self.cursor):
+            if self.cursor >= until:
+                return
+            yield from self._read(segment)
+
+    def _read(self, segment: Segment) -> Iterator[Accepted]:
+        table = self._log.read(segment, self.cursor)
+        clock = max(self._log.footer(segment).clock, self.clock)
+        for start in range(0, len(table), _BATCH_ROWS):
+            part = table.slice(start, _BATCH_ROWS)
+            ended = start + len(part) == len(table)
+            # Inside a segment the clock is not known: it stays, and what waits for it waits for the segment's end.
+            yield Accepted(part, clock if ended else self.clock, part.column("seq")[-1].as_py())
+
+    def untold(self) -> Iterator[Told]:
+        """What was committed and perhaps not told before the last stop."""
+        numbers = self._con.execute("SELECT n FROM outbox UNION SELECT n FROM outbox_correction ORDER BY n").fetchall()
+        columns = ", ".join(CORRECTION_COLUMNS)
+        for (n,) in numbers:
+            facts = self._con.sql(f"SELECT {_FACTS} FROM outbox WHERE n = {n}").to_arrow_table()
+            corrections = self._con.sql(f"SELECT {columns} FROM outbox_correction WHERE n = {n}").to_arrow_table()
+            yield Told(n, facts.cast(facts_schema()), corrections)
+
+    def relayed(self, n: int) -> None:
+        """The desk has everything up to number `n`; it is forgotten with the next transaction."""
+        self._relayed = max(self._relayed, n)
+
+    def outage(self, since: int, until: int) -> None:
+        """Remember that nothing was heard in between; the step is made anew, because it reads this when it begins."""
+        with _transaction(self._con):
+            self._con.execute("CREATE TABLE IF NOT EXISTS outage (from_us BIGINT, until_us BIGINT)")
+            self._con.execute("INSERT INTO outage VALUES (?, ?)", [since, until])
+        self._step = None
+
+    def _record(self, facts: pa.Table, corrections: pa.Table, cursor: int, clock: int) -> Told | None:
+        """Write what follows from a batch beside the step's state, inside its transaction."""
+        self._forget_relayed()
+        told = self.told
+        if len(facts) or len(corrections):
+            told += 1
+            self._insert("outbox", told, facts)
+            self._insert("outbox_correction", told, corrections)
+        self._con.execute("UPDATE host SET cursor = ?, clock = ?, told = ?", [cursor, clock, told])
+        self.cursor, self.clock = cursor, clock
+        if told == self.told:
+            return None
+        self.told = told
+        return Told(told, facts, corrections)
+
+    def _insert(self, table: str, n: int, rows: pa.Table) -> None:
+        if len(rows):
+            self._con.register("told", rows)
+            self._con.execute(f"INSERT INTO {table} SELECT {n}, * FROM told")
+            self._con.unregister("told")
+
+    def _forget_relayed(self) -> None:
+        if self._relayed:
+            for table in ("outbox", "outbox_correction"):
+                self._con.execute(f"DELETE FROM {table} WHERE n <= {self._relayed}")
+            self._relayed = 0
+
+    def _place(self) -> tuple[int, int, int]:
+        with _transaction(self._con):
+            facts = ", ".join(f'"{field.name}" {_sql_type(field.type)}' for field in facts_schema())
+            self._con.execute(_TABLES.format(facts=facts))
+            if not self._con.execute("SELECT 1 FROM host").fetchall():
+                self._con.execute("INSERT INTO host VALUES (0, ?, 0)", [BEGINNING])
+            cursor, clock, told = self._con.execute("SELECT cursor, clock, told FROM host").fetchall()[0]
+        return int(cursor), int(clock), int(told)
+
+    def _past(self, names: list[str]) -> Iterator[tuple[pa.Table, int]]:
+        """Events that new rules still have to know, in the order of their receipt, with the clock after each batch."""
+        since = self.clock - _reach(self._ruleset, names, self._settings)
+        relation = History(self._data.path).relation_sql(until=self.cursor)
+        columns = ", ".join(f'"{name}"' for name in batch_schema().names)
+        query = (
+            f"SELECT {columns} FROM ({relation}) WHERE NOT stale AND NOT backfill "
+            f"AND received_at >= make_timestamptz({since})"
+        )
+        reader = duckdb.connect(config={"TimeZone": "UTC", "threads": 2})
+        with reader, Sorter(self._data.tmp, ORDER) as sorter:
+            for batch in reader.sql(query).to_arrow_reader(_BATCH_ROWS):
+                sorter.add(pa.Table.from_batches([batch]).cast(batch_schema()))
+            for table in sorter.batches(_BATCH_ROWS):
+                yield table, table.column("received_at")[-1].cast(pa.int64()).as_py()
+        yield batch_schema().empty_table(), self.clock
+
+
+def _reach(ruleset: Ruleset, names: list[str], settings: Settings) -> int:
+    """How far back (µs) a rule that begins now has to know what happened."""
+    rules = [rule.correlation for rule in ruleset.rules if rule.name in names]
+    longest = max((_window(correlation) for correlation in rules if correlation), default=0)
+    return longest + settings.lateness + settings.disorder + max(settings.future, 5 * MINUTE)
+
+
+def _window(correlation: Correlation) -> int:
+    return 2 * correlation.timespan + correlation.max_gap
+
+
+def _connect(path: Path, tmp: Path, threads: int, memory: str) -> duckdb.DuckDBPyConnection:
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "threads": threads,
+        "memory_limit": memory,
+        "temp_directory": str(tmp / "duckdb"),
+        "TimeZone": "UTC",
+    }
+    try:
+        return duckdb.connect(path, config=config)
+    except duckdb.Error as error:
+        raise StoreError(f"{path} cannot be opened: {error}", hint="see `citywatch doctor`") from error
+
+
+class _transaction:  # noqa: N801 - reads as a statement
+    """BEGIN, then COMMIT, or ROLLBACK when something goes wrong."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self._con = con
+
+    def __enter__(self) -> None:
+        self._con.execute("BEGIN")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._con.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _corrections(events: pa.Table) -> pa.Table:
+    if not len(events):
+        return _no_corrections()
+    return events.filter(pc.equal(events.column("type"), pa.scalar(CORRECTED))).select(CORRECTION_COLUMNS)
+
+
+def _no_corrections() -> pa.Table:
+    return batch_schema().empty_table().select(CORRECTION_COLUMNS)
+
+
+def _sql_type(type_: pa.DataType) -> str:
+    if pa.types.is_timestamp(type_):
+        return "TIMESTAMPTZ"
+    return {"string": "VARCHAR", "int64": "BIGINT", "bool": "BOOLEAN", "double": "DOUBLE"}[str(type_)]

@@ -1,0 +1,77 @@
+"""Housekeeping beside the work: small files joined, ranges published by day, runs merged, replaced files removed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from citywatch.errors import DiskFullError
+from citywatch.stores.compaction import Compactor
+from citywatch.stores.directory import DataDirectory
+from citywatch.stores.history import Manifest
+from citywatch.stores.identity import Identities
+from citywatch.stores.log import Log
+
+_EVERY_S = 2.0
+_REMOVE_EVERY = 30
+
+
+class Upkeep:
+    """A thread that keeps the stores in shape.
+
+    Parameters
+    ----------
+    reached
+        Number of the last event that no part of the engine needs from the log any more.
+    """
+
+    def __init__(self, data: DataDirectory, identities: Identities, reached: Callable[[], int]) -> None:
+        self._data = data
+        self._identities = identities
+        self._reached = reached
+        self._log = Log(data.log)
+        self._compactor = Compactor(data)
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; what it was doing is finished first."""
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise what ended the thread."""
+        if self._error is not None:
+            raise self._error
+
+    def once(self) -> bool:
+        """Do one piece of what is due; False when nothing is."""
+        if self._identities.merge():
+            return True
+        published = Manifest.read(self._data.history).seq
+        if self._log.join_small(published):
+            return True
+        reached = self._reached()
+        if self._compactor.due(reached) and self._compactor.publish(reached) > published:
+            return True
+        return self._compactor.merge_day()
+
+    def _run(self) -> None:
+        turns = 0
+        try:
+            while not self._stop.wait(_EVERY_S):
+                while not self._stop.is_set() and self._once_if_room():
+                    pass
+                turns += 1
+                if turns % _REMOVE_EVERY == 1:
+                    self._compactor.remove_replaced()
+        except BaseException as error:
+            self._error = error
+
+    def _once_if_room(self) -> bool:
+        try:
+            return self.once()
+        except DiskFullError:
+            return False  # the intake says so to whoever sends; this work can wait
