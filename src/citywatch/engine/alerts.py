@@ -6,7 +6,7 @@ import hashlib
 import heapq
 import json
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,10 +65,14 @@ class OpenAlert:
         """What makes it one alert."""
         return Ident(self.rule, self.key, self.bucket)
 
+    def body(self) -> str:
+        """The JSON that is kept in the state: an array in the order of the fields."""
+        return json.dumps([getattr(self, name) for name in self.__slots__], ensure_ascii=False)
+
     @classmethod
     def from_body(cls, body: str) -> OpenAlert:
         """From the JSON that is kept in the state."""
-        alert = cls(**json.loads(body))
+        alert = cls(*json.loads(body))
         alert.first = (alert.first[0], alert.first[1], alert.first[2])
         alert.entries = [(t, source, id_) for t, source, id_ in alert.entries]
         return alert
@@ -95,6 +99,7 @@ class AlertBook:
         self._changed: dict[Ident, OpenAlert] = {}
         self._texts: dict[Ident, list[str]] = {}
         self._described: dict[str, dict[Ident, OpenAlert]] = {}
+        self._outages = state.outages()
         self._load()
 
     def _load(self) -> None:
@@ -227,7 +232,7 @@ class AlertBook:
         if correlation is None or correlation.type not in (CorrelationType.ABSENCE, CorrelationType.FLATLINE):
             return False
         start, end = alert.first_at - correlation.timespan, alert.first_at
-        return any(gone < end and back > start for gone, back in self._state.outages())
+        return any(gone < end and back > start for gone, back in self._outages)
 
     # Plain rules with a suppression
 
@@ -281,8 +286,8 @@ class AlertBook:
     def _stored_texts(self, alert: OpenAlert) -> list[str]:
         if alert.ident in self._texts:
             return self._texts[alert.ident]
-        row = self._state.con.execute("SELECT texts FROM open_evidence WHERE id = ?", [alert.id]).fetchone()
-        return list(row[0]) if row else []
+        rows = self._state.con.execute("SELECT texts FROM open_evidence WHERE id = ?", [alert.id]).fetchall()
+        return list(rows[0][0]) if rows else []
 
     # What a batch leaves
 
@@ -304,7 +309,7 @@ class AlertBook:
                 "rule": pa.array([a.rule for a in changed], pa.string()),
                 "version": pa.array([a.version for a in changed], pa.string()),
                 "expiry": pa.array([a.expiry for a in changed], pa.int64()),
-                "body": pa.array([json.dumps(asdict(a)) for a in changed], pa.string()),
+                "body": pa.array([a.body() for a in changed], pa.string()),
             }
         )
         con.register("changed", body)

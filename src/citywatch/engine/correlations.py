@@ -12,7 +12,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from citywatch.engine.runs import BEGINNING, Ints, Keys, Mask, Run, count_between, earliest, last_before, ranges
+from citywatch.engine.runs import (
+    BEGINNING,
+    Ints,
+    Keys,
+    Mask,
+    Run,
+    count_between,
+    earliest,
+    first_within,
+    last_before,
+    ranges,
+)
 from citywatch.engine.streams import Names, Stream, in_order
 from citywatch.rules.model import Correlation, CorrelationType, Rule
 
@@ -391,8 +402,25 @@ class Dwell(Evaluator):
 
     def evidence(self, matches: Matches) -> Evidence:
         runs = self.streams[0].runs
-        owner, ref, _ = earliest(runs, matches.k, matches.t - self.span - 1, matches.t, self.LIMIT)
-        return Evidence(owner, ref)
+        found = [rows_of(run, matches) for run in runs]
+        since = np.zeros(len(matches), np.int64)
+        for run, (rows, owner) in zip(runs, found, strict=True):
+            since[owner] = run.columns[self._since][rows]
+        bounds = []
+        for run, (rows, owner) in zip(runs, found, strict=True):
+            segments = run.segments(matches.k)
+            high = run.positions(segments, matches.t, "right")
+            high[owner] = rows + 1
+            bounds.append((self._stay_from(run, segments, matches.t - self.span, since), high))
+        return Evidence(*first_within(runs, bounds, self.LIMIT))
+
+    def _stay_from(self, run: Run, segments: tuple[Ints, Ints], start: Ints, since: Ints) -> Ints:
+        """Position of the first row at or after `start` that belongs to the stay; others may have that same time."""
+        low = run.positions(segments, start, "left")
+        size = run.positions(segments, start, "right") - low
+        owner, rows = np.repeat(np.arange(len(low)), size), ranges(low, size)
+        other = run.columns[self._since][rows] != since[owner]
+        return low + np.bincount(owner[other], minlength=len(low))
 
 
 OUTSIDE: int = np.iinfo(np.int64).min // 2

@@ -150,30 +150,28 @@ def last_before(
     return found
 
 
-def earliest(
-    runs: list[Run], k: Keys, after: Ints, until: Ints, limit: int
-) -> tuple[Ints, Ints, list[tuple[Run, Ints]]]:
-    """The first `limit` rows of each key with after < t <= until, in (time, source, id) order.
-
-    Returns (asked index, ref, [(run, positions)]) flattened; rows of one asked key stand in order one after another.
-    """
-    owners: list[Ints] = []
-    refs: list[Ints] = []
-    parts: list[tuple[Run, Ints]] = []
-    left = np.full(len(k), limit, np.int64)
+def earliest(runs: list[Run], k: Keys, after: Ints, until: Ints, limit: int) -> tuple[Ints, Ints]:
+    """The first `limit` rows of each key with after < t <= until: (asked index, ref), in (time, source, id) order."""
+    bounds = []
     for run in runs:
         segments = run.segments(k)
-        start = run.positions(segments, after, "right")
-        size = np.minimum(run.positions(segments, until, "right") - start, left)
+        bounds.append((run.positions(segments, after, "right"), run.positions(segments, until, "right")))
+    return first_within(runs, bounds, limit)
+
+
+def first_within(runs: list[Run], bounds: list[tuple[Ints, Ints]], limit: int) -> tuple[Ints, Ints]:
+    """The first `limit` rows over the positions [low, high) that are asked of each run: (asked index, ref)."""
+    asked = len(bounds[0][0]) if bounds else 0
+    left = np.full(asked, limit, np.int64)
+    owners, refs = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for run, (low, high) in zip(runs, bounds, strict=True):
+        size = np.minimum(np.maximum(high - low, 0), left)
         left -= size
-        at = ranges(start, size)
-        owners.append(np.repeat(np.arange(len(k)), size))
-        refs.append(run.ref[at])
-        parts.append((run, at))
-    owner = np.concatenate(owners) if owners else np.zeros(0, np.int64)
-    ref = np.concatenate(refs) if refs else np.zeros(0, np.int64)
+        owners.append(np.repeat(np.arange(asked), size))
+        refs.append(run.ref[ranges(low, size)])
+    owner, ref = np.concatenate(owners), np.concatenate(refs)
     order = np.argsort(owner, kind="stable")
-    return owner[order], ref[order], parts
+    return owner[order], ref[order]
 
 
 def ranges(start: Ints, size: Ints) -> Ints:
