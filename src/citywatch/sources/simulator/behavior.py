@@ -20,7 +20,7 @@ BEHAVIORS: dict[str, int] = {
 PLANNED = ("Entering restricted areas",)
 """Left to planted incidents, so that nothing else explains their alerts."""
 
-_WEIGHTS = {0: 60, 1: 30, 2: 12, 3: 5, 4: 4, 10: 1}
+_WEIGHTS = {0: 30, 1: 25, 2: 25, 3: 20, 4: 15, 10: 2}
 
 
 def weights() -> tuple[float, ...]:

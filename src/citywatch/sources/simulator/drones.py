@@ -65,7 +65,7 @@ class DronePositions(Stream):
     """`drone.position`, with charge, temperature, altitude and speed."""
 
     name = "positions"
-    share = 0.12
+    share = 0.14
     period = 5
 
     def _draw(self, numbers: Integers, times: Integers) -> Drawn:
@@ -91,8 +91,8 @@ class Violations(Stream):
     """`drone.violation`: one in a hundred has no code and needs a human."""
 
     name = "violations"
-    share = 0.02
-    period = 30
+    share = 0.01
+    period = 60
     can_be_late = False
 
     def _draw(self, numbers: Integers, times: Integers) -> Drawn:

@@ -15,6 +15,7 @@ from typing import Any
 from citywatch.settings import MINUTE, SECOND
 from citywatch.sources.simulator import geography
 from citywatch.sources.simulator.stream import Planted
+from citywatch.sources.simulator.traffic import READERS
 
 SEEN = 0.97
 """A confidence that every rule believes."""
@@ -39,6 +40,14 @@ class Occurrence:
             number, digit = divmod(number, 36)
             signs = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[digit] + signs
         return signs
+
+    def place(self, step: int) -> int:
+        """A crossing that differs from occurrence to occurrence."""
+        return self.at // MINUTE * step % geography.CROSSINGS
+
+    def reader(self, step: int) -> int:
+        """A plate reader that differs from occurrence to occurrence."""
+        return self.at // MINUTE * step % READERS
 
     def add(self, seconds: float, type_: str, source: str, data: Mapping[str, Any], subject: str) -> tuple[str, str]:
         """Let an event happen `seconds` after the match is due; returns its (source, id)."""
@@ -68,10 +77,10 @@ class Occurrence:
         data = {"person_id": person, "behaviors": behaviors, **device, **geography.position(place)}
         return self.add(seconds, "person.report", f"camera/{camera}", data, person)
 
-    def status(self, seconds: float, camera: str, label: str, severity: int, place: int) -> tuple[str, str]:
+    def alive(self, seconds: float, camera: str, place: int) -> tuple[str, str]:
         """A camera gives a sign of life."""
         device = {"device_id": camera, "device_kind": "camera"}
-        data = {"label": label, "severity": severity, **device, **geography.position(place)}
+        data = {"label": "ok", **device, **geography.position(place)}
         return self.add(seconds, "device.status", f"camera/{camera}", data, camera)
 
     def violation(self, seconds: float, plate: str, place: int, **more: Any) -> tuple[str, str]:
@@ -91,14 +100,14 @@ class Occurrence:
 
 def needs_human(scene: Occurrence) -> Planted:
     """A drone sees something that it cannot qualify."""
-    event = scene.violation(0, f"U{scene.token}"[:7], scene.turn * 101 % geography.CROSSINGS, needs_human=True)
+    event = scene.violation(0, f"U{scene.token}"[:7], scene.place(101), needs_human=True)
     return scene.planted({"source": event[0], "id": event[1]}, event)
 
 
 def stolen_plate(scene: Occurrence) -> Planted:
     """A reader sees a plate that is on the list of stolen vehicles."""
-    plate = stolen(scene.turn % STOLEN)
-    return scene.planted({"plate": plate}, scene.read(0, plate, scene.turn * 37 % 300))
+    plate = stolen(scene.at // CYCLE % STOLEN)
+    return scene.planted({"plate": plate}, scene.read(0, plate, scene.reader(37)))
 
 
 def gunfire(scene: Occurrence) -> Planted:
@@ -122,15 +131,15 @@ def gunfire(scene: Occurrence) -> Planted:
 def cloned_plate(scene: Occurrence) -> Planted:
     """One plate at two ends of the town within a minute."""
     plate = f"V{scene.token}"
-    first = scene.read(-60, plate, scene.turn % 30)
-    return scene.planted({"plate": plate}, first, scene.read(0, plate, 270 + scene.turn % 30))
+    first = scene.read(-60, plate, scene.reader(1) % 30)
+    return scene.planted({"plate": plate}, first, scene.read(0, plate, 270 + scene.reader(1) % 30))
 
 
 def repeat_offender(scene: Occurrence) -> Planted:
     """Drones see three violations of one vehicle."""
     plate = f"W{scene.token}"
     seen = [
-        scene.violation(-80 + 40 * nth, plate, (scene.turn * 31 + nth * 7) % 1200, violation_code=46)
+        scene.violation(-80 + 40 * nth, plate, (scene.place(31) + nth * 7) % geography.CROSSINGS, violation_code=46)
         for nth in range(3)
     ]
     return scene.planted({"plate": plate}, *seen)
@@ -159,21 +168,24 @@ def bag_in_crowd(scene: Occurrence) -> Planted:
 
 def plate_swapped(scene: Occurrence) -> Planted:
     """A plate moves from one make of vehicle to another."""
-    plate, reader = f"X{scene.token}", scene.turn * 17 % 300
+    plate, reader = f"X{scene.token}", scene.reader(17)
     before = scene.read(-45, plate, reader, vehicle_make="Honda")
     return scene.planted({"plate": plate}, before, scene.read(0, plate, reader, vehicle_make="Ford"))
 
 
 def new_device_fault(scene: Occurrence) -> Planted:
-    """A camera reports a fault that it never had."""
-    place = scene.turn * 113 % geography.CROSSINGS
-    camera = f"cctv-8{scene.token}"
-    return scene.planted({"device_id": camera}, scene.status(0, camera, "lens_blocked", 4, place))
+    """A drone reports a fault that it never had."""
+    drone = f"8{scene.token}"
+    device = {"device_id": f"drone-{drone}", "device_kind": "drone"}
+    place = geography.position(scene.place(113))
+    data = {"label": "rotor_vibration", "severity": 4, "battery": 71.5, **device, **place}
+    fault = scene.add(0, "device.status", f"drone/{drone}", data, device["device_id"])
+    return scene.planted({"device_id": device["device_id"]}, fault)
 
 
 def crowd_surge(scene: Occurrence) -> Planted:
     """Where six people passed in two minutes, one a second comes."""
-    place = scene.turn * 131 % geography.CROSSINGS
+    place = scene.place(131)
     camera = f"cctv-7{scene.token}"
     device = {"device_id": camera, "device_kind": "camera", **geography.position(place)}
 
@@ -189,7 +201,7 @@ def crowd_surge(scene: Occurrence) -> Planted:
 
 def image_missing(scene: Occurrence) -> Planted:
     """A drone reports a violation whose image never comes."""
-    place, image = scene.turn * 61 % geography.CROSSINGS, f"{scene.run}-lost-{scene.token}"
+    place, image = scene.place(61), f"{scene.run}-lost-{scene.token}"
     device = {"device_id": f"drone-9{place:04d}", "device_kind": "drone", **geography.position(place)}
     data = {"violation_code": 46, "plate": f"U{scene.token}", "image_id": image, **device}
     return scene.planted(
@@ -199,15 +211,15 @@ def image_missing(scene: Occurrence) -> Planted:
 
 def camera_silent(scene: Occurrence) -> Planted:
     """A camera that gave signs of life gives none for five minutes."""
-    place, camera = scene.turn * 71 % geography.CROSSINGS, f"cctv-6{scene.token}"
-    scene.status(-360, camera, "ok", 1, place)
-    return scene.planted({"device_id": camera}, scene.status(-300, camera, "ok", 1, place))
+    place, camera = scene.place(71), f"cctv-6{scene.token}"
+    scene.alive(-360, camera, place)
+    return scene.planted({"device_id": camera}, scene.alive(-300, camera, place))
 
 
 def standing_at_school(scene: Occurrence) -> Planted:
     """A vehicle stands in front of a school, read every half minute."""
     plate = f"Y{scene.token}"
-    schools = [reader for reader in range(300) if geography.anpr_place(reader) in geography.SCHOOLS]
+    schools = [reader for reader in range(READERS) if geography.anpr_place(reader) in geography.SCHOOLS]
     reader = schools[scene.turn % len(schools)]
     reads = [scene.read(-300 + 30 * nth, plate, reader, speed_kmh=0) for nth in range(13)]
     return scene.planted({"plate": plate}, *reads[:11])
@@ -256,7 +268,7 @@ SCENES: tuple[Scene, ...] = (
     _scene(needs_human, 3, 0, "drones"),
     _scene(stolen_plate, 8, 0, "cctv"),
     _scene(gunfire, 20, 2, "sensors"),
-    _scene(new_device_fault, 40, 0, "cctv"),
+    _scene(new_device_fault, 40, 0, "drones"),
     _scene(bag_in_crowd, 50, 40),
     _scene(crowd_surge, 55, 268, "cctv"),
     _scene(plate_swapped, 60, 45, "cctv"),
