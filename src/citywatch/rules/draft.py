@@ -13,8 +13,8 @@ from citywatch.rules import document
 from citywatch.rules.document import Node, Scalar
 from citywatch.rules.forms import Block
 from citywatch.rules.language import RULE
-from citywatch.rules.syntax import literal
 from citywatch.rules.problems import Problems, nearest
+from citywatch.rules.syntax import literal
 
 
 @dataclass(slots=True)
