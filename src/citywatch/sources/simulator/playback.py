@@ -19,7 +19,7 @@ from citywatch.sources.simulator.stream import Planted
 BATCH = 20_000
 """Lines at once when nothing has to wait."""
 _PACE = 0.1
-"""Seconds between two looks at the clock."""
+"""Seconds between two looks at the clock: a chunk has its price, and nobody sees a tenth of a second."""
 
 
 def play(
@@ -43,22 +43,22 @@ def play(
         position = 0
         if not len(batch.lines):
             yield batch
-        for upto in _releases(batch, reach, speed, sleep):
+        for upto in _releases(batch, reach, sleep):
             yield _part(batch, position, upto)
             position = upto
 
 
-def _releases(batch: Batch, reach: Callable[[], int], speed: float, sleep: Callable[[float], None]) -> Iterator[int]:
+def _releases(batch: Batch, reach: Callable[[], int], sleep: Callable[[float], None]) -> Iterator[int]:
     """Ends of the parts of a batch, each when its time has come; `reach` is the simulated time of now, µs."""
     position, total = 0, len(batch.lines)
     while position < total:
-        reached = reach()
-        upto = min(int(np.searchsorted(batch.received, reached, side="right")), position + BATCH)
+        due = int(np.searchsorted(batch.received, reach(), side="right"))
+        upto = min(due, position + BATCH)
         if upto > position:
             yield upto
             position = upto
-        else:
-            sleep(min(_PACE, max((batch.received[position] - reached) / SECOND / speed, 0.001)))
+        if due < total and upto == due:
+            sleep(_PACE)
 
 
 def _part(batch: Batch, begin: int, end: int) -> Batch:
