@@ -80,29 +80,28 @@ def facts_schema() -> pa.Schema:
     """
     import pyarrow as pa  # noqa: PLC0415 - the command line imports this module before it needs Arrow
 
-    time = pa.timestamp("us", tz="UTC")
-    text = pa.string()
-    return pa.schema(
-        {
-            "id": text,
-            "rule": text,
-            "rule_id": text,
-            "rule_version": text,
-            "title": text,
-            "level": text,
-            "status": text,
-            "group": text,
-            "first_seen": time,
-            "last_seen": time,
-            "count": pa.int64(),
-            "late": pa.bool_(),
-            "lat": pa.float64(),
-            "lon": pa.float64(),
-            "address": text,
-            "reason": text,
-            "values": text,
-            "evidence": text,
-            "inconclusive": pa.bool_(),
-            "silent": pa.bool_(),
-        }
-    )
+    time: pa.DataType = pa.timestamp("us", tz="UTC")
+    text: pa.DataType = pa.string()
+    columns: dict[str, pa.DataType] = {
+        "id": text,
+        "rule": text,
+        "rule_id": text,
+        "rule_version": text,
+        "title": text,
+        "level": text,
+        "status": text,
+        "group": text,
+        "first_seen": time,
+        "last_seen": time,
+        "count": pa.int64(),
+        "late": pa.bool_(),
+        "lat": pa.float64(),
+        "lon": pa.float64(),
+        "address": text,
+        "reason": text,
+        "values": text,
+        "evidence": text,
+        "inconclusive": pa.bool_(),
+        "silent": pa.bool_(),
+    }
+    return pa.schema(columns)

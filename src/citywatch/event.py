@@ -141,30 +141,27 @@ STORED: tuple[tuple[str, str], ...] = (
 )
 """(name, SQL type) of every column that is stored; the derived ones are computed where they are asked for."""
 
-_ARROW = {
-    "VARCHAR": "string",
-    "DOUBLE": "float64",
-    "BOOLEAN": "bool",
-    "SMALLINT": "int16",
-    "TINYINT": "int8",
-    "INTEGER": "int32",
-    "BIGINT": "int64",
-    "UBIGINT": "uint64",
-    "UINTEGER": "uint32",
-}
-
 
 @cache
 def batch_schema() -> pa.Schema:
     """Arrow schema of a batch of stored events: `STORED`, times as microseconds UTC."""
     import pyarrow as pa  # noqa: PLC0415 - the command line imports this module before it needs Arrow
 
+    plain: dict[str, pa.DataType] = {
+        "VARCHAR": pa.string(),
+        "DOUBLE": pa.float64(),
+        "BOOLEAN": pa.bool_(),
+        "TINYINT": pa.int8(),
+        "SMALLINT": pa.int16(),
+        "INTEGER": pa.int32(),
+        "BIGINT": pa.int64(),
+        "UINTEGER": pa.uint32(),
+        "UBIGINT": pa.uint64(),
+        "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
+    }
+
     def arrow(sql: str) -> pa.DataType:
-        if sql == "TIMESTAMPTZ":
-            return pa.timestamp("us", tz="UTC")
-        if sql.endswith("[]"):
-            return pa.list_(arrow(sql[:-2]))
-        return pa.type_for_alias(_ARROW[sql])
+        return pa.list_(plain[sql[:-2]]) if sql.endswith("[]") else plain[sql]
 
     return pa.schema([pa.field(name, arrow(sql)) for name, sql in STORED])
 
