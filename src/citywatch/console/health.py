@@ -1,0 +1,63 @@
+"""For programs that look after this one: `/healthz` and `/metrics`. Neither shows anything about people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+
+from citywatch import __version__
+from citywatch.console.port import DeskPort
+from citywatch.console.site import current
+
+EVENTS = ("events", "duplicates", "rejected", "late", "conflicts", "backfill")
+"""Totals that the engine keeps in the status of the desk."""
+
+
+@login_not_required
+@require_safe
+def healthz(_request: HttpRequest) -> HttpResponse:
+    """200 while the desk can be read; says what the engine last said of itself."""
+    with current().desk() as desk:
+        engine = desk.status().get("engine", "unknown")
+    return JsonResponse({"status": "ok", "engine": engine, "version": __version__})
+
+
+@login_not_required
+@require_safe
+def metrics(_request: HttpRequest) -> HttpResponse:
+    """Prometheus text format."""
+    with current().desk() as desk:
+        text = "".join(_exposition(desk))
+    return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _exposition(desk: DeskPort) -> Iterator[str]:
+    status = desk.status()
+    yield from _family("citywatch_read_total", "counter", "Input records read.", [({}, status.get("read", 0))])
+    records = [({"outcome": name}, status[name]) for name in EVENTS if name in status]
+    yield from _family("citywatch_records_total", "counter", "Input records by what became of them.", records)
+    raised = [({"rule": r, "level": lv, "status": s}, n) for r, lv, s, n in desk.tallies()]
+    yield from _family("citywatch_alerts_total", "counter", "Alerts raised.", raised)
+    states = [({"state": state}, count) for state, count in desk.state_counts().items()]
+    yield from _family("citywatch_alerts", "gauge", "Alerts by state.", states)
+    waiting = desk.rejected_count()
+    yield from _family("citywatch_rejected_waiting", "gauge", "Rejected records nobody replayed.", [({}, waiting)])
+    if isinstance(lag := status.get("lag_s"), int | float):
+        yield from _family("citywatch_lag_seconds", "gauge", "From receipt of an event to its step.", [({}, lag)])
+    running = int(status.get("engine") == "running")
+    yield from _family("citywatch_engine_up", "gauge", "1 while the engine runs.", [({}, running)])
+
+
+def _family(name: str, kind: str, meaning: str, samples: list[tuple[dict[str, str], Any]]) -> Iterator[str]:
+    yield f"# HELP {name} {meaning}\n# TYPE {name} {kind}\n"
+    for labels, value in samples:
+        inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+        yield f"{name}{{{inside}}} {value}\n" if inside else f"{name} {value}\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,104 @@
+"""What the console needs from outside. The command line passes it in: the console knows no store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from citywatch.triage import Choice, Listed, Wish
+
+
+class DeskPort(Protocol):
+    """The desk as the console uses it; `citywatch.stores.desk.Desk` is one."""
+
+    def newest(self, choice: Choice = ..., *, before: int | None = ..., limit: int = ...) -> list[Listed]:
+        """The alerts that came last, latest first."""
+        ...
+
+    def alert(self, beginning: str) -> Listed:
+        """The one alert whose id begins so."""
+        ...
+
+    def last_change(self) -> int:
+        """The end of the stream of changes."""
+        ...
+
+    def changes_since(self, cursor: int, *, limit: int = ...) -> list[Listed]:
+        """Alerts that changed after that place in the stream."""
+        ...
+
+    def state_counts(self) -> dict[str, int]:
+        """How many alerts stand in each state."""
+        ...
+
+    def rules(self) -> list[str]:
+        """Names of the rules that ever raised an alert."""
+        ...
+
+    def history(self, alert: str) -> list[dict[str, Any]]:
+        """All that was done with an alert, oldest first."""
+        ...
+
+    def act(self, alert: str, wish: Wish, *, expected: int | None = ...) -> str:
+        """Do what is wished; AlertError when it is not allowed."""
+        ...
+
+    def wake(self) -> int:
+        """Bring shelved alerts whose time is over back."""
+        ...
+
+    def audit(self, who: str, what: str, *, alert: str | None = ..., purpose: str | None = ...) -> None:
+        """Record that somebody saw what is hidden, and why."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """What the engine says of itself."""
+        ...
+
+    def tallies(self) -> list[tuple[str, str, str, int]]:
+        """(rule, level, status, alerts ever)."""
+        ...
+
+    def rejected_count(self) -> int:
+        """Rejected records that wait for somebody."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuleNotes:
+    """What a rule's file tells the person who gets its alert."""
+
+    description: str = ""
+    runbook: str = ""
+    falsepositives: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    close_reasons: tuple[str, ...] = ()
+
+
+Ring = Sequence[tuple[float, float]]
+"""(lon, lat) of the corners of an outline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One console: whose desk it shows, where it is served, and the words around.
+
+    `desk` opens the desk anew at each call: every thread has its own. `zones` are outlines by name.
+    """
+
+    data: Path
+    desk: Callable[[], DeskPort]
+    host: str = "127.0.0.1"
+    port: int = 8000
+    zone: str = "America/New_York"
+    rules: Mapping[str, RuleNotes] = field(default_factory=dict)
+    zones: Mapping[str, Sequence[Ring]] = field(default_factory=dict)

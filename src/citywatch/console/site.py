@@ -1,0 +1,127 @@
+"""Setting Django up for one `Site`, and its ASGI application."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from citywatch import __version__
+from citywatch.console.port import Site
+
+if TYPE_CHECKING:
+    from asgiref.typing import ASGI3Application
+
+_HERE = Path(__file__).parent
+
+_installed: list[Site] = []
+
+
+def current() -> Site:
+    """The site that is served."""
+    return _installed[-1]
+
+
+def install(site: Site) -> None:
+    """Serve `site`: sets Django up at the first call, and brings the console's own tables up to date."""
+    from django.conf import settings  # noqa: PLC0415 - Django is for those who serve pages
+
+    _installed[:] = [site]
+    if not settings.configured:
+        settings.configure(**_django_settings(site))
+        import django  # noqa: PLC0415
+
+        django.setup()
+    from django.core.management import call_command  # noqa: PLC0415
+
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+def application() -> ASGI3Application:
+    """The ASGI application with its static files."""
+    from django.core.asgi import get_asgi_application  # noqa: PLC0415
+    from django_htmx import __file__ as htmx  # noqa: PLC0415
+    from servestatic import ServeStaticASGI  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    # A year: their addresses carry the version (`?v=`).
+    served = ServeStaticASGI(get_asgi_application(), max_age=31_536_000, allow_all_origins=False)
+    served.add_files(str(_HERE / "static"), prefix="static/")
+    served.add_files(str(Path(htmx).parent / "static"), prefix="static/")
+    return served  # type: ignore[no-any-return]  # servestatic types its application as itself
+
+
+def _django_settings(site: Site) -> dict[str, Any]:
+    database = {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": site.data / "console.sqlite",
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+        "TEST": {"NAME": site.data / "console-test.sqlite"},
+    }
+    templates = {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [_HERE / "templates"],
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "citywatch.console.presentation.around",
+            ],
+            "builtins": ["citywatch.console.templatetags.console"],
+            "loaders": [
+                ("django.template.loaders.cached.Loader", ["django.template.loaders.filesystem.Loader"]),
+            ],
+        },
+    }
+    return {
+        "SECRET_KEY": _secret(site.data / "console.secret"),
+        "ALLOWED_HOSTS": ["127.0.0.1", "localhost", "[::1]", site.host],
+        "DATABASES": {"default": database},
+        "TEMPLATES": [templates],
+        "INSTALLED_APPS": [
+            "django.contrib.auth",
+            "django.contrib.contenttypes",
+            "django.contrib.sessions",
+            "citywatch.console",
+        ],
+        "MIDDLEWARE": [
+            "citywatch.console.guard.headers",
+            "django.middleware.common.CommonMiddleware",
+            "citywatch.console.guard.same_origin",
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.middleware.csrf.CsrfViewMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+            # Every view asks for somebody signed in, unless it says otherwise.
+            "django.contrib.auth.middleware.LoginRequiredMiddleware",
+        ],
+        "ROOT_URLCONF": "citywatch.console.urls",
+        "AUTHENTICATION_BACKENDS": ["django.contrib.auth.backends.ModelBackend"],
+        "LOGIN_URL": "/sign-in",
+        "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
+        "USE_TZ": True,
+        "TIME_ZONE": site.zone,
+        "USE_I18N": False,
+        # Cookies know no ports: two consoles on one machine must not sign each other out.
+        "SESSION_COOKIE_NAME": f"citywatch_{site.port}",
+        "CSRF_COOKIE_NAME": f"citywatch_csrf_{site.port}",
+        "CSRF_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_AGE": 60 * 60 * 24 * 14,
+        "DATA_UPLOAD_MAX_MEMORY_SIZE": 1 << 20,
+        "LOGGING_CONFIG": None,
+        "CITYWATCH_VERSION": __version__,
+    }
+
+
+def _secret(file: Path) -> str:
+    """The key that signs cookies; made once, readable only by the one who runs this."""
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return file.read_text("ascii")
+    with os.fdopen(handle, "w", encoding="ascii") as out:
+        out.write(secrets.token_urlsafe(50))
+    return file.read_text("ascii")

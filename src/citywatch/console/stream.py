@@ -1,0 +1,157 @@
+"""Alerts as they come, to every open page: server-sent events, from one look at the desk for all of them.
+
+What a page gets is idempotent (a line replaces the one with its id), so a page that comes back with the last id it
+saw is told everything since, and hearing something twice does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.template.loader import render_to_string
+
+from citywatch.console import presentation
+from citywatch.console.site import current
+from citywatch.console.views import choice_of
+from citywatch.triage import Choice, Listed
+
+POLL = 0.1
+"""Seconds between two looks at the desk."""
+
+HEARTBEAT = 15
+"""Seconds after which a silent stream says that it lives, and asks whether its reader is still signed in."""
+
+BURST = 100
+"""More changes than that at once are not shown one by one: the newest are, and a line says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Changes after `start` up to `end`. `skipped`: there were more than are listed here."""
+
+    start: int
+    end: int
+    changed: list[Listed]
+    counts: dict[str, int]
+    skipped: bool = False
+
+
+@dataclass(eq=False)
+class Tailer:
+    """Looks at the desk for all streams of this process; runs while there are any."""
+
+    readers: set[asyncio.Queue[News]] = field(default_factory=set)
+    task: asyncio.Task[None] | None = None
+
+    async def join(self) -> asyncio.Queue[News]:
+        """A queue that gets all news of what happens after this call."""
+        queue: asyncio.Queue[News] = asyncio.Queue(maxsize=1000)
+        cursor = (await asyncio.to_thread(look, None)).end
+        self.readers.add(queue)
+        if self.task is None or self.task.done():
+            self.task = asyncio.get_running_loop().create_task(self._run(cursor))
+        return queue
+
+    def leave(self, queue: asyncio.Queue[News]) -> None:
+        """No more news for that queue; the last one out stops the looking."""
+        self.readers.discard(queue)
+        if not self.readers and self.task is not None:
+            self.task.cancel()
+            self.task = None
+
+    async def _run(self, cursor: int) -> None:
+        while True:
+            news = await asyncio.to_thread(look, cursor)
+            if news.changed:
+                for queue in list(self.readers):
+                    self._give(queue, news)
+            cursor = news.end
+            await asyncio.sleep(POLL)
+
+    def _give(self, queue: asyncio.Queue[News], news: News) -> None:
+        if queue.full():  # a reader who does not read: the page comes back and starts from its last id
+            self.readers.discard(queue)
+            return
+        queue.put_nowait(news)
+
+
+tailer = Tailer()
+
+
+def look(cursor: int | None) -> News:
+    """What changed on the desk after `cursor`; None: only where it stands."""
+    with current().desk() as desk:
+        desk.wake()
+        end = desk.last_change()
+        if cursor is None or end == cursor:
+            return News(end, end, [], {})
+        changed = desk.changes_since(cursor, limit=BURST + 1)
+        if len(changed) <= BURST:
+            return News(cursor, changed[-1].change if changed else end, changed, desk.state_counts())
+        newest = sorted(desk.newest(limit=BURST // 2), key=lambda listed: listed.raised)
+        return News(cursor, end, newest, desk.state_counts(), skipped=True)
+
+
+async def alerts(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """The stream behind the list (`state`, `level`, `rule` as there) or behind one alert (`alert`)."""
+    given = request.headers.get("Last-Event-ID") or request.GET.get("after", "")
+    cursor = int(given) if given.isascii() and given.isdigit() else None
+    only = request.GET.get("alert")
+    body = _stream(request, cursor, choice_of(request.GET), only)
+    response = StreamingHttpResponse(body, content_type="text/event-stream")
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+async def _stream(request: HttpRequest, cursor: int | None, choice: Choice, only: str | None) -> AsyncIterator[str]:
+    queue = await tailer.join()
+    try:
+        yield "retry: 1000\n\n"
+        first = await asyncio.to_thread(look, cursor)
+        if first.changed:
+            yield await asyncio.to_thread(_message, first, choice, only)
+        done = first.end
+        while True:
+            try:
+                news = await asyncio.wait_for(queue.get(), HEARTBEAT)
+            except TimeoutError:
+                if queue not in tailer.readers or not await _still_in(request):
+                    return
+                yield ": still here\n\n"
+                continue
+            if news.end > done:
+                done = news.end
+                yield await asyncio.to_thread(_message, news, choice, only)
+    finally:
+        tailer.leave(queue)
+
+
+@sync_to_async
+def _still_in(request: HttpRequest) -> bool:
+    key = request.session.session_key
+    return key is not None and request.session.exists(key)
+
+
+def _message(news: News, choice: Choice, only: str | None) -> str:
+    """One server-sent event; its id is the place in the stream after it."""
+    if only is not None:
+        touched = any(listed.alert["id"] == only for listed in news.changed) or news.skipped
+        return _event(news.end, "alert", "changed") if touched else f"id: {news.end}\n\n"
+    lines = [(presentation.row(listed), listed.raised > news.start, _fits(listed, choice)) for listed in news.changed]
+    context = {"lines": lines, "by_state": bool(choice.states), "counts": news.counts, "skipped": news.skipped}
+    return _event(news.end, "alerts", render_to_string("console/stream.html", context))
+
+
+def _fits(listed: Listed, choice: Choice) -> bool:
+    alert = listed.alert
+    parts = ((choice.states, "state"), (choice.levels, "level"), (choice.rules, "rule"))
+    return all(not wanted or alert[name] in wanted for wanted, name in parts)
+
+
+def _event(place: int, name: str, text: str) -> str:
+    data = "\n".join(f"data: {line}" for line in text.splitlines() if line.strip())
+    return f"id: {place}\nevent: {name}\n{data}\n\n"

@@ -1,0 +1,19 @@
+"""Addresses of the console."""
+
+from django.urls import path
+
+from citywatch.console import health, sign_in, stream, views
+
+urlpatterns = [
+    path("", views.listing, name="alerts"),
+    path("alerts/<str:alert>", views.detail, name="alert"),
+    path("alerts/<str:alert>/news", views.news, name="news"),
+    path("alerts/<str:alert>/act", views.act, name="act"),
+    path("alerts/<str:alert>/reveal", views.reveal, name="reveal"),
+    path("stream", stream.alerts, name="stream"),
+    path("sign-in", sign_in.how, name="sign-in"),
+    path("sign-in/<str:secret>", sign_in.by_link, name="sign-in-link"),
+    path("sign-out", sign_in.leave, name="sign-out"),
+    path("healthz", health.healthz, name="healthz"),
+    path("metrics", health.metrics, name="metrics"),
+]
