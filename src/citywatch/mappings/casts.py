@@ -11,7 +11,7 @@ from citywatch.event import Column
 INTEGER = "[+-]?[0-9]+"
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 RFC3339 = (
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
     r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 )
 FIRST_TIME = "TIMESTAMPTZ '0001-01-02 00:00:00+00'"
@@ -47,7 +47,16 @@ def cast_sql(column: Column, text: str) -> str:
 
 def plate_sql(text: str) -> str:
     """Upper case letters and digits of `text`; NULL when none is left."""
-    return f"nullif(regexp_replace(upper({text}), '[^A-Z0-9]', '', 'g'), '')"
+    upper = f"upper(CASE WHEN strlen({text}) = length({text}) THEN {text} ELSE {_unfolded(text)} END)"
+    return f"nullif(regexp_replace({upper}, '[^A-Z0-9]', '', 'g'), '')"
+
+
+def _unfolded(text: str) -> str:
+    """`text` with those few letters spelled out that turn into plain letters when they are made upper case."""
+    for letter, plain in {"ß": "SS", "ﬀ": "FF", "ﬁ": "FI", "ﬂ": "FL", "ﬃ": "FFI", "ﬄ": "FFL", "ﬅ": "ST", "ﬆ": "ST",
+                          "ŉ": "N", "ǰ": "J", "ẖ": "H", "ẗ": "T", "ẘ": "W", "ẙ": "Y", "ẚ": "A", "ı": "I", "ſ": "S"}.items():  # fmt: skip
+        text = f"replace({text}, '{letter}', '{plain}')"
+    return text
 
 
 def time_sql(text: str) -> str:

@@ -38,19 +38,22 @@ class Intake:
     """`arrived` is a day that a person named: what has no time of its own is of that day."""
 
 
-def events_sql(draft: str, fields: Sequence[str], intake: Intake) -> str:
+def events_sql(draft: str, fields: Sequence[str], intake: Intake, *, patched: bool = False) -> str:
     """Events of the relation `draft` (SQL in brackets), with `suspect` where a rejection has to be looked into.
+
+    `patched`: the known fields are written over the keys of `data`, so that an event printed and read again is the same.
 
     Columns: row, n, suspect, then those of `event.STORED` that are not constant: the attributes, `fields`, stale,
     data, extensions, ident_hi, ident_lo, fingerprint.
     """
     casts = "".join(f", {cast_sql(BY_NAME[f], f'f_{f}')} AS {f}, f_{f}" for f in fields)
     values = "".join(f", {f}" for f in fields)
+    data = _patched_sql(fields) if patched else "data"
     return f"""
-WITH draft AS MATERIALIZED {draft},
+WITH draft AS {draft},
 casted AS (SELECT row, n, id, source, type, subject, data, extensions, refused, time, receivedat, time_precision AS p,
   coalesce(t, {time_sql("time")}) AS given, {time_sql("receivedat")} AS claimed{casts} FROM draft),
-received AS (SELECT *, {_received_sql(intake)} AS received_at FROM casted),
+received AS (SELECT * REPLACE ({data} AS data), {_received_sql(intake)} AS received_at FROM casted),
 timed AS (SELECT *, coalesce(given, received_at) AS happened,
   md5_number(concat(strlen(source), ':', source, id)) AS ident FROM received)
 SELECT row, n, {_suspect_sql(fields, intake)} AS suspect,
@@ -62,6 +65,11 @@ SELECT row, n, {_suspect_sql(fields, intake)} AS suspect,
   CAST(md5_number(concat(epoch_us(given), ';', strlen(type), type, strlen(subject), subject, ';', data)) & 4294967295
     AS UINTEGER) AS fingerprint
 FROM timed"""
+
+
+def _patched_sql(fields: Sequence[str]) -> str:
+    pairs = ", ".join(f"'{name}', {name}" for name in fields)
+    return f"CAST(json_merge_patch('{{}}', data, json_object({pairs})) AS VARCHAR)"
 
 
 def _received_sql(intake: Intake) -> str:
@@ -125,7 +133,7 @@ def reasons_sql(draft: str, fields: Sequence[str], intake: Intake, *, typed: boo
     late = "".join(f" WHEN {sql} THEN '{reason}'" for reason, sql in _too_new(intake).items())
     raw = "raw, " if typed else ""
     return f"""
-WITH draft AS MATERIALIZED {draft},
+WITH draft AS {draft},
 casted AS (SELECT row, n, {raw}id, source, type, subject, data, refused, time, receivedat, time_precision AS p,
   coalesce(t, {time_sql("time")}) AS given, {time_sql("receivedat")} AS claimed{casts} FROM draft),
 received AS (SELECT *, {_received_sql(intake)} AS received_at FROM casted),

@@ -45,14 +45,9 @@ class Refusals:
             ns += [0] * faults.num_rows
             mappings += [None] * faults.num_rows
         ids = [rejected_id(origin, *of) for of in zip(lines, raws, ns, strict=True)]
-        texts = [shown(raw) for raw in raws]
+        texts = [raw.rstrip(b"\r\n") for raw in raws]
         columns = [ids, [origin.name] * len(ids), lines, reasons, texts, mappings, [now] * len(ids)]
         return pa.table(columns, schema=rejected_schema())
-
-
-def shown(raw: bytes) -> str:
-    """A record as text without its line end; bytes that are no UTF-8 as ``\\xNN``."""
-    return raw.rstrip(b"\r\n").decode("utf-8", "backslashreplace")
 
 
 def rejected_id(origin: Origin, line: int, raw: bytes, n: int) -> str:

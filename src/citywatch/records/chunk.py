@@ -55,6 +55,8 @@ class Chunk:
         Names of the columns as the file spells them, for CSV. None: the mapping has to know them.
     faults
         Arrow table `faults_schema()` of what could not even be cut into records.
+    begins
+        Counting of identical lines starts anew: the first chunk of a file, each request of its own.
     """
 
     origin: Origin
@@ -62,6 +64,8 @@ class Chunk:
     records: pa.Table
     header: tuple[str, ...] | None = None
     faults: pa.Table | None = None
+    delimiter: str = ","
+    begins: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def rejected_schema() -> pa.Schema:
     """Arrow schema of refused records.
 
     `id` is a hash of source, line and raw: the same record refused again has the same id. `source` is the name of
-    the origin, `raw` the record as text (bytes that are no UTF-8 as ``\\xNN``), `mapping` the one that was tried.
+    the origin, `raw` the record's bytes without the line end, `mapping` the one that was tried.
     """
     import pyarrow as pa  # noqa: PLC0415 - as above
 
@@ -118,7 +122,7 @@ def rejected_schema() -> pa.Schema:
             "source": text,
             "line": pa.int64(),
             "reason": text,
-            "raw": text,
+            "raw": pa.binary(),
             "mapping": text,
             "received_at": pa.timestamp("us", tz="UTC"),
         }

@@ -13,6 +13,8 @@ from typing import NoReturn
 import numpy as np
 import pyarrow as pa
 
+from citywatch.records.lines import Bytes, Mask, Positions, spans
+
 DEEPEST = 64
 """Levels of nesting that are read."""
 
@@ -22,26 +24,24 @@ _BEFORE_TOKEN = np.zeros(256, dtype=bool)
 _BEFORE_TOKEN[list(b":,[ \t\r\n+-")] = True
 
 
-def doubtful(raw: pa.BinaryArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def doubtful(raw: pa.BinaryArray) -> Mask:
     """Mask of the records that may be no standard JSON: shape (len(raw),). False means that there is no doubt."""
-    offsets = np.frombuffer(raw.buffers()[1], np.int32)[raw.offset : raw.offset + len(raw) + 1]
-    data = np.frombuffer(raw.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
-    starts = offsets - offsets[0]
+    starts, data = spans(raw)
     opens = np.flatnonzero((data | 32) == 123)  # { and [
-    mask: np.ndarray[tuple[int], np.dtype[np.bool_]] = np.diff(np.searchsorted(opens, starts)) > DEEPEST
+    mask: Mask = np.diff(np.searchsorted(opens, starts)) > DEEPEST
     for positions in (_after_comma(data), _not_a_number(data)):
         mask[np.searchsorted(starts, positions, side="right") - 1] = True
     return mask
 
 
-def _after_comma(data: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _after_comma(data: Bytes) -> Positions:
     """Positions of closing brackets behind a comma or a blank."""
     closers = np.flatnonzero((data | 32) == 125)
     before = data[np.maximum(closers - 1, 0)]
     return closers[(before == 44) | (before <= 32)]
 
 
-def _not_a_number(data: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _not_a_number(data: Bytes) -> Positions:
     """Positions of `nan` and `inf`, in any case, where a value may begin."""
     lower = data | 32
     first, second, third = lower[:-2], lower[1:-1], lower[2:]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from citywatch.records.chunk import faults_schema, records_schema
 
@@ -25,6 +26,21 @@ _BLANK = np.zeros(256, dtype=bool)
 _BLANK[list(b"\r\n\t ")] = True
 
 
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+Offsets = np.ndarray[tuple[int], np.dtype[np.int32]]
+Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
+Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+def spans(raw: pa.BinaryArray) -> tuple[Offsets, Bytes]:
+    """Bytes of all values one after another, and where each begins: `len(raw) + 1` offsets from 0. Nothing is copied."""
+    offsets = np.frombuffer(raw.buffers()[1], np.int32)[raw.offset : raw.offset + len(raw) + 1]
+    if not len(raw):
+        return np.zeros(1, np.int32), np.empty(0, np.uint8)
+    data = np.frombuffer(raw.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+    return offsets - offsets[0], data
+
+
 @dataclass(frozen=True)
 class Cut:
     """Records and faults cut from one block of bytes."""
@@ -33,7 +49,9 @@ class Cut:
     faults: pa.Table
 
 
-def cut_lines(blocks: Iterable[bytes], *, first: int = 1, longest: int = LONGEST) -> Iterator[Cut]:
+def cut_lines(
+    blocks: Iterable[bytes], *, first: int = 1, longest: int = LONGEST, keep_blank: bool = False
+) -> Iterator[Cut]:
     """Lines of a stream of blocks. The last line needs no line end.
 
     Parameters
@@ -42,8 +60,10 @@ def cut_lines(blocks: Iterable[bytes], *, first: int = 1, longest: int = LONGEST
         Bytes in order; sizes do not matter for the result.
     first
         Number of the first line.
+    keep_blank
+        Blank lines are records too: inside of a quoted value they count.
     """
-    state = _Rest(line=first, longest=longest)
+    state = _Rest(line=first, longest=longest, keep_blank=keep_blank)
     for block in blocks:
         yield state.feed(block)
     yield state.close()
@@ -55,6 +75,7 @@ class _Rest:
 
     line: int
     longest: int
+    keep_blank: bool = False
     parts: list[bytes] = field(default_factory=list)
     size: int = 0
 
@@ -95,9 +116,9 @@ class _Rest:
         return fault
 
     def _records(self, whole: bytes, faults: pa.Table) -> Cut:
-        table, lines = line_table(whole, self.line)
+        table, lines = line_table(whole, self.line, keep_blank=self.keep_blank)
         self.line += lines
-        long = np.asarray(pa.compute.binary_length(table["raw"])) > self.longest + 1
+        long = np.asarray(pc.binary_length(table["raw"])) > self.longest + 1
         if long.any():
             over = table.filter(pa.array(long))
             table = table.filter(pa.array(~long))
@@ -111,8 +132,8 @@ def _too_long(over: pa.Table, longest: int) -> pa.Table:
     return pa.table([over["line"], reasons, [raw[:KEPT] for raw in raws]], schema=faults_schema())
 
 
-def line_table(whole: bytes, first: int) -> tuple[pa.Table, int]:
-    """Table of the lines of `whole`, which ends in a line end, without blank ones; and how many lines there were.
+def line_table(whole: bytes, first: int, *, keep_blank: bool = False) -> tuple[pa.Table, int]:
+    """Table of the lines of `whole`, which ends in a line end, by default without blank ones; and how many lines there were.
 
     The bytes are not copied: each record is a slice of `whole` that includes its line end.
     """
@@ -124,13 +145,15 @@ def line_table(whole: bytes, first: int) -> tuple[pa.Table, int]:
     offsets[1:] = ends
     raw = pa.Array.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(whole)])
     table = pa.table([np.arange(first, first + len(ends)), raw], schema=records_schema())
+    if keep_blank:
+        return table, len(ends)
     blank = _blank(data, offsets)
     return (table.filter(pa.array(~blank)) if blank.any() else table), len(ends)
 
 
-def _blank(data: np.ndarray[tuple[int], np.dtype[np.uint8]], offsets: np.ndarray[tuple[int], np.dtype[np.int32]]):  # type: ignore[no-untyped-def]
+def _blank(data: Bytes, offsets: Offsets) -> Mask:
     """Which lines hold nothing but blanks; a line that starts with something else is not looked at further."""
-    suspect = _BLANK[data[offsets[:-1]]]
+    suspect: Mask = _BLANK[data[offsets[:-1]]]
     for i in np.flatnonzero(suspect):
         suspect[i] = _BLANK[data[offsets[i] : offsets[i + 1]]].all()
     return suspect

@@ -1,0 +1,145 @@
+"""From foreign records to drafts: the SQL that a mapping file stands for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from citywatch.event import BY_NAME
+from citywatch.mappings.model import Expression, Mapping, Output
+from citywatch.records.chunk import Format
+
+INNER = ("_row", "_raw", "content_id", "arrived")
+"""Columns that a mapping's expressions meet beside its fields."""
+
+
+def draft_sql(mapping: Mapping, relation: str, columns: Collection[str], fields: Sequence[str], fmt: Format) -> str:
+    """Drafts (in brackets) of the records in `relation`.
+
+    Parameters
+    ----------
+    relation
+        Columns row, raw (JSON; of CSV the row as JSON), content_id, arrived, and for CSV its columns of texts.
+    columns
+        Names of the columns, for CSV; top-level keys of the records, for JSON.
+    fields
+        Known fields of the drafts, in order.
+    """
+    message = (
+        _json_sql(mapping, relation, fields) if fmt is Format.JSON else _csv_sql(mapping, relation, columns, fields)
+    )
+    outputs = " UNION ALL ".join(_output_sql(mapping, output, n, fields) for n, output in enumerate(mapping.outputs))
+    return f"(WITH message AS MATERIALIZED ({message}) {outputs})"
+
+
+def output_fields(mapping: Mapping, keys: Collection[str], known: Sequence[str]) -> list[str]:
+    """Known fields that drafts of this mapping have: those it sets, and those which records carry under their names."""
+    declared = {key for field in mapping.fields for key in field.keys}
+    made = {name for output in mapping.outputs for name in output.fields}
+    return [name for name in known if name in made or (name in keys and name not in declared)]
+
+
+def _json_sql(mapping: Mapping, relation: str, fields: Sequence[str]) -> str:
+    tree: dict[str, Any] = {}
+    for path in {path for field in mapping.fields for path in field.paths} | set(_passed(mapping, fields)):
+        _plant(tree, path.split("."))
+    struct = json.dumps(tree).replace("'", "''")
+    named = "".join(f', {_first([_member(p) for p in f.paths], mapping)} AS "{f.name}"' for f in mapping.fields)
+    passed = "".join(f", {_member(name)} AS _passed_{name}" for name in _passed(mapping, fields))
+    return f"""SELECT row AS _row, raw AS _raw, content_id, arrived{named}{passed}
+FROM (SELECT *, TRY(from_json(raw, '{struct}')) AS _m FROM {relation})"""
+
+
+def _plant(tree: dict[str, Any], path: list[str]) -> None:
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[path[-1]] = "VARCHAR"
+
+
+def _member(path: str) -> str:
+    return "_m." + ".".join('"' + key.replace('"', '""') + '"' for key in path.split("."))
+
+
+def _csv_sql(mapping: Mapping, relation: str, columns: Collection[str], fields: Sequence[str]) -> str:
+    def named(paths: Sequence[str]) -> str:
+        return _first([f'"{path}"' for path in paths if path in columns], mapping)
+
+    texts = "".join(f', {named(f.paths)} AS "{f.name}"' for f in mapping.fields)
+    kept = ", ".join(f"'{name}': \"{name}\"" for name in sorted(columns) if not name.startswith("_"))
+    row = f"CAST(to_json({{{kept}}}) AS VARCHAR)"
+    passed = "".join(f', "{name}" AS _passed_{name}' for name in _passed(mapping, fields))
+    return f"SELECT row AS _row, {row} AS _raw, content_id, arrived{texts}{passed} FROM {relation}"
+
+
+def _first(texts: Sequence[str], mapping: Mapping) -> str:
+    """The first of several places that holds something."""
+    unknown = ", ".join("'" + text.replace("'", "''") + "'" for text in sorted(mapping.null))
+    texts = [f"CASE WHEN {text} NOT IN ({unknown}) THEN {text} END" for text in texts] if unknown else texts
+    return f"coalesce({', '.join(texts)})" if texts else "CAST(NULL AS VARCHAR)"
+
+
+def _passed(mapping: Mapping, fields: Sequence[str]) -> list[str]:
+    made = {name for output in mapping.outputs for name in output.fields}
+    return [name for name in fields if name not in made]
+
+
+def _output_sql(mapping: Mapping, output: Output, number: int, fields: Sequence[str]) -> str:
+    passed = set(_passed(mapping, fields))
+    texts = "".join(f", {_field_sql(output, name, passed)} AS f_{name}" for name in fields)
+    time = _sql(output.attributes.get("time"))
+    attributes = {name: _text(output.attributes.get(name)) for name in ("id", "source", "type", "subject")}
+    named = ", ".join(f"{sql} AS _{name}" for name, sql in attributes.items())
+    source = "message"
+    n = str(number)
+    if output.each:
+        source = f"(SELECT *, unnest(_items) AS item, generate_subscripts(_items, 1) AS _i FROM (SELECT *, TRY({output.each.sql}) AS _items FROM message))"
+        n = f"{number} + {len(mapping.outputs)} * (_i - 1)"
+    inner = f"""SELECT *, {named}, {time} AS _time, {_text(output.attributes.get("time_precision"))} AS _precision,
+  {_text(output.attributes.get("received_at"))} AS _received, {_data_sql(output)} AS _data, {_refused_sql(mapping)} AS _refused{texts}
+FROM {source} WHERE {f"coalesce(TRY({output.when.sql}), false)" if output.when else "true"}"""
+    f_columns = "".join(f", f_{name}" for name in fields)
+    return f"""(SELECT _row AS row, CAST({n} AS BIGINT) AS n, _id AS id, _source AS source, _type AS type, _subject AS subject,
+  CASE WHEN typeof(_time) = 'VARCHAR' THEN CAST(_time AS VARCHAR) END AS time, _received AS receivedat,
+  _precision AS time_precision, CASE WHEN typeof(_time) <> 'VARCHAR' THEN TRY_CAST(_time AS TIMESTAMPTZ) END AS t,
+  _data AS data, CAST(NULL AS VARCHAR) AS extensions, _refused AS refused{f_columns}
+FROM ({inner}))"""
+
+
+def _field_sql(output: Output, name: str, passed: Collection[str]) -> str:
+    if name in passed:
+        return f"_passed_{name}"
+    expression = output.fields.get(name)
+    if expression is None:
+        return "CAST(NULL AS VARCHAR)"
+    if BY_NAME[name].sql.endswith("[]"):
+        return _list_text(expression.sql)
+    return _text(expression)
+
+
+def _list_text(sql: str) -> str:
+    """A list as JSON text; JSON text stays."""
+    return (
+        f"TRY(CASE WHEN typeof({sql}) = 'VARCHAR' THEN CAST({sql} AS VARCHAR) ELSE CAST(to_json({sql}) AS VARCHAR) END)"
+    )
+
+
+def _sql(expression: Expression | None) -> str:
+    return f"TRY({expression.sql})" if expression else "CAST(NULL AS VARCHAR)"
+
+
+def _text(expression: Expression | None) -> str:
+    return f"CAST({_sql(expression)} AS VARCHAR)"
+
+
+def _data_sql(output: Output) -> str:
+    """The record as it came, with the further keys of the mapping."""
+    if not output.data:
+        return "_raw"
+    pairs = ", ".join(f"'{key}', TRY({expression.sql})" for key, expression in output.data.items())
+    return f"CAST(json_merge_patch(_raw, json_object({pairs})) AS VARCHAR)"
+
+
+def _refused_sql(mapping: Mapping) -> str:
+    cases = "".join(f" WHEN TRY({refusal.when.sql}) THEN {refusal.reason.sql}" for refusal in mapping.refusals)
+    return f"CASE{cases} END" if cases else "CAST(NULL AS VARCHAR)"

@@ -1,0 +1,64 @@
+"""Which mapping a record belongs to: by the keys of its object, or by the columns of its file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from citywatch.mappings import cloudevents
+from citywatch.mappings.model import Mapping
+from citywatch.records.chunk import Format
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`mapping` of a shape (None: CloudEvents), or the reason why records of it are refused."""
+
+    mapping: Mapping | None = None
+    reason: str | None = None
+
+
+def verdict(
+    keys: Sequence[str] | None,
+    data_keys: Sequence[str] | None,
+    mappings: Sequence[Mapping],
+    *,
+    fmt: Format = Format.JSON,
+    asked: Mapping | None = None,
+    only_cloudevents: bool = False,
+) -> Verdict:
+    """What to do with records of these keys; `asked` is the mapping that a person named.
+
+    `keys` None means that the record is no object.
+    """
+    if not keys:
+        return Verdict(reason="not a JSON object with keys")
+    if twice := [key for key, times in (Counter(keys) + Counter()).items() if times > 1]:
+        return Verdict(reason=f"key {twice[0]!r} stands twice")
+    present = frozenset(keys)
+    if asked or only_cloudevents:
+        return _asked(present, data_keys, asked)
+    fitting = [m for m in mappings if fmt in m.formats and not m.lacks(present)]
+    names = [m.name for m in fitting]
+    if fmt is Format.JSON and cloudevents.fits(present):
+        names.insert(0, cloudevents.NAME)
+    if len(names) > 1:
+        return Verdict(reason=f"fits the mappings {' and '.join(names)}: name one of them with --mapping")
+    if fitting:
+        return Verdict(fitting[0])
+    return _asked(present, data_keys, None) if names else Verdict(reason=unknown(present))
+
+
+def _asked(present: frozenset[str], data_keys: Sequence[str] | None, asked: Mapping | None) -> Verdict:
+    if asked is not None:
+        lacking = asked.lacks(present)
+        return Verdict(asked, f"no {asked.name} message: lacks {', '.join(lacking)}" if lacking else None)
+    twice = [key for key, times in Counter(data_keys or ()).items() if times > 1]
+    return Verdict(reason=f"key {twice[0]!r} stands twice in data" if twice else None)
+
+
+def unknown(keys: frozenset[str]) -> str:
+    """No mapping knows records with these keys."""
+    shown = ", ".join(sorted(keys)[:8]) + (", …" if len(keys) > 8 else "")
+    return f"no mapping fits a record with {shown}"

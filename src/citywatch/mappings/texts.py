@@ -1,0 +1,68 @@
+"""From bytes to texts that can be records: UTF-8, and for JSON nothing that only DuckDB would read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from citywatch.mappings.refusals import Refusals
+from citywatch.records.chunk import Chunk, Format
+from citywatch.records.json_values import complaint, doubtful
+from citywatch.records.lines import Mask, spans
+
+
+def texts(chunk: Chunk, refusals: Refusals) -> pa.Table:
+    """Columns row (its number in the chunk) and raw (text) of the records that can be read."""
+    raw = one_array(chunk.records["raw"])
+    text, good = utf8(raw)
+    for row in np.flatnonzero(~good):
+        refusals.add([row], [_not_utf8(raw[int(row)].as_py())], None)
+    if chunk.format is Format.JSON:
+        for row in np.flatnonzero(doubtful(raw) & good):
+            if reason := complaint(raw[int(row)].as_py()):
+                refusals.add([row], [reason], None)
+                good[row] = False
+    else:
+        for row in np.flatnonzero(_with_nul(raw) & good):
+            refusals.add([row], ["holds a NUL byte"], None)
+            good[row] = False
+    table = pa.table({"row": np.arange(len(raw)), "raw": text})
+    return table if good.all() else table.filter(pa.array(good))
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece."""
+    combined = column.combine_chunks()
+    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def utf8(raw: pa.BinaryArray) -> tuple[pa.StringArray, Mask]:
+    """Texts of `raw` and which of them are valid UTF-8; the others are empty."""
+    try:
+        return raw.cast(pa.string()), np.ones(len(raw), dtype=bool)
+    except pa.ArrowInvalid:
+        decoded = [_decoded(value) for value in raw.to_pylist()]
+        good = np.array([text is not None for text in decoded])
+        return pa.array([text or "" for text in decoded], pa.string()), good
+
+
+def _decoded(value: bytes) -> str | None:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _not_utf8(value: bytes) -> str:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"not UTF-8: byte 0x{value[error.start]:02X} at {error.start + 1}"
+    return "not UTF-8"
+
+
+def _with_nul(raw: pa.BinaryArray) -> Mask:
+    offsets, data = spans(raw)
+    mask = np.zeros(len(raw), dtype=bool)
+    mask[np.searchsorted(offsets, np.flatnonzero(data == 0), side="right") - 1] = True
+    return mask

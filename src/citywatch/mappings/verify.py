@@ -1,0 +1,112 @@
+"""Judge the expressions of a mapping before it is used: DuckDB binds each against the columns that it may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import duckdb
+
+from citywatch.errors import MappingError
+from citywatch.event import COLUMNS
+from citywatch.mappings.foreign import INNER
+from citywatch.mappings.macros import MACROS, create_macros
+from citywatch.mappings.model import Expression, Mapping, Output
+from citywatch.rules.syntax import PredicateError, Syntax
+
+_MEANT = frozenset(signature.split("(")[0] for signature in MACROS)
+
+
+@cache
+def _connection() -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect(config={"enable_external_access": False, "threads": 1})
+    con.execute("SET TimeZone = 'UTC'")
+    create_macros(con, "America/New_York")
+    return con
+
+
+@cache
+def _volatile() -> frozenset[str]:
+    """Functions whose answer depends on more than their arguments."""
+    sql = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
+    answers = {str(name) for (name,) in _connection().execute(sql).fetchall()}
+    return frozenset(answers - _MEANT)
+
+
+def verify(mapping: Mapping) -> None:
+    """Raises MappingError for the first expression that DuckDB cannot bind, or that asks for more than its record."""
+    columns = _message(mapping)
+    for refusal in mapping.refusals:
+        _bind(refusal.when, columns, "BOOLEAN")
+        _bind(refusal.reason, columns, "VARCHAR")
+    for output in mapping.outputs:
+        _verify_output(output, columns)
+    if mapping.returns:
+        known = {column.name: column.sql for column in COLUMNS} | {"data": "JSON"}
+        _bind(mapping.returns.when, known, "BOOLEAN")
+        for expression in mapping.returns.record.values():
+            _bind(expression, known)
+
+
+def _message(mapping: Mapping) -> dict[str, str]:
+    for field in mapping.fields:
+        if field.name in INNER or field.name == "item":
+            raise MappingError(f"{field.name} is taken, call the field otherwise", where=field.place)
+    own = {"_raw": "JSON", "content_id": "VARCHAR", "arrived": "TIMESTAMPTZ"}
+    return {field.name: "VARCHAR" for field in mapping.fields} | own
+
+
+def _verify_output(output: Output, columns: dict[str, str]) -> None:
+    if output.each:
+        kind = _bind(output.each, columns)
+        if not kind.endswith("[]"):
+            raise MappingError(f"each has to be a list, not {kind}", where=output.each.place)
+        columns = {**columns, "item": kind.removesuffix("[]")}
+    if output.when:
+        _bind(output.when, columns, "BOOLEAN")
+    for expression in _expressions(output):
+        kind = _bind(expression, columns)
+        if kind == "TIMESTAMP":
+            raise MappingError(
+                f"{expression.sql} is a time without a zone", where=expression.place, hint="wrap it in city_time(…)"
+            )
+
+
+def _expressions(output: Output) -> Iterator[Expression]:
+    yield from output.attributes.values()
+    yield from output.fields.values()
+    yield from output.data.values()
+
+
+def _bind(expression: Expression, columns: dict[str, str], wanted: str | None = None) -> str:
+    """Type of the expression over columns of these types."""
+    names = ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in columns.items())
+    try:
+        _refuse_volatile(Syntax(_connection()).parse(expression.sql), expression)
+        sql = f"SELECT typeof(({expression.sql})) FROM (SELECT {names}) LIMIT 1"
+        (answer,) = _connection().execute(sql).fetchone() or ("NULL",)
+    except PredicateError as error:
+        raise MappingError(error.what, where=expression.place, hint=error.hint) from error
+    except duckdb.Error as error:
+        first = str(error).split("\n", 1)[0]
+        raise MappingError(f"{first} in {expression.sql}", where=expression.place) from error
+    kind = str(answer)
+    if wanted and kind not in (wanted, '"NULL"', "NULL"):
+        raise MappingError(f"{expression.sql} is {kind}, wanted is {wanted}", where=expression.place)
+    return kind
+
+
+def _refuse_volatile(tree: Any, expression: Expression) -> None:
+    if isinstance(tree, dict):
+        name = tree.get("function_name")
+        if name in _volatile():
+            raise MappingError(
+                f"{name} is not a function of the record alone", where=expression.place, hint="use arrived for now"
+            )
+        if tree.get("class") == "SUBQUERY":
+            raise MappingError("a subquery has no place in a mapping", where=expression.place)
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for item in tree:
+            _refuse_volatile(item, expression)
