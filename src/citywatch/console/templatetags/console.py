@@ -16,3 +16,9 @@ register.filter("local_us", presentation.local_us)
 def words(name: str) -> str:
     """`true_positive` as `true positive`."""
     return name.replace("_", " ")
+
+
+@register.filter
+def thousands(number: int) -> str:
+    """`48213` as `48,213`."""
+    return f"{number:,}"
