@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from citywatch.rules.load import load_rules, shipped
 
 from citywatch import event
 from citywatch.analytics.question import Question, questions
 from citywatch.cli import COMMANDS, cli
-from citywatch.rules.model import Rule
-from citywatch.settings import Settings
+from citywatch.rules.load import load_rules, shipped
+from citywatch.rules.model import Correlation, Rule
+from citywatch.settings import DAY, HOUR, MINUTE, SECOND, Settings
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 _NOTE = "<!-- Written by `make docs` from the code: change it there. -->"
@@ -110,19 +110,23 @@ def _settings() -> Iterator[str]:
     )
     yield ""
     rows = [
-        (f"`{f.name}`", _value(f), f.metadata["meaning"] + (" *Fixed.*" if f.metadata.get("fixed") else ""))
+        (f"`{f.name}`", _value(f), f.metadata["meaning"] + (" (*fixed*)" if f.metadata.get("fixed") else ""))
         for f in fields(Settings)
     ]
     yield from _table(("setting", "default", "meaning"), rows)
 
 
 def _value(field: Any) -> str:
-    if not field.metadata.get("unit"):
-        return f"`{field.default}`" if isinstance(field.default, int | str) else ""
-    for unit, size in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000)):
-        if field.default % size == 0:
-            return f"`{field.default // size}{unit}`"
-    return f"`{field.default // 1000}ms`"
+    if field.metadata.get("unit"):
+        return f"`{_duration(field.default)}`"
+    return f"`{field.default}`" if isinstance(field.default, int | str) else ""
+
+
+def _duration(microseconds: int) -> str:
+    for unit, size in (("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", SECOND)):
+        if microseconds % size == 0:
+            return f"{microseconds // size}{unit}"
+    return f"{microseconds // 1000}ms"
 
 
 def _reports() -> Iterator[str]:
@@ -175,6 +179,9 @@ def _rule(rule: Rule) -> Iterator[str]:
     yield ""
     yield f"**{rule.title}** ({rule.level}, {rule.status}, {kind}). {' '.join(rule.description.split())}"
     yield ""
+    if rule.correlation:
+        yield _window(rule.correlation)
+        yield ""
     if rule.source:
         yield f"```sql\n{rule.source.strip()}\n```"
         yield ""
@@ -184,6 +191,16 @@ def _rule(rule: Rule) -> Iterator[str]:
     if rule.falsepositives:
         yield f"Known to be wrong about: {', '.join(rule.falsepositives)}."
         yield ""
+
+
+def _window(correlation: Correlation) -> str:
+    keys = ", ".join(f"`{name}`" for name in correlation.group_names) or "all events together"
+    base = (
+        " of " + " and ".join(f"`{name}`" for name in correlation.base_names if name) if correlation.base_names else ""
+    )
+    wanted = "".join(f", {operator} {number}" for operator, number in correlation.condition)
+    field = f" of `{correlation.field}`" if correlation.field else ""
+    return f"`{correlation.type}`{field}{base} by {keys} within {_duration(correlation.timespan)}{wanted}."
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
