@@ -11,10 +11,8 @@ from django.views.decorators.http import require_safe
 
 from citywatch import __version__
 from citywatch.console.port import DeskPort
+from citywatch.console.presentation import engine_state
 from citywatch.console.site import current
-
-EVENTS = ("events", "duplicates", "rejected", "late", "conflicts", "backfill")
-"""Totals that the engine keeps in the status of the desk."""
 
 
 @login_not_required
@@ -22,8 +20,9 @@ EVENTS = ("events", "duplicates", "rejected", "late", "conflicts", "backfill")
 def healthz(_request: HttpRequest) -> HttpResponse:
     """200 while the desk can be read; says what the engine last said of itself."""
     with current().desk() as desk:
-        engine = desk.status().get("engine", "unknown")
-    return JsonResponse({"status": "ok", "engine": engine, "version": __version__})
+        engine = engine_state(desk)
+    word = "running" if engine.running else "stopped"
+    return JsonResponse({"status": "ok", "engine": word, "version": __version__})
 
 
 @login_not_required
@@ -36,9 +35,8 @@ def metrics(_request: HttpRequest) -> HttpResponse:
 
 
 def _exposition(desk: DeskPort) -> Iterator[str]:
-    status = desk.status()
-    yield from _family("citywatch_read_total", "counter", "Input records read.", [({}, status.get("read", 0))])
-    records = [({"outcome": name}, status[name]) for name in EVENTS if name in status]
+    engine = engine_state(desk)
+    records = [({"outcome": name}, count) for name, count in engine.counts.items()]
     yield from _family("citywatch_records_total", "counter", "Input records by what became of them.", records)
     raised = [({"rule": r, "level": lv, "status": s}, n) for r, lv, s, n in desk.tallies()]
     yield from _family("citywatch_alerts_total", "counter", "Alerts raised.", raised)
@@ -46,10 +44,11 @@ def _exposition(desk: DeskPort) -> Iterator[str]:
     yield from _family("citywatch_alerts", "gauge", "Alerts by state.", states)
     waiting = desk.rejected_count()
     yield from _family("citywatch_rejected_waiting", "gauge", "Rejected records nobody replayed.", [({}, waiting)])
-    if isinstance(lag := status.get("lag_s"), int | float):
-        yield from _family("citywatch_lag_seconds", "gauge", "From receipt of an event to its step.", [({}, lag)])
-    running = int(status.get("engine") == "running")
-    yield from _family("citywatch_engine_up", "gauge", "1 while the engine runs.", [({}, running)])
+    yield from _family("citywatch_events_waiting", "gauge", "Events the rules have not seen.", [({}, engine.waiting)])
+    if engine.lag is not None:
+        yield from _family("citywatch_clock_lag_seconds", "gauge", "Clock behind real time.", [({}, engine.lag)])
+    up = int(engine.running)
+    yield from _family("citywatch_engine_up", "gauge", "1 while the engine reports.", [({}, up)])
 
 
 def _family(name: str, kind: str, meaning: str, samples: list[tuple[dict[str, str], Any]]) -> Iterator[str]:

@@ -58,6 +58,10 @@ class DeskPort(Protocol):
         """What the engine says of itself."""
         ...
 
+    def status_age(self, key: str) -> int | None:
+        """Microseconds since the engine said that; None when it never did."""
+        ...
+
     def tallies(self) -> list[tuple[str, str, str, int]]:
         """(rule, level, status, alerts ever)."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,16 +51,34 @@ def row(listed: Listed) -> Row:
     return Row(alert, place_in_words(alert), listed.reopened, not listed.notified)
 
 
-def engine_words(desk: DeskPort) -> dict[str, Any]:
-    """What the engine says of itself, for the head of the page."""
-    status = desk.status()
-    return {
-        "running": status.get("engine") == "running",
-        "known": "engine" in status,
-        "events": status.get("events"),
-        "rejected": status.get("rejected"),
-        "lag": status.get("lag_s"),
-    }
+SILENT = 10_000_000
+"""Microseconds without a word from the engine after which it is said to stand still; it reports every two seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """What the engine last said of itself. `lag` in seconds: how far its clock was behind real time."""
+
+    running: bool
+    counts: dict[str, int]
+    waiting: int
+    lag: float | None
+
+    @property
+    def known(self) -> bool:
+        """Whether an engine has ever run here."""
+        return bool(self.counts)
+
+
+def engine_state(desk: DeskPort) -> EngineState:
+    """The engine's state, from the status on the desk."""
+    said = desk.status().get("engine") or {}
+    age = desk.status_age("engine")
+    running = age is not None and age < SILENT
+    clock = said.get("clock")
+    lag = max(time.time_ns() / 1e9 - age / 1e6 - clock / 1e6, 0.0) if running and age is not None and clock else None
+    counts = {name: value for name, value in (said.get("counts") or {}).items() if isinstance(value, int)}
+    return EngineState(running, counts, max(said.get("events", 0) - said.get("evaluated", 0), 0), lag)
 
 
 def evidence_rows(alert: Mapping[str, Any]) -> list[dict[str, Any]]:

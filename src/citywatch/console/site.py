@@ -42,7 +42,7 @@ def application() -> ASGI3Application:
     """The ASGI application with its static files."""
     from django.core.asgi import get_asgi_application  # noqa: PLC0415
     from django_htmx import __file__ as htmx  # noqa: PLC0415
-    from servestatic import ServeStaticASGI  # type: ignore[import-untyped]  # noqa: PLC0415
+    from servestatic import ServeStaticASGI  # noqa: PLC0415
 
     # A year: their addresses carry the version (`?v=`).
     served = ServeStaticASGI(get_asgi_application(), max_age=31_536_000, allow_all_origins=False)

@@ -60,7 +60,7 @@ def listing(request: HttpRequest) -> HttpResponse:
             "filters": _filters(choice, desk),
             "choice": choice,
             "first_page": older is None,
-            "engine": presentation.engine_words(desk),
+            "engine": presentation.engine_state(desk),
         }
     return render(request, "console/list.html", context)
 
@@ -130,7 +130,7 @@ def _context(request: HttpRequest, desk: DeskPort, listed: Listed) -> dict[str, 
         "outcomes": [o.value for o in Outcome if o is not Outcome.CORRECTED],
         "shelves": SHELVES,
         "closed": alert["state"] == State.CLOSED,
-        "engine": presentation.engine_words(desk),
+        "engine": presentation.engine_state(desk),
     }
 
 
