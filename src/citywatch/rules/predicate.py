@@ -20,8 +20,6 @@ from citywatch.rules.syntax import (
     PredicateError,
     Syntax,
     Tree,
-    bare,
-    conjuncts,
     is_call,
     literal,
     located,
@@ -64,15 +62,13 @@ _AGGREGATES = frozenset(
 class Predicate:
     """A predicate ready to run; see `model.Selection` for `sql` and `memberships`.
 
-    `source` is the author's text with parameters filled in; `conjuncts` are the parts that must all be true:
-    (as read by people, as run). `parameters` are the names that it uses. `tree` is the one that `sql` prints, its
-    places are those of `text`, the author's.
+    `source` is the author's text with parameters filled in, `parameters` are the names that it uses. `tree` is the one
+    that `sql` prints, its places are those of `text`, the author's.
     """
 
     sql: str
     memberships: tuple[tuple[str, str], ...]
     source: str
-    conjuncts: tuple[tuple[str, str], ...]
     parameters: frozenset[str]
     text: str = field(repr=False)
     tree: Tree = field(repr=False)
@@ -93,17 +89,11 @@ class Compiler:
     def compile(self, text: str, parameters: Mapping[str, str]) -> Predicate:
         """Compile one; `parameters` are SQL literals by name. Raises PredicateError; types are left to `check`."""
         rewriting = _Rewriting(self, text, parameters)
-        tree = self.syntax.parse(text)
-        made = rewriting.rewrite(tree)
-        parts = conjuncts(tree)
-        shown = [rewriting.filled(part) for part in parts]
-        run = conjuncts(made)
-        texts = self.syntax.print([made, *shown, *run])
+        made = rewriting.rewrite(self.syntax.parse(text))
         return Predicate(
-            sql=texts[0],
+            sql=self.syntax.print([made])[0],
             memberships=tuple(rewriting.memberships.items()),
             source=rewriting.source(),
-            conjuncts=tuple(zip(map(bare, texts[1 : 1 + len(shown)]), texts[1 + len(shown) :], strict=True)),
             parameters=frozenset(rewriting.used),
             text=text,
             tree=made,
@@ -200,10 +190,6 @@ class _Rewriting:
         elif kind not in _CLASSES or (kind == "OPERATOR" and node["type"] not in _OPERATORS):
             raise self._refusal(_REFUSED.get(kind, f"{node['type']} is not allowed here"), node, _USE_INSTEAD.get(kind))
         return with_children(node, self.rewrite)
-
-    def filled(self, node: Tree) -> Tree:
-        """A tree for people: only parameters are replaced."""
-        return self._parameter(node) if node["class"] == "PARAMETER" else with_children(node, self.filled)
 
     def source(self) -> str:
         """The author's text with parameters filled in."""

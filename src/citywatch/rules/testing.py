@@ -1,6 +1,6 @@
 """Runs the tests inside rules on the engine step, each from nothing, with the default settings.
 
-A rule is tested as if it stood alone: one that is only the base of a correlation, or deprecated, raises its alerts here.
+A rule is tested as if it stood alone: one that is only the base of a correlation, or deprecated, raises its alerts.
 The clock ends at the last receipt or tick of the test; ticks before it change nothing, since alerts are a function of
 the events and the clock.
 """
@@ -142,7 +142,7 @@ def default_type(rule: Rule) -> str:
 
 
 def batch_of(test: RuleTest, ruleset: Ruleset, type_: str) -> tuple[pa.Table, int]:
-    """(events as `event.batch_schema()`, clock in µs) of a test. Copies of an event are left out, as the intake does."""
+    """(events as `event.batch_schema()`, clock in µs) of a test; copies of an event are left out, as at the intake."""
     clock = test.start
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     made = []

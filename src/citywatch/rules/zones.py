@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ def load_zones(directories: Iterable[Path], problems: Problems) -> dict[str, Bas
     return zones
 
 
-def zones_at(zones: dict[str, BaseGeometry], lat: float | None, lon: float | None) -> list[str] | None:
+def zones_at(zones: Mapping[str, BaseGeometry], lat: float | None, lon: float | None) -> list[str] | None:
     """Names of the zones that hold a position, their borders included; None without a position."""
     if lat is None or lon is None:
         return None
@@ -55,8 +55,7 @@ def _read(file: Path) -> Iterator[tuple[str, BaseGeometry]]:
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise RuleError(f"cannot be read: {error}", where=Place(file)) from error
     kind = document.get("type") if isinstance(document, dict) else None
-    features = {"FeatureCollection": lambda: document.get("features"), "Feature": lambda: [document]}
-    found = features[kind]() if kind in features else None
+    found = document.get("features") if kind == "FeatureCollection" else [document] if kind == "Feature" else None
     if not isinstance(found, list):
         raise RuleError("not a GeoJSON Feature or FeatureCollection", where=Place(file))
     for number, feature in enumerate(found, 1):
