@@ -180,7 +180,7 @@ def _rule(rule: Rule) -> Iterator[str]:
     yield f"**{rule.title}** ({rule.level}, {rule.status}, {kind}). {' '.join(rule.description.split())}"
     yield ""
     if rule.correlation:
-        yield _window(rule.correlation)
+        yield _window(rule.correlation, rule.name)
         yield ""
     if rule.source:
         yield f"```sql\n{rule.source.strip()}\n```"
@@ -193,11 +193,10 @@ def _rule(rule: Rule) -> Iterator[str]:
         yield ""
 
 
-def _window(correlation: Correlation) -> str:
+def _window(correlation: Correlation, rule: str) -> str:
     keys = ", ".join(f"`{name}`" for name in correlation.group_names) or "all events together"
-    base = (
-        " of " + " and ".join(f"`{name}`" for name in correlation.base_names if name) if correlation.base_names else ""
-    )
+    named = [f"`{name}`" for name in correlation.base_names if name and name != rule]
+    base = " of " + " and ".join(named) if named else ""
     wanted = "".join(f", {operator} {number}" for operator, number in correlation.condition)
     field = f" of `{correlation.field}`" if correlation.field else ""
     return f"`{correlation.type}`{field}{base} by {keys} within {_duration(correlation.timespan)}{wanted}."
