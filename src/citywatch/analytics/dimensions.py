@@ -22,7 +22,8 @@ NO_TIME_OF_DAY = "no_time_of_day"
 SEASONS = ("winter", "spring", "summer", "autumn")
 TIMEFRAMES = ("night", "morning", "afternoon", "evening")
 CODE = {"code": "violation_code"}
-"""The code after corrections: `tally` puts the corrected one in its place."""
+NO_CODE = {"no_code": "violation_code IS NULL"}
+"""The code after corrections, and whether there is none: `tally` puts the corrected one in its place."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,9 @@ def street_sql(raw: str) -> str:
         sql_map({row["written"]: row["word"] for row in table("street_words") if row["position"] == position})
         for position in ("first", "later")
     )
-    text = f"upper({raw})"
+    text = f"split_part(upper({raw}), '@', 1)"  # behind it stands the crossing street of a camera
     for pattern, replacement in (
         (r"^\s*([NSEW]B|[A-Z](/[A-Z])+)\s+", ""),  # the direction, or the side of the street, before
-        (r"\s*@.*$", ""),  # the crossing street of a camera
         (r"\s*\(?\b[NSEW]/B\b.*$", ""),  # the direction behind, and what follows it
         (r"[.,]", " "),
         (r"\b(\d+)(ST|ND|RD|TH)\b", r"\1"),
@@ -142,6 +142,9 @@ def dimensions() -> Mapping[str, Dimension]:
     """All dimensions by name: those above, and every known field that is a text, a whole number or yes/no."""
     dims = _Table()
     meaning = BY_NAME["violation_code"].meaning + ", after corrections"
+    dims.rows["has_code"] = Dimension(
+        "has_code", NO_CODE, "NOT no_code", "no_has_code", "whether there is a code, after corrections"
+    )
     dims.rows["violation_code"] = Dimension("violation_code", CODE, "code", "no_violation_code", meaning)
     _parts_of_time(dims)
     _spelled_one_way(dims)

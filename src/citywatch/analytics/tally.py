@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from citywatch.analytics.dimensions import CODE, NO_TIME, NO_TIME_OF_DAY, Dimension, dimensions
+from citywatch.analytics.dimensions import NO_CODE as NO_CODE_RAW
+from citywatch.analytics.dimensions import NO_TIME, NO_TIME_OF_DAY, Dimension, dimensions
 from citywatch.analytics.question import VIOLATIONS, Answer, Asked, left_out_of
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ def tally_of(archive: Archive, asked: Asked, dims: tuple[Dimension, ...], **furt
     """The same for dimensions of one's own."""
     raw: dict[str, str] = {alias: sql for dim in dims for alias, sql in dim.raw.items()}
     if asked.violations:
-        raw |= {"no_code": f"{CODE['code']} IS NULL"}  # not the code itself: the groups stay few
+        raw |= NO_CODE_RAW  # not the code itself: the groups stay few
     scanned, raw = _corrected(archive, raw, further.get("relation"))
-    reasons = _reasons(archive, asked, dims) | dict(further.get("exclusions", {}))
+    reasons = _reasons(asked, dims) | dict(further.get("exclusions", {}))
     archive.con.execute(_statement(archive, dims, raw, reasons, f"{scanned} WHERE {where_sql(asked)}"))
     left_out = _count_left_out(archive, asked, raw)
     total = left_out.pop("", 0)
@@ -111,14 +112,14 @@ def _code_decides(raw: Mapping[str, str]) -> bool:
     return "code" in raw or "no_code" in raw
 
 
-def _reasons(archive: Archive, asked: Asked, dims: Sequence[Dimension]) -> dict[str, str]:
-    """Reason -> predicate over the raw aliases, in the order in which they are judged."""
+def _reasons(asked: Asked, dims: Sequence[Dimension]) -> dict[str, str]:
+    """Reason -> predicate over the raw aliases and the values, in the order in which they are judged."""
     reasons = {NO_CODE: "no_code"} if asked.violations else {}
     if any(dim.hour for dim in dims):
         reasons[NO_TIME_OF_DAY] = "day_only"
     for dim in dims:
         if dim.missing != NO_TIME:  # every event has a time
-            reasons.setdefault(dim.missing, f"{dim.sql(archive.zone)} IS NULL")
+            reasons.setdefault(dim.missing, f'"{dim.name}" IS NULL')
     return reasons
 
 
@@ -129,10 +130,12 @@ def _statement(
     scan = ", ".join(f"{sql} AS {alias}" for alias, sql in raw.items())
     judged = " ".join(f"WHEN {sql} THEN '{reason}'" for reason, sql in reasons.items())
     values = ", ".join(f'{dim.sql(archive.zone)} AS "{dim.name}"' for dim in dims)
+    kept = ", ".join(f'"{dim.name}"' for dim in dims)
     return f"""
         CREATE OR REPLACE TEMP TABLE judged AS
-        WITH scan AS (SELECT {scan}, count(*) AS n FROM {scanned} GROUP BY ALL)
-        SELECT {f"CASE {judged} ELSE '' END" if judged else "''"} AS reason, {values}, n FROM scan"""
+        WITH scan AS (SELECT {scan}, count(*) AS n FROM {scanned} GROUP BY ALL),
+        named AS MATERIALIZED (SELECT *, {values} FROM scan)
+        SELECT {f"CASE {judged} ELSE '' END" if judged else "''"} AS reason, {kept}, n FROM named"""
 
 
 def _count_left_out(archive: Archive, asked: Asked, raw: Mapping[str, str]) -> dict[str, int]:
@@ -145,5 +148,8 @@ def _count_left_out(archive: Archive, asked: Asked, raw: Mapping[str, str]) -> d
 def _kept(dims: Sequence[Dimension], *, plain: bool) -> str:
     """Rows that count, grouped by their values; plain values are already distinct."""
     names = ", ".join(f'"{dim.name}"' for dim in dims)
-    n, group = ("n", "") if plain else ("CAST(sum(n) AS BIGINT) AS n", "GROUP BY ALL")
-    return f"CREATE OR REPLACE TEMP TABLE tally AS SELECT {names}, {n} FROM judged WHERE reason = '' {group}"
+    if plain:
+        return f"CREATE OR REPLACE TEMP TABLE tally AS SELECT {names}, n FROM judged WHERE reason = ''"
+    return f"""
+        CREATE OR REPLACE TEMP TABLE tally AS
+        SELECT {names}, CAST(sum(n) AS BIGINT) AS n FROM judged WHERE reason = '' GROUP BY ALL"""

@@ -106,7 +106,8 @@ def open_archive(data: Path) -> Iterator[tuple[Archive, Desk | None]]:
     from citywatch.stores.history import History
 
     directory = DataDirectory(data).require()
-    with duckdb.connect(config={"TimeZone": "UTC"}) as con:
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
         History(data).create_view(con, "events")
         desk = Desk(directory.desk, create=False) if directory.desk.exists() else None
         try:

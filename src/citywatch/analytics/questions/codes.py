@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from citywatch.analytics.archive import Archive
-from citywatch.analytics.question import Answer, Asked, Question, left_out_of
-from citywatch.analytics.tally import COUNT, NO_CODE, tally
+from citywatch.analytics.question import Answer, Asked, Question
+from citywatch.analytics.tally import COUNT, tally
 
 MESSAGES = ("drone.position", "drone.violation", "ticket.issued")
 """What the older drone system received."""
@@ -12,12 +12,20 @@ MESSAGES = ("drone.position", "drone.violation", "ticket.issued")
 
 def with_and_without_code(archive: Archive, asked: Asked) -> Answer:
     """Two rows: messages with a code, and without."""
-    counted = tally(archive, asked, ("violation_code",))
-    left_out = dict(counted.left_out)
-    parts = {"with_code": counted.total, "without_code": left_out.pop(NO_CODE, 0)}
-    total = max(sum(parts.values()), 1)
-    rows = [{"part": part, "count": count, "share": count / total} for part, count in parts.items()]
-    return Answer(Answer.of(rows, ("part", "count", "share"), {}).rows, left_out_of(left_out))
+    counted = tally(archive, asked, ("has_code",))
+    rows = [{"part": part, **row} for part, row in coded(archive, counted.total).items()]
+    return Answer.of(rows, ("part", "count", "share"), counted.left_out)
+
+
+def coded(archive: Archive, total: int) -> dict[str, dict[str, float]]:
+    """with_code, without_code -> count and share, of a tally by has_code and perhaps more."""
+    counts = dict(
+        archive.con.execute("SELECT has_code, CAST(sum(n) AS BIGINT) FROM tally GROUP BY has_code").fetchall()
+    )
+    return {
+        part: {"count": counts.get(has, 0), "share": counts.get(has, 0) / max(total, 1)}
+        for part, has in (("with_code", True), ("without_code", False))
+    }
 
 
 QUESTIONS = (

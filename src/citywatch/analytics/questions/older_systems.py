@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from citywatch.analytics.archive import Archive
 from citywatch.analytics.dimensions import NO_TIME_OF_DAY
 from citywatch.analytics.question import VIOLATIONS, Answer, Asked, Question
-from citywatch.analytics.questions.calendar import DAYS, july_and_august, parts_of_the_week
-from citywatch.analytics.questions.codes import MESSAGES, with_and_without_code
+from citywatch.analytics.questions.calendar import july_and_august, parts_of_the_week
+from citywatch.analytics.questions.codes import MESSAGES, coded
 from citywatch.analytics.questions.messages import alerts
 from citywatch.analytics.questions.persons import REPORTS, mean_age, reports_by_timeframe
 from citywatch.analytics.questions.tickets import LEFT_OUT
-from citywatch.analytics.tally import UNKNOWN_CORRECTED, tally
+from citywatch.analytics.tally import UNKNOWN_CORRECTED, tally, types_sql
 
 _Row = dict[str, object]
 _COLUMNS = {
@@ -28,17 +28,21 @@ TEN = 10
 
 def prestacop(archive: Archive, asked: Asked) -> Answer:
     """The thirteen of the drone system."""
-    coded = with_and_without_code(archive, replace(asked, types=MESSAGES))
-    tally(archive, replace(asked, types=(VIOLATIONS,)), DAYS)
+    counted = tally(archive, replace(asked, types=MESSAGES), ("type", "has_code", "local_date"))
+    codes = list(_codes(coded(archive, counted.total)))
+    archive.con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE tally AS
+        SELECT local_date, CAST(sum(n) AS BIGINT) AS n FROM tally
+        WHERE has_code AND {types_sql((VIOLATIONS,))} GROUP BY local_date""")
     weekdays, months = (_counts(archive, part) for part in ("isodow(CAST(local_date AS DATE))", "local_date[1:7]"))
     rows = [
-        *_codes(coded),
+        *codes,
         *(_row(5, "violations by weekday", str(weekday), n) for weekday, n in weekdays),
         *_week(archive),
         *(_row(10, "violations by month", month, n) for month, n in months),
         *_summer(archive),
     ]
-    return Answer.of(rows, _COLUMNS, {e.reason: e.rows for e in coded.excluded})
+    return Answer.of(rows, _COLUMNS, counted.left_out)
 
 
 def _counts(archive: Archive, part: str) -> list[tuple[str, int]]:
@@ -48,11 +52,11 @@ def _counts(archive: Archive, part: str) -> list[tuple[str, int]]:
     ).fetchall()
 
 
-def _codes(coded: Answer) -> Iterator[_Row]:
-    for number, row in zip((1, 3), coded.rows.to_pylist(), strict=True):
-        part = row["part"].replace("_", " ")
-        yield _row(number, f"messages {part}", "all", row["count"])
-        yield _row(number + 1, f"share of messages {part}", "all", row["share"])
+def _codes(parts: Mapping[str, Mapping[str, float]]) -> Iterator[_Row]:
+    for number, (part, found) in zip((1, 3), parts.items(), strict=True):
+        title = f"messages {part.replace('_', ' ')}"
+        yield _row(number, title, "all", found["count"])
+        yield _row(number + 1, f"share of {title}", "all", found["share"])
 
 
 def _week(archive: Archive) -> Iterator[_Row]:

@@ -10,21 +10,29 @@ from citywatch.analytics.question import Answer
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 
 def write_json(con: duckdb.DuckDBPyConnection, name: str, answer: Answer, out: IO[bytes]) -> None:
     """`{"name", "rows", "excluded"}`, a row a line. DuckDB writes the rows: there can be millions."""
     con.register("answer_rows", answer.rows)
-    lines = con.sql("SELECT ',' || chr(10) || '  ' || CAST(to_json(r) AS VARCHAR) AS line FROM answer_rows AS r")
+    lines = con.sql("SELECT chr(10) || '  ' || CAST(to_json(r) AS VARCHAR) || ',' AS line FROM answer_rows AS r")
     out.write(f'{{"name": {json.dumps(name)}, "rows": ['.encode())
-    first = True
-    for batch in lines.to_arrow_table().to_batches():
-        text = "".join(batch.column(0).to_pylist())
-        out.write((text[1:] if first else text).encode())
-        first = first and not text
+    written = b"".join(_bytes(chunk) for chunk in lines.to_arrow_table().column(0).chunks)
     con.unregister("answer_rows")
+    out.write(memoryview(written)[:-1])
     excluded = [{"reason": left.reason, "rows": left.rows} for left in answer.excluded]
-    out.write(f'{"" if first else chr(10)}], "excluded": {json.dumps(excluded)}}}\n'.encode())
+    out.write(f'{chr(10) if written else ""}], "excluded": {json.dumps(excluded)}}}\n'.encode())
+
+
+def _bytes(lines: pa.Array[pa.Scalar[pa.StringType]]) -> memoryview:
+    """The texts of an Arrow array one behind the other, as they lie in memory."""
+    large = lines.cast("large_string")
+    _, offsets, data = large.buffers()
+    if data is None or not len(large):
+        return memoryview(b"")
+    edges = memoryview(offsets).cast("q")
+    return memoryview(data)[edges[large.offset] : edges[large.offset + len(large)]]
 
 
 def write_csv(answer: Answer, out: IO[str]) -> None:
