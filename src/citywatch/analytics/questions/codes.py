@@ -19,9 +19,8 @@ def with_and_without_code(archive: Archive, asked: Asked) -> Answer:
 
 def coded(archive: Archive, total: int) -> dict[str, dict[str, float]]:
     """with_code, without_code -> count and share, of a tally by has_code and perhaps more."""
-    counts = dict(
-        archive.con.execute("SELECT has_code, CAST(sum(n) AS BIGINT) FROM tally GROUP BY has_code").fetchall()
-    )
+    found = archive.con.execute("SELECT has_code, CAST(sum(n) AS BIGINT) FROM tally GROUP BY has_code").fetchall()
+    counts = dict(found)
     return {
         part: {"count": counts.get(has, 0), "share": counts.get(has, 0) / max(total, 1)}
         for part, has in (("with_code", True), ("without_code", False))

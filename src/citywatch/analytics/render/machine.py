@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from citywatch.analytics.question import Answer
 
@@ -25,11 +25,13 @@ def write_json(con: duckdb.DuckDBPyConnection, name: str, answer: Answer, out: I
     out.write(f'{chr(10) if written else ""}], "excluded": {json.dumps(excluded)}}}\n'.encode())
 
 
-def _bytes(lines: pa.Array[pa.Scalar[pa.StringType]]) -> memoryview:
+def _bytes(lines: pa.Array[Any]) -> memoryview:
     """The texts of an Arrow array one behind the other, as they lie in memory."""
-    large = lines.cast("large_string")
+    import pyarrow as pa  # noqa: PLC0415 - the list of questions is shown without Arrow
+
+    large = lines.cast(pa.large_string())
     _, offsets, data = large.buffers()
-    if data is None or not len(large):
+    if offsets is None or data is None:
         return memoryview(b"")
     edges = memoryview(offsets).cast("q")
     return memoryview(data)[edges[large.offset] : edges[large.offset + len(large)]]
