@@ -8,7 +8,7 @@ inner lines is a whole row by itself. Otherwise its first line stands alone, and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,10 +87,12 @@ def _field_pattern(delimiter: str) -> re.Pattern[bytes]:
     return _FIELDS[delimiter]
 
 
-def cut_rows(blocks: Iterable[bytes], header: Header, *, first: int) -> Iterator[Cut]:
-    """Records of a stream of blocks that starts behind the header, at line `first`."""
+def cut_rows(
+    blocks: Iterable[bytes], header: Header, *, first: int, broken: Callable[[], str | None] = lambda: None
+) -> Iterator[Cut]:
+    """Records of a stream of blocks that starts behind the header, at line `first`. `broken`: see `cut_lines`."""
     held = records_schema().empty_table()
-    for cut in cut_lines(blocks, first=first, keep_blank=True):
+    for cut in cut_lines(blocks, first=first, keep_blank=True, broken=broken):
         lines = pa.concat_tables([held, cut.records]).combine_chunks() if held.num_rows else cut.records
         records, held = _joined(lines, header, final=False)
         yield Cut(records, cut.faults)

@@ -6,7 +6,7 @@ so that memory stays bounded whatever the input.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,7 +50,12 @@ class Cut:
 
 
 def cut_lines(
-    blocks: Iterable[bytes], *, first: int = 1, longest: int = LONGEST, keep_blank: bool = False
+    blocks: Iterable[bytes],
+    *,
+    first: int = 1,
+    longest: int = LONGEST,
+    keep_blank: bool = False,
+    broken: Callable[[], str | None] = lambda: None,
 ) -> Iterator[Cut]:
     """Lines of a stream of blocks. The last line needs no line end.
 
@@ -62,11 +67,15 @@ def cut_lines(
         Number of the first line.
     keep_blank
         Blank lines are records too: inside of a quoted value they count.
+    broken
+        Asked after the last block: why the stream ended before its end, if it did. The line that was not finished then
+        is a fault with this reason.
     """
     state = _Rest(line=first, longest=longest, keep_blank=keep_blank)
     for block in blocks:
         yield state.feed(block)
-    yield state.close()
+    reason = broken()
+    yield state.break_off(reason) if reason else state.close()
 
 
 @dataclass
@@ -100,6 +109,14 @@ class _Rest:
         whole = b"".join(self.parts)
         self.parts, self.size = [], 0
         return self._records(whole + b"\n" if whole else b"", faults_schema().empty_table())
+
+    def break_off(self, reason: str) -> Cut:
+        """The stream broke: what stands behind the last line end is a fault."""
+        beginning = b"".join(self.parts)[:KEPT]
+        self.parts, self.size = [], 0
+        return Cut(
+            records_schema().empty_table(), pa.table([[self.line], [reason], [beginning]], schema=faults_schema())
+        )
 
     def _hold(self, part: bytes) -> None:
         if part and self.size <= self.longest:

@@ -7,25 +7,22 @@ inside of a file is a fault with its line number, and the rest is read.
 from __future__ import annotations
 
 import glob
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from citywatch.errors import SourceError
-from citywatch.records.chunk import Chunk, Format, Origin
-from citywatch.records.lines import cut_lines
+from citywatch.records.chunk import Chunk, Origin
+from citywatch.sources.content import Kind, chunks_of, kind_of, sniffed
 from citywatch.sources.model import Options, Source
-
-BLOCK = 8 << 20
-"""Bytes read at once."""
+from citywatch.sources.parquet import parquet_chunks
+from citywatch.sources.streams import open_blocks
 
 _GLOB = frozenset("*?[")
 
 
 def open_files(text: str, options: Options) -> list[Source]:
-    """Sources of a path, a glob or ``-``, in order of name."""
+    """Sources of a path, a glob or ``-``, in order of name. Raises SourceError when one cannot be opened."""
     if text == "-":
         return [FileSource(None, Origin("-", options.arrived, date=options.date))]
     path = text.removeprefix("file://")
@@ -39,17 +36,17 @@ def open_files(text: str, options: Options) -> list[Source]:
 
 
 def _open_file(path: Path, options: Options) -> Source:
+    if path.is_dir():
+        raise SourceError(f"{path} is a directory", hint=f"name the files in it: '{path}/*.csv'")
     try:
-        status = path.stat()
+        modified = path.stat().st_mtime_ns // 1000
         with path.open("rb"):
             pass
     except FileNotFoundError as error:
         raise SourceError(f"no such file: {path}", hint="check the path") from error
-    except IsADirectoryError as error:
-        raise SourceError(f"{path} is a directory", hint=f"name the files in it: '{path}/*.csv'") from error
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}", hint="check who owns it: ls -l") from error
-    arrived = options.arrived if options.arrived is not None else status.st_mtime_ns // 1000
+        raise SourceError(f"cannot read {path}: {error.strerror}", hint=f"see ls -l {path}") from error
+    arrived = options.arrived if options.arrived is not None else modified
     return FileSource(path, Origin(str(path), arrived, date=options.date))
 
 
@@ -71,12 +68,10 @@ class FileSource:
         return True
 
     def chunks(self) -> Iterator[Chunk]:
-        """Raw records of the file in order."""
-        for cut in cut_lines(self._blocks()):
-            yield Chunk(self.origin, Format.JSON, cut.records, faults=cut.faults)
-
-    def _blocks(self) -> Iterator[bytes]:
-        stream = sys.stdin.buffer if self.path is None else self.path.open("rb")
-        with stream:
-            while block := os.read(stream.fileno(), BLOCK):
-                yield block
+        """Raw records of the file in order. Raises SourceError when nothing of it can be read."""
+        kind = kind_of(self.path) if self.path else None
+        if self.path and kind is Kind.PARQUET:
+            yield from parquet_chunks(self.path, self.origin)
+            return
+        blocks = open_blocks(self.path)
+        yield from chunks_of(blocks, kind or sniffed(blocks.head), self.origin)

@@ -1,0 +1,53 @@
+"""Parquet as records: each row is a JSON object; its line is its number in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from citywatch.errors import SourceError
+from citywatch.records.chunk import Chunk, Format, Origin, records_schema
+
+ROWS = 32_768
+"""Rows of a chunk."""
+
+
+def parquet_chunks(path: Path, origin: Origin) -> Iterator[Chunk]:
+    """Rows of the file in order, times as RFC 3339. Raises SourceError when it is damaged."""
+    con = duckdb.connect(config={"threads": 2})
+    con.execute("SET TimeZone = 'UTC'")
+    line = 1
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS):
+                records = _records(con, pa.table(batch), line)
+                yield Chunk(origin, Format.JSON, records, begins=line == 1)
+                line += len(batch)
+    except (pa.ArrowException, OSError, duckdb.Error) as error:
+        raise SourceError(f"{path} cannot be read as Parquet: {error}", hint="copy it again") from error
+    finally:
+        con.close()
+
+
+def _records(con: duckdb.DuckDBPyConnection, batch: pa.Table, line: int) -> pa.Table:
+    con.register("batch", batch)
+    pairs = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}': {_sql(batch, name)}" for name in batch.column_names)
+    answer = con.sql(f"SELECT CAST(to_json({{{pairs}}}) AS VARCHAR) AS raw FROM batch").to_arrow_table()
+    con.unregister("batch")
+    raw = answer["raw"].cast(pa.binary())
+    return pa.table([pa.array(np.arange(line, line + batch.num_rows)), raw], schema=records_schema())
+
+
+def _sql(batch: pa.Table, name: str) -> str:
+    quoted = '"' + name.replace('"', '""') + '"'
+    kind = batch.schema.field(name).type
+    if not pa.types.is_timestamp(kind):
+        return quoted
+    at = f"timezone('UTC', {quoted})" if kind.tz else quoted
+    zone = "Z" if kind.tz else ""
+    return f"strftime({at}, '%Y-%m-%dT%H:%M:%S.%f{zone}')"

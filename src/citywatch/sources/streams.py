@@ -1,0 +1,86 @@
+"""Bytes of a file in blocks: unpacked when they are gzip, without a byte order mark, until the first fault."""
+
+from __future__ import annotations
+
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from citywatch.errors import SourceError
+
+BLOCK = 8 << 20
+"""Bytes read at once, and given at most at once of what is unpacked."""
+
+_GZIP = b"\x1f\x8b"
+_UTF8_MARK = b"\xef\xbb\xbf"
+_OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Blocks:
+    """Blocks of bytes, once; afterwards `fault` says why the end was not reached, if it was not.
+
+    Raises SourceError when not even the beginning can be read.
+    """
+
+    def __init__(self, raw: Iterator[bytes], name: str) -> None:
+        self.fault: str | None = None
+        first = next(raw, b"")
+        plain = self._plain(first, raw)
+        self._blocks = self._unpacked(plain) if first.startswith(_GZIP) else plain
+        self.head = next(self._blocks, b"").removeprefix(_UTF8_MARK)
+        if self.head.startswith(_OTHER_MARKS):
+            raise SourceError(f"{name} is UTF-16, wanted is UTF-8", hint=f"iconv -f UTF-16 -t UTF-8 {name}")
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self.head:
+            yield self.head
+        yield from self._blocks
+
+    def _plain(self, first: bytes, raw: Iterator[bytes]) -> Iterator[bytes]:
+        yield first
+        try:
+            yield from raw
+        except OSError as error:
+            self.fault = f"cannot be read further: {error.strerror}"
+
+    def _unpacked(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """What is packed in one gzip member or in several."""
+        member, begun = zlib.decompressobj(wbits=31), False
+        try:
+            for block in blocks:
+                packed = block
+                while packed:
+                    begun = True
+                    if out := member.decompress(packed, BLOCK):
+                        yield out
+                    packed = member.unconsumed_tail
+                    if member.eof:
+                        packed = member.unused_data.lstrip(b"\0")
+                        member, begun = zlib.decompressobj(wbits=31), False
+            if begun:
+                yield member.flush()
+                self.fault = self.fault or "gzip ends too early here"
+        except zlib.error as error:
+            self.fault = f"gzip is damaged here: {error}"
+
+
+def open_blocks(path: Path | None) -> Blocks:
+    """Blocks of a file, or of standard input. Raises SourceError when it cannot be opened."""
+    if path is None:
+        return Blocks(_read(sys.stdin.fileno()), "-")
+    try:
+        return Blocks(_file(path), str(path))
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}", hint=f"see ls -l {path}") from error
+
+
+def _file(path: Path) -> Iterator[bytes]:
+    with path.open("rb", buffering=0) as file:
+        yield from _read(file.fileno())
+
+
+def _read(descriptor: int) -> Iterator[bytes]:
+    while block := os.read(descriptor, BLOCK):
+        yield block
