@@ -1,0 +1,44 @@
+"""`citywatch simulate`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CITYWATCH = [sys.executable, "-c", "from citywatch.cli import main; main()"]
+
+
+def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*CITYWATCH, "simulate", *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_it_prints_cloud_events_one_a_line(tmp_path: Path) -> None:
+    done = simulate("city", "--duration", "20s", "--rate", "100", "--truth", str(tmp_path / "truth"))
+    first = json.loads(done.stdout.splitlines()[0])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert first.keys() == {"specversion", "id", "source", "type", "subject", "time", "data", "receivedat"}
+    assert len(done.stdout.splitlines()) == pytest.approx(2000, rel=0.05)
+    assert len((tmp_path / "truth").read_text().splitlines()) >= 2
+
+
+def test_the_same_seed_prints_the_same() -> None:
+    assert simulate("drones", "--duration", "1m").stdout == simulate("drones", "--duration", "1m", "--seed", "1").stdout
+
+
+def test_wrong_use_is_said_in_one_line() -> None:
+    done = simulate("city", "--rate", "many")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "citywatch: rate: 'many' is not a number from 1 to 1e+06\n"
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    with subprocess.Popen([*CITYWATCH, "simulate", "city", "--duration", "1h"], stdout=-1, stderr=-1) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline().startswith(b'{"specversion"')
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
