@@ -21,13 +21,15 @@ Key = tuple[Any, ...]
 
 _PIECE_BYTES = 1 << 20
 _MOST_RUNS = 128
+_KEPT_PART = 4
 
 
 class Sorter:
     """Collects tables, gives them back in order; equal keys stay in the order in which they were added.
 
-    Input that is in order already is passed through without being sorted, and what fits into `memory` bytes never
-    touches the disk. Files are in `directory` and are removed by `close`.
+    Input that is in order already is passed through without being sorted, what is nearly in order makes one run that
+    needs no merge, and what fits into `memory` bytes never touches the disk. Files are in `directory` and are removed
+    by `close`.
     """
 
     def __init__(self, directory: Path, keys: Sequence[str], *, memory: int = 96 << 20) -> None:
@@ -84,8 +86,14 @@ class Sorter:
 
     def _spill(self) -> None:
         held = self._ordered()
-        if held is not None:
-            self._write([held])
+        if held is None:
+            return
+        if len(self._runs) <= 1:
+            # The last part waits for what comes a little late, so that the next spill can go on with the same run.
+            kept = held.slice(len(held) - len(held) // _KEPT_PART)
+            held = held.slice(0, len(held) - len(kept))
+            self._held, self._bytes = [kept], kept.nbytes
+        self._write([held])
         if len(self._runs) >= _MOST_RUNS:
             merged, self._runs = self._runs, []
             self._write(_merge(merged, self._keys, 1 << 16))
@@ -93,7 +101,7 @@ class Sorter:
                 run.remove()
 
     def _write(self, tables: Iterator[pa.Table] | list[pa.Table]) -> None:
-        for table in tables:
+        for table in filter(len, tables):
             if not self._runs or _key(table, 0, self._keys) < self._runs[-1].last:
                 path = self._directory / f"sort-{id(self):x}-{next(self._names)}.arrow"
                 self._runs.append(_Run(path, table.schema))

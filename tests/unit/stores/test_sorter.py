@@ -65,6 +65,15 @@ def test_input_in_order_is_not_sorted_and_one_run_is_grown(tmp_path: Path) -> No
         assert [len(part) for part in sorter.batches(2000)] == [2000, 2000, 1000]
 
 
+def test_input_nearly_in_order_makes_one_run(tmp_path: Path) -> None:
+    rows = [(n + 9 * (n % 3), 0, "a", "1") for n in range(5000)]
+    with Sorter(tmp_path, KEYS, memory=40_000) as sorter:
+        for start in range(0, len(rows), 100):
+            sorter.add(table(rows[start : start + 100], start))
+        assert len(list(tmp_path.iterdir())) == 1
+        assert [n for part in sorter.batches(999) for n in part.column("n").to_pylist()] == in_order(rows)
+
+
 def test_its_files_are_removed(tmp_path: Path) -> None:
     through(tmp_path, [(5 - n, 0, "a", "1") for n in range(5)], cut=1, memory=1, out=2)
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,6 @@ from citywatch.stores.sorter import Sorter
 BATCH_ROWS = 65_536
 
 Parse = Callable[[Chunk], Parsed]
-Progress = Callable[[str, int], None]
 
 
 class Readable(Protocol):
@@ -90,9 +89,3 @@ def only_rejected(parsed: Parsed) -> Submission:
 def sorter_in(directory: Path) -> Sorter:
     """A sorter for the order of a bounded run."""
     return Sorter(directory, ORDER)
-
-
-def counted(receipts: Iterable[Receipt], summary: Summary) -> None:
-    """Add receipts to a summary."""
-    for receipt in receipts:
-        summary.add(receipt)

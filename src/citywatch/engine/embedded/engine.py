@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 
 from citywatch.engine.embedded.bounded import Parse, Readable, Summary, in_order, only_rejected, sorter_in, spool
+from citywatch.engine.embedded.deskside import DeskSide, outage_event
 from citywatch.engine.embedded.doors import Door
 from citywatch.engine.embedded.intake import Intake, Receipt, Submission
+from citywatch.engine.embedded.live import Listening, LiveSource, RealTime
 from citywatch.engine.embedded.stepping import Stepping
 from citywatch.engine.embedded.steps import Steps
 from citywatch.engine.embedded.upkeep import Upkeep
-from citywatch.records.chunk import Parsed
+from citywatch.records.chunk import Chunk, Format, Origin, Parsed, records_schema
 from citywatch.rules.model import Ruleset
 from citywatch.settings import Settings
 from citywatch.stores import durable
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
+from citywatch.stores.log import Counts
+from citywatch.stores.sorter import Sorter
 
 
 class Engine:
@@ -61,6 +66,10 @@ class Engine:
         self._now = now
         self._open = ExitStack()
         self._lock = threading.Lock()
+        self._live: dict[str, LiveSource] = {}
+        self._real_time: RealTime | None = None
+        self._running = Summary()
+        self._spooled: Sorter | None = None
 
     def __enter__(self) -> Self:
         use_one_allocator()
@@ -68,11 +77,13 @@ class Engine:
             stack.enter_context(self.data.locked())
             self.data.prepare(self.settings)
             self._clean()
-            self._desk = stack.enter_context(Desk(self.data.desk, live=self.settings.live))
+            self._desk = stack.enter_context(DeskSide(self.data, live=self.settings.live))
             steps = Steps(self.data, self._ruleset, self.settings, threads=self._threads, memory=self._memory)
             stack.callback(steps.close)
             self._intake = Intake(self.data, self.settings, clock=steps.clock)
             stack.callback(self._intake.close)
+            if counts := self._desk.counts(self._intake.counts.events):
+                self._intake.counts = Counts(**counts)
             relay_desk = stack.enter_context(Desk(self.data.desk, live=self.settings.live))
             self._stepping = Stepping(steps, relay_desk)
             stack.callback(self._stepping.stop)
@@ -89,6 +100,14 @@ class Engine:
     ) -> None:
         self._open.close()
 
+    @property
+    def progress(self) -> str:
+        """How far a bounded run is, in words."""
+        done, spooled = self._running, self._spooled
+        if spooled is None or not done.events + done.duplicates:
+            return f"{spooled.rows if spooled else 0:,} events read, {done.rejected:,} rejected"
+        return f"{done.events + done.duplicates:,} of {spooled.rows:,} events through the rules"
+
     def submit(self, parsed: Parsed, source: str | None = None) -> Receipt:
         """Take in parsed records; they survive a power cut when this returns. The one door, for any thread.
 
@@ -99,31 +118,110 @@ class Engine:
 
     def submit_later(self, parsed: Parsed, source: str | None = None) -> Future[Receipt]:
         """As `submit`, without waiting for the answer."""
-        return self._door.enter(Submission(parsed, source or parsed.origin.name))
+        return self._door.enter(Submission(parsed, parsed.origin.name if source is None else source))
 
     def run_bounded(self, sources: Sequence[Readable], parse: Parse) -> Summary:
         """Read sources to their ends as one input in the order of receipt, and wait until all that follows is told.
 
         Raises SourceError when one cannot be read; then no event was accepted.
         """
-        summary = Summary()
-        before = self._born()
+        summary = self._running = Summary()
+        before = self.born()
         with sorter_in(self.data.tmp) as sorter:
-            spool(sources, parse, sorter, lambda parsed: self._reject(parsed, summary))
+            self._spooled = sorter
+            spool(sources, parse, sorter, lambda parsed: self._take(only_rejected(parsed), summary))
             for submission in in_order(sorter):
-                self._upkeep.check()
-                for receipt in self._commit([submission], wait=True):
-                    summary.add(receipt)
+                self._take(submission, summary)
+        self.take_inbox(parse)
         self.drain()
-        return replace(summary, alerts=self._born() - before)
+        self._desk.report(self.status())
+        return replace(summary, alerts=self.born() - before)
+
+    def live(self, name: str, *, quiet: float = 0.0) -> LiveSource:
+        """A live source that the clock waits for from now on; see `LiveSource`."""
+        with self._lock:
+            self._intake.clock.register(name)
+        source = self._live[name] = LiveSource(self, name, quiet)
+        return source
+
+    def forget(self, name: str) -> None:
+        """A live source has ended."""
+        self._live.pop(name, None)
+        with self._lock:
+            self._intake.clock.remove(name)
+
+    def listen(self, sources: Sequence[tuple[Readable, Parse]]) -> Listening:
+        """Read live sources from now on, each with a parser of its own."""
+        return Listening(self, sources)
+
+    def born(self) -> int:
+        """How many alerts there have ever been."""
+        return self._desk.born()
+
+    def go_live(self, parse: Parse) -> None:
+        """Follow real time from now on, and note how long this directory has heard nothing.
+
+        `parse` is of use to the engine's own thread only: it reads what people and the engine itself have to say.
+        """
+        kept, now = self._intake.clock.now, self._now()
+        if self._desk.was_live() and now - kept > RealTime.JUMP_US:
+            self._blind(parse, kept, now)
+        self._desk.set_live()
+        self._real_time = RealTime(self._now, lambda: self.tick(parse), lambda a, b: self._blind(parse, a, b))
+        self._open.callback(self._real_time.stop)
+
+    def tick(self, parse: Parse) -> None:
+        """Let real time reach the clock through the sources that have nothing left to read, and look into the inbox."""
+        self.take_inbox(parse)
+        now = self._now()
+        with self._lock:
+            if not self._door.waiting:
+                for source in list(self._live.values()):
+                    if source.idle():
+                        self._intake.clock.idle(source.name, now)
+                self._stepping.tick(self._intake.clock.now, self._intake.last)
+        self._desk.report(self.status())
+
+    def take_inbox(self, parse: Parse) -> None:
+        """Take in the events that people made at the desk."""
+        waiting = self._desk.inbox()
+        if waiting:
+            self._say(parse, [text for _, text in waiting])
+            self._desk.clear_inbox(waiting[-1][0])
+
+    def replace_rules(self, ruleset: Ruleset) -> None:
+        """Evaluate other rules from the next batch on; those that are new first read history in silence."""
+        with self._lock:
+            self._stepping.replace_rules(ruleset)
 
     def drain(self) -> None:
         """Wait until the rules have seen everything that is accepted, and the desk has what they say."""
         self._stepping.catch_up(self._intake.last)
         self._stepping.drain()
 
-    def _reject(self, parsed: Parsed, summary: Summary) -> None:
-        for receipt in self._commit([only_rejected(parsed)], wait=True):
+    def check(self) -> None:
+        """Raise what has gone wrong in any of the engine's threads."""
+        self._stepping.check()
+        self._upkeep.check()
+        if self._real_time:
+            self._real_time.check()
+
+    def status(self) -> dict[str, Any]:
+        """How the engine stands, for `doctor` and the console; see `docs/reference`."""
+        return {
+            "pid": os.getpid(),
+            "clock": self._intake.clock.now,
+            "events": self._intake.last,
+            "evaluated": self._stepping.cursor,
+            "waiting": self._door.waiting,
+            "sources": sorted(self._live),
+            "counts": asdict(self._intake.counts),
+            "errors": self._stepping.errors,
+        }
+
+    def _take(self, submission: Submission, summary: Summary) -> None:
+        self.check()
+        for receipt in self._commit([submission], wait=True):
             summary.add(receipt)
 
     def _commit(self, submissions: Sequence[Submission], *, wait: bool = False) -> list[Receipt]:
@@ -133,9 +231,17 @@ class Engine:
                 (self._stepping.take if wait else self._stepping.offer)(accepted)
         return receipts
 
-    def _born(self) -> int:
-        """How many alerts there have ever been."""
-        return sum(row[-1] for row in self._desk.tallies())
+    def _say(self, parse: Parse, texts: Sequence[str]) -> None:
+        """Take in CloudEvents that come from no source: the clock does not move."""
+        raw = [text.encode() for text in texts]
+        records = pa.table([range(1, len(raw) + 1), raw], schema=records_schema())
+        parsed = parse(Chunk(Origin("citywatch", replay=False), Format.JSON, records))
+        self._commit([Submission(parsed, "")], wait=True)
+
+    def _blind(self, parse: Parse, since: int, until: int) -> None:
+        """Nothing was heard in between: that is an event, and what waits for silence must know it."""
+        self._stepping.outage(since, until)
+        self._say(parse, [outage_event(since, until)])
 
     def _reached(self) -> int:
         return min(self._stepping.cursor, self._intake.identities.cursor)

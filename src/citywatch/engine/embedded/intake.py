@@ -25,7 +25,11 @@ _SPACE = 2
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """Parsed records of one source on their way in; `source` is the name that the clock knows."""
+    """Parsed records of one source on their way in.
+
+    `source` is the name that the clock knows; empty for what people and the engine itself say: that is no source and
+    does not move the clock, so that a correction made today does not end the reading of last year's files.
+    """
 
     parsed: Parsed
     source: str
@@ -124,7 +128,7 @@ class Intake:
         for submission, start, stop in whole.parts():
             part = slice(*np.searchsorted(rows, (start, stop)))
             times = received[part]
-            if len(times):
+            if len(times) and submission.source:
                 before = self.clock.before(submission.source, times)
                 backfill[rows[part]] = times < before - self._settings.disorder
                 self.clock.hear(submission.source, int(times.max()))

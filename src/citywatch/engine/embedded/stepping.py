@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -33,40 +34,43 @@ class Stepping:
         self._desk = desk
         self._told = told
         self._relay = Worker("the relay to the desk", self._tell, room=8)
-        self._worker = Worker("the engine step", self._take, room=_ROOM)
+        # What was committed and perhaps not told before the last stop is told again, first of all.
+        self._untold = deque(steps.untold())
+        self._worker: Worker[Callable[[], None]] = Worker("the engine step", lambda do: do(), room=_ROOM)
 
     @property
     def cursor(self) -> int:
         """Number of the last event that the rules have seen."""
         return self._steps.cursor
 
+    @property
+    def errors(self) -> dict[str, int]:
+        """Rows on which a predicate failed, by predicate."""
+        return self._steps.errors
+
     def catch_up(self, last: int) -> None:
-        """Tell again what may not have been told, then read the log up to number `last`."""
-        for told in self._steps.untold():
-            self._relay.put(told)
-        self._worker.put(Accepted(batch_schema().empty_table(), self._steps.clock, last))
+        """Let the step read the log up to number `last`, if it has not."""
+        self._worker.put(lambda: self._take(Accepted(batch_schema().empty_table(), self._steps.clock, last)))
 
     def take(self, accepted: Accepted) -> None:
         """Hand a batch over and wait for room: the reader of a bounded run must not run ahead of the rules."""
-        self._worker.put(accepted)
+        self._worker.put(lambda: self._take(accepted))
 
     def offer(self, accepted: Accepted) -> None:
         """Hand a batch over, or let the step read it from the log: who sends events does not wait for rules."""
-        self._worker.offer(accepted)
+        self._worker.offer(lambda: self._take(accepted))
 
     def tick(self, clock: int, last: int) -> None:
-        """Move the clock, after all events up to number `last`; skipped while the step is behind."""
-        self._worker.offer(Accepted(batch_schema().empty_table(), clock, last))
+        """Move the clock, after all events up to number `last`; skipped while the step is busy."""
+        self._worker.offer(lambda: self._take(Accepted(batch_schema().empty_table(), clock, last)))
 
     def replace_rules(self, ruleset: Ruleset) -> None:
         """Evaluate other rules from the next batch on."""
-        self._worker.drain()
-        self._steps.replace_rules(ruleset)
+        self._worker.put(lambda: self._steps.replace_rules(ruleset))
 
     def outage(self, since: int, until: int) -> None:
         """Remember a span of time in which nothing was heard."""
-        self._worker.drain()
-        self._steps.outage(since, until)
+        self._worker.put(lambda: self._steps.outage(since, until))
 
     def drain(self) -> None:
         """Wait until all that was handed over is evaluated and told."""
@@ -85,6 +89,8 @@ class Stepping:
 
     def _take(self, accepted: Accepted) -> None:
         steps = self._steps
+        while self._untold:
+            self._pass_on(self._untold.popleft())
         self._pass_on(steps.begin())
         first = accepted.last - len(accepted.events) + 1
         if first <= steps.cursor and len(accepted.events):

@@ -197,8 +197,7 @@ class Steps:
             f"SELECT {columns} FROM ({relation}) WHERE NOT stale AND NOT backfill "
             f"AND received_at >= make_timestamptz({since})"
         )
-        reader = duckdb.connect(config={"TimeZone": "UTC", "threads": 2})
-        with reader, Sorter(self._data.tmp, ORDER) as sorter:
+        with duckdb.connect() as reader, Sorter(self._data.tmp, ORDER) as sorter:
             for batch in reader.sql(query).to_arrow_reader(_BATCH_ROWS):
                 sorter.add(pa.Table.from_batches([batch]).cast(batch_schema()))
             for table in sorter.batches(_BATCH_ROWS):
@@ -222,12 +221,13 @@ def _connect(path: Path, tmp: Path, threads: int, memory: str) -> duckdb.DuckDBP
         "threads": threads,
         "memory_limit": memory,
         "temp_directory": str(tmp / "duckdb"),
-        "TimeZone": "UTC",
     }
     try:
-        return duckdb.connect(path, config=config)
+        con = duckdb.connect(path, config=config)
+        con.execute("SET TimeZone = 'UTC'")
     except duckdb.Error as error:
         raise StoreError(f"{path} cannot be opened: {error}", hint="see `citywatch doctor`") from error
+    return con
 
 
 class _transaction:  # noqa: N801 - reads as a statement

@@ -1,0 +1,144 @@
+"""What the commands that host an engine share: its rules, its parsers, and rules that are edited while it runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Lookup
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from citywatch.errors import CitywatchError, UsageError
+from citywatch.settings import Settings
+from citywatch.stores.directory import DataDirectory
+
+if TYPE_CHECKING:
+    from citywatch.engine.embedded import Engine
+    from citywatch.engine.embedded.bounded import Parse
+    from citywatch.mappings.model import Mapping
+    from citywatch.records.chunk import Chunk, Parsed
+    from citywatch.rules.model import Ruleset
+
+_LOOK_EVERY_S = 2.0
+
+
+def load(data: Path) -> list[Mapping]:
+    """The mappings that are shipped, and those in `mappings` of the data directory. Raises MappingError."""
+    from citywatch.mappings.load import load_mappings, shipped
+
+    own = [data / "mappings"] if (data / "mappings").is_dir() else []
+    return load_mappings([shipped(), *own])
+
+
+def named(mappings: Sequence[Mapping], name: str) -> Mapping:
+    """The mapping of that name. Raises UsageError with those that there are."""
+    for mapping in mappings:
+        if mapping.name == name:
+            return mapping
+    known = ", ".join(sorted(mapping.name for mapping in mappings))
+    raise UsageError(f"there is no mapping {name!r}", hint=f"known: {known}")
+
+
+class Host:
+    """The rules, mappings and settings of one data directory, as the command line was told.
+
+    Parameters
+    ----------
+    data
+        Data directory.
+    rules
+        Directories of rules; none = those that are shipped, and `rules` in the data directory.
+    overrides
+        Settings as texts.
+    mapping
+        Name of the mapping to use for all records; None = each record is recognised by its fields.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        rules: Sequence[Path] = (),
+        overrides: Lookup[str, str] | None = None,
+        mapping: str | None = None,
+    ) -> None:
+        self.directory = DataDirectory(data)
+        self.settings: Settings = self.directory.settings(overrides)
+        self._given = tuple(rules)
+        self.mappings = load(data)
+        self.mapping = named(self.mappings, mapping) if mapping else None
+        self.ruleset: Ruleset = self._load()
+
+    def rules(self) -> list[Path]:
+        """The directories that rules are loaded from."""
+        from citywatch.rules.load import shipped
+
+        own = [self.directory.rules] if self.directory.rules.is_dir() else []
+        return list(self._given) or [shipped(), *own]
+
+    def parser(self) -> Parse:
+        """A parser for one thread; it follows edited zones."""
+        from citywatch.mappings.parse import Parser
+
+        made_for = self.ruleset
+        parser = Parser(self.settings, self.mappings, zones=made_for.zones)
+
+        def parse(chunk: Chunk) -> Parsed:
+            nonlocal made_for, parser
+            if made_for is not self.ruleset:
+                made_for = self.ruleset
+                parser = Parser(self.settings, self.mappings, zones=made_for.zones)
+            return parser.parse(chunk, self.mapping)
+
+        return parse
+
+    def engine(self) -> Engine:
+        """The engine, not yet entered."""
+        from citywatch.engine.embedded import Engine
+
+        return Engine(self.directory.path, self.ruleset, self.settings)
+
+    def follow_edits(self, engine: Engine) -> Callable[[], None]:
+        """Load rules, lists and zones anew when their files change; returns what stops it.
+
+        An edit that does not load is said on stderr, and the rules before it stay.
+        """
+        stop = threading.Event()
+        seen = self._edited()
+
+        def look() -> None:
+            nonlocal seen
+            while not stop.wait(_LOOK_EVERY_S):
+                if (now := self._edited()) != seen:
+                    seen = now
+                    self._reload(engine)
+
+        thread = threading.Thread(target=look, name="rules", daemon=True)
+        thread.start()
+        return stop.set
+
+    def _reload(self, engine: Engine) -> None:
+        try:
+            self.ruleset = self._load()
+        except CitywatchError as error:
+            click.echo(f"citywatch: the edited rules do not load, those before stay: {error}", err=True)
+            return
+        engine.replace_rules(self.ruleset)
+        click.echo("citywatch: rules loaded again", err=True)
+
+    def _load(self) -> Ruleset:
+        from citywatch.rules.load import load_rules
+
+        return load_rules(self.rules(), self.settings)
+
+    def _edited(self) -> dict[Path, tuple[int, int]]:
+        files = (file for directory in self.rules() for file in directory.rglob("*") if file.is_file())
+        found = {}
+        for file in files:
+            try:
+                status = file.stat()
+            except FileNotFoundError:
+                continue  # an editor has just replaced it
+            found[file] = (status.st_mtime_ns, status.st_size)
+        return found

@@ -1,0 +1,154 @@
+"""`citywatch run`: read sources, apply the rules, keep history."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from citywatch.cli.options import data_option
+from citywatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from citywatch.cli.hosting import Host
+    from citywatch.engine.embedded import Engine, Summary
+    from citywatch.sources.model import Source
+
+_PROGRESS_S = 0.5
+
+rules_option = click.option(
+    "--rules",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Rules directory; several may be given. Default: those shipped, and rules/ in the data directory.",
+)
+
+
+def _setting(name: str, meaning: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(f"--{name}", help=f"{meaning} Belongs to the data directory.")
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--once", is_flag=True, help="Read everything as one input in the order of receipt, then end.")
+@data_option
+@rules_option
+@click.option("--mapping", help="Mapping for all records; else each is recognised by its fields.")
+@click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="Day of records whose time has no date.")
+@_setting("lateness", "Events received later than this after they happened are late.")
+@_setting("disorder", "How much the order of receipt may be disturbed.")
+@_setting("stale", "Events received later than this are kept, and no rule sees them.")
+@_setting("zone", "The city's time zone (IANA name).")
+def run(
+    *,
+    sources: tuple[str, ...],
+    once: bool,
+    data: Path,
+    rules: tuple[Path, ...],
+    mapping: str | None,
+    date: datetime | None,
+    **settings: str | None,
+) -> None:
+    """Read sources, apply the rules, keep history.
+
+    SOURCE is a path or a glob (.csv .ndjson .json, also .gz, .parquet), - for standard input, or sim://city?rate=50.
+    Files are read whole, as one input; live sources until they end or Ctrl-C.
+    """
+    from citywatch.cli.hosting import Host
+    from citywatch.sources import open_source
+    from citywatch.sources.model import Options
+
+    options = Options(date=date.date() if date else None)
+    opened = [source for text in sources for source in open_source(text, options)]
+    bounded, live = _sorted_out(opened, once=once)
+    overrides = {name: value for name, value in settings.items() if value is not None}
+    host = Host(data, rules, overrides, mapping)
+    with _interruptible(), host.engine() as engine:
+        summary = _read(engine, host, bounded)
+        if live:
+            summary = _listen(engine, host, live, summary)
+    click.echo(json.dumps(summary.as_json()))
+
+
+def _sorted_out(sources: Sequence[Source], *, once: bool) -> tuple[list[Source], list[Source]]:
+    """(sources with an end, live sources). Standard input is live unless it is to be read `once`, to its end."""
+    endless = [source for source in sources if not source.bounded]
+    if once and endless:
+        raise UsageError(f"{endless[0].name} has no end, and --once reads to the end", hint="try ?duration=10m")
+    if once:
+        return list(sources), []
+    live = [source for source in sources if not source.bounded or source.name == "-"]
+    return [source for source in sources if source not in live], live
+
+
+def _read(engine: Engine, host: Host, sources: Sequence[Source]) -> Summary:
+    from citywatch.engine.embedded import Summary
+
+    if not sources:
+        return Summary()
+    with _progress(engine):
+        return engine.run_bounded(sources, host.parser())
+
+
+def _listen(engine: Engine, host: Host, sources: Sequence[Source], read: Summary) -> Summary:
+    """Listen to live sources until all have ended or somebody interrupts."""
+    with ExitStack() as stack:
+        engine.go_live(host.parser())
+        stack.callback(host.follow_edits(engine))
+        click.echo(f"citywatch: listening to {', '.join(source.name for source in sources)}", err=True)
+        listening = engine.listen([(source, host.parser()) for source in sources])
+        stack.callback(listening.stop)
+        try:
+            listening.wait()
+        except KeyboardInterrupt:
+            click.echo("citywatch: stopping", err=True)
+        listening.stop()
+        engine.drain()
+    return listening.summary(read)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does: what was accepted is finished."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt) if threading.current_thread() is threading.main_thread() else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.Abort from None
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _progress(engine: Engine) -> Iterator[None]:
+    """A line on a terminal that says how far the run is; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    stop = threading.Event()
+
+    def show() -> None:
+        while not stop.wait(_PROGRESS_S):
+            click.echo(f"\r\033[K{engine.progress}", err=True, nl=False)
+        click.echo("\r\033[K", err=True, nl=False)
+
+    thread = threading.Thread(target=show, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
