@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from citywatch.alert import EVIDENCE_LIMIT, facts_schema
-from citywatch.engine.correlations import Evaluator, Matches
+from citywatch.engine.correlations import Evaluator, Evidence, Matches
 from citywatch.engine.runs import Keys
 from citywatch.engine.state import State
 from citywatch.engine.streams import Names, in_order
@@ -170,27 +170,21 @@ class AlertBook:
                 if hit:
                     self._described.setdefault(rule.name, {})[ident] = alert
 
-    def describe(self, rule: Rule, evaluator: Evaluator) -> None:
+    def describe(self, evaluators: Iterable[Evaluator]) -> None:
         """Work out place, evidence, values and reason of the alerts whose first match is new or may have changed."""
-        alerts = list(self._described.pop(rule.name, {}).values())
-        if not alerts:
+        parts = [
+            _Description.of(evaluator, list(self._described.pop(evaluator.rule.name).values()))
+            for evaluator in evaluators
+            if evaluator.rule.name in self._described
+        ]
+        if not parts:
             return
-        firsts = Matches(
-            np.array([a.key for a in alerts], np.uint64),
-            *(
-                np.array([getattr(a, n) for a in alerts], np.int64)
-                for n in ("first_t", "first_at", "first_ref", "stream")
-            ),
-        )
-        evidence = evaluator.evidence(firsts)
-        refs = np.unique(np.concatenate((firsts.ref, evidence.ref)))
+        refs = np.unique(np.concatenate([refs for part in parts for refs in (part.firsts.ref, part.evidence.ref)]))
         events = {row["ref"]: row for row in self._state.events(refs).to_pylist()}
-        self._name_keys([a for a in alerts if not a.id], rule)
-        others: list[list[int]] = [[] for _ in alerts]
-        for owner, ref in zip(evidence.owner.tolist(), evidence.ref.tolist(), strict=True):
-            others[owner].append(ref)
-        for alert, refs_of, values in zip(alerts, others, evaluator.values(firsts), strict=True):
-            self._describe(alert, rule, [events[r] for r in {*refs_of, alert.first_ref}], values)
+        self._name_keys([(alert, part.rule) for part in parts for alert in part.alerts if not alert.id])
+        for part in parts:
+            for alert, others, values in part.rows():
+                self._describe(alert, part.rule, [events[r] for r in {*others, alert.first_ref}], values)
 
     def _describe(self, alert: OpenAlert, rule: Rule, rows: list[dict[str, Any]], values: dict[str, Any]) -> None:
         def order(row: dict[str, Any]) -> Order:
@@ -211,19 +205,19 @@ class AlertBook:
         self._changed[alert.ident] = alert
         self._fresh.setdefault(rule.name, {})[alert.ident] = alert
 
-    def _name_keys(self, alerts: list[OpenAlert], rule: Rule) -> None:
+    def _name_keys(self, alerts: list[tuple[OpenAlert, Rule]]) -> None:
         """Give new alerts the text of their key and their id."""
         if not alerts:
             return
         asked = pa.table(
             {
-                "stream": pa.array([a.stream for a in alerts], pa.int32()),
-                "ref": pa.array([a.first_ref for a in alerts], pa.int64()),
-                "k": pa.array([a.key for a in alerts], pa.uint64()),
+                "stream": pa.array([a.stream for a, _ in alerts], pa.int32()),
+                "ref": pa.array([a.first_ref for a, _ in alerts], pa.int64()),
+                "k": pa.array([a.key for a, _ in alerts], pa.uint64()),
             }
         )
         texts = self._state.keys(asked)
-        for alert in alerts:
+        for alert, rule in alerts:
             _name(alert, rule, texts[alert.stream, alert.first_ref, alert.key])
 
     def _inconclusive(self, rule: Rule, alert: OpenAlert) -> bool:
@@ -247,7 +241,7 @@ class AlertBook:
         starts = np.flatnonzero(np.concatenate(([True], (k[1:] != k[:-1]) | (bucket[1:] != bucket[:-1]))))
         ends = np.append(starts[1:], len(k))
         few = np.concatenate([np.arange(s, min(e, s + EVIDENCE_LIMIT)) for s, e in zip(starts, ends, strict=True)])
-        events = {row["ref"]: row for row in self._state.events(np.sort(ref[few])).to_pylist()}
+        events = {row["ref"]: row for row in self._state.batch_events(np.sort(ref[few])).to_pylist()}
         words = self._state.words(np.sort(ref[starts]))
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             found = [events[r] for r in ref[start : min(end, start + EVIDENCE_LIMIT)].tolist()]
@@ -379,6 +373,35 @@ class AlertBook:
             self._state.con.execute(
                 "DELETE FROM open_alert WHERE id IN (FROM gone); DELETE FROM open_evidence WHERE id IN (FROM gone)"
             )
+
+
+@dataclass(slots=True)
+class _Description:
+    """Alerts of one rule whose first match is to be described, and what the rule says about these matches."""
+
+    rule: Rule
+    alerts: list[OpenAlert]
+    firsts: Matches
+    evidence: Evidence
+    values: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, evaluator: Evaluator, alerts: list[OpenAlert]) -> _Description:
+        firsts = Matches(
+            np.array([a.key for a in alerts], np.uint64),
+            *(
+                np.array([getattr(a, n) for a in alerts], np.int64)
+                for n in ("first_t", "first_at", "first_ref", "stream")
+            ),
+        )
+        return cls(evaluator.rule, alerts, firsts, evaluator.evidence(firsts), evaluator.values(firsts))
+
+    def rows(self) -> Iterable[tuple[OpenAlert, list[int], dict[str, Any]]]:
+        """(alert, refs of its evidence, values)."""
+        others: list[list[int]] = [[] for _ in self.alerts]
+        for owner, ref in zip(self.evidence.owner.tolist(), self.evidence.ref.tolist(), strict=True):
+            others[owner].append(ref)
+        return zip(self.alerts, others, self.values, strict=True)
 
 
 def _name(alert: OpenAlert, rule: Rule, text: str) -> None:

@@ -47,8 +47,9 @@ class StreamSpec:
 
     @property
     def fingerprint(self) -> str:
-        """Names the state that belongs to this stream, in whatever process."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:32]
+        """Names the state that belongs to this stream. Keys are hashed by DuckDB, so its version is part of it."""
+        text = json.dumps([asdict(self), duckdb.__version__], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(slots=True)
@@ -74,6 +75,14 @@ class Derived:
 
     plain: dict[int, pa.Table] = field(default_factory=dict)
     streams: list[list[pa.Table]] = field(default_factory=list)
+
+
+_PART = 8192
+
+
+def in_parts(batch: pa.Table) -> pa.Table:
+    """The batch in parts that DuckDB scans at the same time; copies nothing."""
+    return pa.Table.from_batches(batch.to_batches(max_chunksize=_PART), schema=batch.schema)
 
 
 def key_text(fields: Sequence[str]) -> str:
@@ -127,7 +136,7 @@ class Derivation:
     def __call__(self, batch: pa.Table) -> Derived:
         """Evaluate a batch (`event.batch_schema()`, already without what is for history only)."""
         out = Derived(streams=[[] for _ in self._streams])
-        self._reader.register("batch", batch)
+        self._reader.register("batch", in_parts(batch))
         for statement in self.statements_for(map(str, pc.unique(batch["type"]).to_pylist())):
             statement.sort_into(out, self._run(statement))
         return out
@@ -168,9 +177,11 @@ class _Statement:
         self.predicates: list[str] = []
         self._memberships: dict[str, str] = {}
         """Columns that say whether a value is in a list, and how they are computed."""
-        self._mine = (lambda key: f"md5_number_lower({key}) % {shard[1]} = {shard[0]}") if shard[1] > 1 else None
+        self._keys: list[tuple[str, ...]] = []
+        self._fields: list[str] = []
+        self._rules = plain
+        self._shard = shard
         self._plain = [(i, self._predicate(r.selection)) for i, r in enumerate(plain) if meant(r.selection)]
-        self._plain_keys = {i: key_text(plain[i].group_names) if plain[i].suppression else None for i, _ in self._plain}
         self._atoms = [
             (s, stream, atom, self._predicate(atom.selection))
             for s, stream in enumerate(streams)
@@ -186,23 +197,27 @@ class _Statement:
         return self.predicates.index(text)
 
     def sql(self, local: str, *, guarded: bool) -> str:
-        tests = [
-            _guarded(p, i) if guarded else f"coalesce(({p}), false) AS p{i}" for i, p in enumerate(self.predicates)
-        ]
-        events = f"SELECT * REPLACE (CAST(data AS JSON) AS data), {local} FROM batch WHERE {self._filter}"
-        if self._memberships:
-            events = f"SELECT *, {', '.join(f'{sql} AS {n}' for n, sql in self._memberships.items())} FROM ({events})"
-        inner = f"SELECT *, {', '.join(tests)} FROM ({events})"
+        """The statement; `guarded`: predicates that fail on a row are false there, and `eN` counts where.
+
+        Lists, then predicates, keys and values, then what each rule takes of them are worked out in sub-selects one
+        above the other, so that what several rules ask is computed once.
+        """
         outer = ["seq AS ref", "epoch_us(time) AS t", "late"]
         outer += [self._plain_test(i, p) for i, p in self._plain]
-        if guarded:
-            outer += [f"e{i}" for i in range(len(self.predicates))]
-        outer += [
-            f"CASE WHEN p{p} THEN {self._plain_keys[i]} END AS g{i}" for i, p in self._plain if self._plain_keys[i]
-        ]
+        for i, p in self._plain:
+            if self._rules[i].suppression:
+                outer.append(f"CASE WHEN p{p} THEN text{self._key(self._rules[i].group_names)} END AS g{i}")
         for a, (_, stream, atom, p) in enumerate(self._atoms):
             outer += self._atom_columns(a, stream, atom, p)
-        return f"SELECT {', '.join(outer)} FROM ({inner})"
+        if guarded:
+            outer += [f"e{i}" for i in range(len(self.predicates))]
+        test = _guarded if guarded else _plain
+        inner = ["*", *(test(p, i) for i, p in enumerate(self.predicates))]
+        inner += [f"{key_text(fields)} AS text{n}, hash(text{n}) AS hash{n}" for n, fields in enumerate(self._keys)]
+        inner += [_value_hash(field, n) for n, field in enumerate(self._fields)]
+        lists = "".join(f", {sql} AS {name}" for name, sql in self._memberships.items())
+        events = f"SELECT * REPLACE (CAST(data AS JSON) AS data), {local} FROM batch WHERE {self._filter}"
+        return f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)} FROM (SELECT *{lists} FROM ({events})))"
 
     def sort_into(self, out: Derived, result: pa.Table) -> None:
         """Hand each plain rule and each stream its rows of the result."""
@@ -210,8 +225,9 @@ class _Statement:
             chosen = result.filter(result[f"m{i}"])
             if len(chosen):
                 names = ["ref", "t", "late"]
-                part = chosen.select(names + ([f"g{i}"] if self._plain_keys[i] else []))
-                part = part.rename_columns(names + (["key"] if self._plain_keys[i] else []))
+                grouped = bool(self._rules[i].suppression)
+                part = chosen.select([*names, f"g{i}"] if grouped else names)
+                part = part.rename_columns([*names, "key"] if grouped else names)
                 out.plain[i] = pa.concat_tables([out.plain[i], part]) if i in out.plain else part
         for a, (s, _, _, _) in enumerate(self._atoms):
             names = ["ref", "t", *(f"{n}{a}" for n in ("key", "k", "v", "flag", "lat", "lon"))]
@@ -220,27 +236,47 @@ class _Statement:
             if len(chosen):
                 out.streams[s].append(chosen)
 
+    def _key(self, fields: Sequence[str]) -> int:
+        if tuple(fields) not in self._keys:
+            self._keys.append(tuple(fields))
+        return self._keys.index(tuple(fields))
+
+    def _value(self, field: str | None) -> str:
+        if field is None:
+            return "CAST(0 AS UBIGINT)"
+        if field not in self._fields:
+            self._fields.append(field)
+        return f"value{self._fields.index(field)}"
+
+    def _mine(self, key: int) -> list[str]:
+        """The condition that a key belongs to this shard."""
+        number, shards = self._shard
+        return [f"hash{key} % {shards} = {number}"] if shards > 1 else []
+
     def _plain_test(self, i: int, p: int) -> str:
-        key = self._plain_keys[i] or key_text(("source", "id"))
-        return f"p{p} AND {self._mine(key)} AS m{i}" if self._mine else f"p{p} AS m{i}"
+        return " AND ".join([f"p{p}", *self._mine(self._key(self._rules[i].group_names))]) + f" AS m{i}"
 
     def _atom_columns(self, a: int, stream: StreamSpec, atom: Atom, p: int) -> list[str]:
         """Key, key hash, value hash, flag and position of an atom's rows; NULL key = no row, as for late events."""
+        key = self._key(atom.group_by)
         conditions = [] if stream.whole else [f"p{p}"]
-        conditions += ["NOT late", *(f"{f} IS NOT NULL" for f in atom.group_by)]
-        if self._mine:
-            conditions.append(self._mine(key_text(atom.group_by)))
-        inside = " AND ".join(conditions)
-        key = f"CASE WHEN {inside} THEN {key_text(atom.group_by)} END"
-        value = f"coalesce(md5_number_lower(CAST(CASE WHEN {inside} THEN {stream.field} END AS VARCHAR)), 0)"
+        conditions += ["NOT late", *(f"{f} IS NOT NULL" for f in atom.group_by), *self._mine(key)]
         return [
-            f"{key} AS key{a}",
-            f"md5_number_lower({key}) AS k{a}",
-            f"{value if stream.field else 'CAST(0 AS UBIGINT)'} AS v{a}",
+            f"CASE WHEN {' AND '.join(conditions)} THEN text{key} END AS key{a}",
+            f"hash{key} AS k{a}",
+            f"{self._value(stream.field)} AS v{a}",
             f"{f'p{p}' if stream.whole else 'true'} AS flag{a}",
             f"{'lat' if stream.placed else 'CAST(NULL AS DOUBLE)'} AS lat{a}",
             f"{'lon' if stream.placed else 'CAST(NULL AS DOUBLE)'} AS lon{a}",
         ]
+
+
+def _value_hash(field: str, n: int) -> str:
+    return f"CASE WHEN {field} IS NULL THEN 0 ELSE hash(CAST({field} AS VARCHAR)) END AS value{n}"
+
+
+def _plain(predicate: str, i: int) -> str:
+    return f"coalesce(({predicate}), false) AS p{i}"
 
 
 def _guarded(predicate: str, i: int) -> str:

@@ -52,13 +52,13 @@ class State:
         self._view()
 
     def _latest(self, n: int) -> int:
-        row = self.con.execute(f"SELECT max(t) FROM base_{n}").fetchone()
-        return BEGINNING if row is None or row[0] is None else int(row[0])
+        ((latest,),) = self.con.execute(f"SELECT max(t) FROM base_{n}").fetchall()
+        return BEGINNING if latest is None else int(latest)
 
     def number(self, name: str, default: int = BEGINNING) -> int:
         """A number kept by name: `clock`, `watermark`."""
-        row = self.con.execute("SELECT value FROM engine_number WHERE name = ?", [name]).fetchone()
-        return int(row[0]) if row else default
+        rows = self.con.execute("SELECT value FROM engine_number WHERE name = ?", [name]).fetchall()
+        return int(rows[0][0]) if rows else default
 
     def set_numbers(self, **numbers: int) -> None:
         """Keep numbers by name."""
@@ -72,10 +72,9 @@ class State:
 
     def add_stream(self, fingerprint: str) -> int:
         """Give a new stream its number."""
-        row = self.con.execute("SELECT coalesce(max(number), 0) + 1 FROM stream").fetchone()
-        number = int(row[0]) if row else 1
+        ((number,),) = self.con.execute("SELECT coalesce(max(number), 0) + 1 FROM stream").fetchall()
         self.con.execute("INSERT INTO stream VALUES (?, ?)", [number, fingerprint])
-        return number
+        return int(number)
 
     def append(self, rows: Iterable[tuple[int, BaseRows]], watermark: int, retention: int) -> None:
         """Add a batch's rows by stream number, and the events they stand for out of the registered `batch`."""
@@ -136,16 +135,22 @@ class State:
         return names
 
     def events(self, refs: Ints) -> pa.Table:
-        """What alerts show of events (ref, t, source, id, lat, lon, address, data, text): kept ones and the batch's."""
+        """What alerts show of kept events: ref, t, source, id, lat, lon, address, data, text."""
         self.con.register("asked", pa.table({"ref": refs}))
-        query = (
-            f"SELECT ref, t, source, id, lat, lon, address, data, {EVENT_TEXT} AS text FROM ("
-            "SELECT kept.* FROM kept SEMI JOIN asked USING (ref) UNION ALL "
-            "SELECT seq AS ref, epoch_us(time) AS t, source, id, type, lat, lon, address, data FROM batch "
-            "WHERE seq IN (SELECT ref FROM asked) AND seq NOT IN (SELECT ref FROM kept SEMI JOIN asked USING (ref)))"
+        return self._shown("SELECT * FROM kept SEMI JOIN asked USING (ref)")
+
+    def batch_events(self, refs: Ints) -> pa.Table:
+        """The same of events of the registered `batch`."""
+        self.con.register("asked", pa.table({"ref": refs}))
+        return self._shown(
+            "SELECT seq AS ref, epoch_us(time) AS t, source, id, type, lat, lon, address, data "
+            "FROM batch WHERE seq IN (SELECT ref FROM asked)"
         )
-        events: pa.Table = self.con.sql(query).to_arrow_table()
-        return events
+
+    def _shown(self, events: str) -> pa.Table:
+        query = f"SELECT ref, t, source, id, lat, lon, address, data, {EVENT_TEXT} AS text FROM ({events})"
+        shown: pa.Table = self.con.sql(query).to_arrow_table()
+        return shown
 
     def words(self, refs: Ints) -> dict[int, str]:
         """What there is to say about single events of the batch, by ref."""

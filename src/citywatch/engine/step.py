@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from citywatch.engine.alerts import AlertBook, joined
 from citywatch.engine.correlations import Evaluator
-from citywatch.engine.derive import Derivation, Derived, base_rows
+from citywatch.engine.derive import Derivation, Derived, base_rows, in_parts
 from citywatch.engine.guard import overflow_facts
 from citywatch.engine.plain import single_facts
 from citywatch.engine.registry import evaluator_for, stream_specs
@@ -145,7 +145,7 @@ class Step:
         facts = []
         touched: dict[int, Keys] = {}
         batch = batch.filter(pc.invert(pc.or_(batch["stale"], batch["backfill"]))) if len(batch) else batch
-        self._con.register("batch", batch)
+        self._con.register("batch", in_parts(batch))
         if len(batch):
             derived = self._derivation(batch)
             facts += self._plain_facts(derived, batch)
@@ -216,7 +216,7 @@ class Step:
         for evaluator in self._evaluators:
             if evaluator.waits and watermark > before:
                 self._book.fold(evaluator.rule, evaluator.settled(blocks, before, watermark), self._names)
-            self._book.describe(evaluator.rule, evaluator)
+        self._book.describe(self._evaluators)
 
 
 def _touched_by(evaluator: Evaluator, touched: dict[int, Keys]) -> Keys:
