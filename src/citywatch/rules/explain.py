@@ -23,6 +23,7 @@ from citywatch.settings import Settings
 
 _SHOWN = 10_000
 _WAITS = (CorrelationType.ABSENCE, CorrelationType.FLATLINE)
+_AT_ONCE = (CorrelationType.TEMPORAL, CorrelationType.TEMPORAL_ORDERED, CorrelationType.IMPOSSIBLE_TRAVEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def explain(
 
 
 class _Scene:
-    """The event among those that share a key with it, on a connection of its own."""
+    """The event among those near to it, as a table on the connection."""
 
     def __init__(
         self, con: duckdb.DuckDBPyConnection, event: pa.Table, rule: Rule, ruleset: Ruleset, settings: Settings
@@ -85,7 +86,7 @@ class _Scene:
         self.rule = rule
         self.ruleset = ruleset
         self.settings = settings
-        self.con = con.cursor()
+        self.con = con
         self.con.execute("SET TimeZone = 'UTC'")
         self.t: int = event["time"].cast(pa.int64())[0].as_py()
         self.event: dict[str, Any] = event.to_pylist()[0]
@@ -106,7 +107,8 @@ class _Scene:
         columns = ", ".join(["*", *(f"{sql} AS {quoted(name)}" for name, sql in members.items())])
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE scene AS SELECT {columns} FROM ("
-            f"SELECT * REPLACE (CAST(data AS JSON) AS data), {derived} FROM (SELECT {names}, true AS explained FROM the_event "
+            f"SELECT * REPLACE (CAST(data AS JSON) AS data), {derived} "
+            f"FROM (SELECT {names}, true AS explained FROM the_event "
             f"UNION ALL SELECT {names}, false FROM events WHERE {near}))"
         )
 
@@ -123,8 +125,7 @@ class _Scene:
 
     def ask(self, sql: str) -> Any:
         """Value of an expression on the event; duckdb.Error where it fails."""
-        row = self.con.execute(f"SELECT {sql} FROM scene WHERE explained").fetchone()
-        return row[0] if row else None
+        return self.con.execute(f"SELECT {sql} FROM scene WHERE explained").fetchall()[0][0]
 
     def key(self, group_by: Sequence[str]) -> str:
         """The event's key as JSON."""
@@ -261,7 +262,8 @@ def _conclude(scene: _Scene, made: Explanation, until: int) -> None:
                 f"{id_[:12]}: {count} match{'es' if count > 1 else ''} by this event, "
                 f"{with_[id_]['count']} in what was looked at: {with_[id_]['reason']}",
             )
-    _explain_bucket(scene, made, late)
+    if made.fires or all(finding.holds is not False for finding in made.findings):
+        _explain_bucket(scene, made, late)
     if made.fires:
         made.verdict = "it fires"
     elif lost:
@@ -286,6 +288,13 @@ def _explain_bucket(scene: _Scene, made: Explanation, late: bool) -> None:
     made.add("suppression", None, words)
 
 
+def _is_told_later(correlation: Correlation) -> bool:
+    """Whether a match is only known when its window is complete."""
+    if correlation.type in {CorrelationType.EVENT_COUNT, CorrelationType.VALUE_COUNT}:
+        return any(operator not in {"gte", "gt"} for operator, _ in correlation.condition)
+    return correlation.type not in _AT_ONCE
+
+
 def _latest(events: pa.Table) -> int:
     """The latest receipt, µs."""
     return max(t for t in events["received_at"].cast(pa.int64()).to_pylist() if t is not None)
@@ -294,7 +303,7 @@ def _latest(events: pa.Table) -> int:
 def _waiting(scene: _Scene, clock: int) -> str:
     """Why a match may still come."""
     correlation = scene.rule.correlation
-    if correlation is None:
+    if correlation is None or not _is_told_later(correlation) or not scene.base_of_event():
         return ""
     known = scene.t + (correlation.timespan if correlation.type in _WAITS else 0)
     known += scene.settings.lateness + scene.settings.disorder

@@ -41,11 +41,11 @@ class Syntax:
             raise PredicateError(f"has {len(text):,} characters, a predicate has at most {_LONGEST:,}")
         if "\x00" in text:
             raise PredicateError("has a NUL character", text.index("\x00"))
-        answer = self._con.execute(
+        ((answer,),) = self._con.execute(
             "SELECT json_serialize_sql(CAST(? AS VARCHAR), skip_null := true, skip_empty := true)",
             [f"{_PREFIX}{text}\n"],
-        ).fetchone()
-        tree = json.loads(answer[0]) if answer else {}
+        ).fetchall()
+        tree = json.loads(answer)
         if tree["error"]:
             position = int(tree.get("position", 0) or 0)
             raise PredicateError(f"not a SQL expression: {tree['error_message']}", characters(text, position))
