@@ -92,8 +92,8 @@ class Listening:
         while any(thread.is_alive() for thread in self._threads):
             self._engine.check()
             self._stop.wait(_LOOK_S)
-            self._raise()
-        self._raise()
+            self.check()
+        self.check()
 
     def stop(self) -> None:
         """Take nothing more; a source that blocks is left where it is."""
@@ -109,7 +109,8 @@ class Listening:
             setattr(total, name, getattr(total, name) + getattr(read, name))
         return total
 
-    def _raise(self) -> None:
+    def check(self) -> None:
+        """Raise what went wrong in one of the sources."""
         if self._error is not None:
             raise self._error
 
