@@ -220,7 +220,9 @@ class Step:
 
 
 def _touched_by(evaluator: Evaluator, touched: dict[int, Keys]) -> Keys:
-    keys = [touched[s.number] for s in evaluator.streams if s.number in touched]
+    keys = [touched[number] for number in {s.number for s in evaluator.streams} if number in touched]
+    if len(keys) == 1:
+        return keys[0]
     return np.unique(np.concatenate(keys)) if keys else np.zeros(0, np.uint64)
 
 

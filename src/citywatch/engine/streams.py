@@ -84,8 +84,11 @@ class Stream:
     def guard(self, touched: Keys, limit: int) -> Keys:
         """Find keys with more than `limit` events in the window of their newest one; returns those not yet known."""
         runs = self.runs
-        asked = np.union1d(touched, self.overfull)
+        asked = np.union1d(touched, self.overfull) if len(self.overfull) else touched
         asked = asked[size_of(runs, asked) > limit]
+        if not len(asked):
+            self.overfull = asked
+            return asked
         newest = last_before(runs, asked, np.full(len(asked), END), "right", column=lambda run: run.t)
         crowded = asked[count_between(runs, asked, newest - self.spec.retention, newest) > limit]
         fresh = np.setdiff1d(crowded, self.overfull)
