@@ -219,8 +219,9 @@ def _parts(scene: _Scene, selection: Selection, source: str | None) -> list[tupl
 
 
 def _words(text: str) -> str:
-    """A printed part, its list membership as people write it."""
-    return re.sub(r"contains\(list\(('(?:[^']|'')*')\), ([^(),]+)\)", r"\2 IN LIST(\1)", bare(text))
+    """A printed part in the words of the language."""
+    text = re.sub(r"contains\(list\(('(?:[^']|'')*')\), ([^(),]+)\)", r"\2 IN LIST(\1)", bare(text))
+    return re.sub(r'"(value|time|label)"', r"\1", text.replace("in_zone(", "IN_ZONE("))
 
 
 def _evaluate(scene: _Scene, sql: str) -> tuple[bool, str]:
@@ -251,19 +252,15 @@ def _conclude(scene: _Scene, made: Explanation, until: int) -> None:
         {fact["id"]: fact for fact in backtest([scene.history(without=w)], alone, scene.settings, clock).to_pylist()}
         for w in (False, True)
     )
-    gained = {i: f["count"] - (without[i]["count"] if i in without else 0) for i, f in with_.items()}
+    at = scene.t + (rule.correlation.timespan if late and rule.correlation else 0)
+    for id_, fact in with_.items():
+        if matches := _gained(fact, without.get(id_), at):
+            words = f"{matches} match{'es' if matches > 1 else ''} by this event, {fact['count']} in what was looked at"
+            made.add("alert", True, f"{id_[:12]}: {words}: {fact['reason']}")
+            made.fires = True
     lost = [i for i, f in without.items() if i not in with_ or f["count"] > with_[i]["count"]]
-    made.fires = any(count > 0 for count in gained.values())
-    for id_, count in gained.items():
-        if count > 0:
-            made.add(
-                "alert",
-                True,
-                f"{id_[:12]}: {count} match{'es' if count > 1 else ''} by this event, "
-                f"{with_[id_]['count']} in what was looked at: {with_[id_]['reason']}",
-            )
     if made.fires or all(finding.holds is not False for finding in made.findings):
-        _explain_bucket(scene, made, late)
+        _explain_bucket(scene, at, made)
     if made.fires:
         made.verdict = "it fires"
     elif lost:
@@ -272,10 +269,17 @@ def _conclude(scene: _Scene, made: Explanation, until: int) -> None:
         made.verdict = "it does not fire" + _waiting(scene, clock)
 
 
-def _explain_bucket(scene: _Scene, made: Explanation, late: bool) -> None:
+def _gained(fact: dict[str, Any], before: dict[str, Any] | None, at: int) -> int:
+    """How many matches an alert has by the event, which can be a match at `at` (µs); one may replace another."""
+    if before is None or fact["count"] != before["count"]:
+        return max(0, int(fact["count"]) - (int(before["count"]) if before else 0))
+    ends = {name: fact[name] for name in ("first_seen", "last_seen") if fact[name] != before[name]}
+    return int(any(round(end.timestamp() * 1_000_000) == at for end in ends.values()))
+
+
+def _explain_bucket(scene: _Scene, at: int, made: Explanation) -> None:
     """The period whose matches are one alert, and that alert's id."""
     rule = scene.rule
-    at = scene.t + (rule.correlation.timespan if late and rule.correlation else 0)
     if not rule.suppression:
         key, bucket = json.loads(scene.key(rule.group_names)), 0
         made.add("suppression", None, f"none, one alert for the event: {alert_id(rule.id, rule.version, key, 0)}")
