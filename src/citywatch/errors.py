@@ -101,5 +101,9 @@ class UnknownAlertError(AlertError):
     """No alert, or more than one, has an id that begins so."""
 
 
+class ServeError(CitywatchError):
+    """The page cannot be served at that address, or has stopped."""
+
+
 class ReportError(CitywatchError):
     """A report is unknown or was asked wrongly."""

@@ -111,9 +111,10 @@ def tail(*, data: Path, form: str, once: bool, since: str | None, everything: bo
         watch = Tail(desk, cursor=cursor, zone=settings.zone, form=form, everything=everything, since=start)
         if once:
             watch.catch_up()
-            return
         with contextlib.suppress(KeyboardInterrupt):  # that is how one ends it
-            watch.follow()
+            if not once:
+                watch.follow()
+        watch.say_quiet()
 
 
 def _act(data: Path, alert: str, action: Action, said: str, **details: Any) -> None:

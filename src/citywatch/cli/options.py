@@ -11,15 +11,37 @@ import click
 
 from citywatch.errors import UsageError
 from citywatch.settings import duration
+from citywatch.stores.directory import DataDirectory
+
+DATA = Path("citywatch-data")
+
+_MAKE_THEIR_OWN = ("run", "up")
+"""Commands that write a data directory: theirs is never guessed."""
+
+
+def demo_directory() -> Path:
+    """Where `up --demo` keeps its city."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "citywatch" / "demo"
+
+
+def _data(context: click.Context, _: click.Parameter, given: Path | None) -> Path:
+    """Where nothing is said and there is no `citywatch-data`, but a demo runs, its directory is meant."""
+    if given is not None:
+        return given
+    if not DATA.exists() and context.info_name not in _MAKE_THEIR_OWN and DataDirectory(demo_directory()).busy():
+        click.echo(f"(of the running demo: --data {demo_directory()})", err=True)
+        return demo_directory()
+    return DATA
+
 
 data_option = click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("citywatch-data"),
+    callback=_data,
     envvar="CITYWATCH_DATA",
-    show_default=True,
     show_envvar=True,
-    help="Data directory.",
+    help=f"Data directory. [default: {DATA}, or that of a running demo]",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from threading import Event
 
 import click
@@ -19,6 +20,9 @@ FIRST = 10
 """A cursor that is new begins so many alerts back."""
 
 PAGE = 500
+
+SAY_EVERY = 60.0
+"""Seconds between two lines that count what notifies nobody."""
 
 
 class Tail:
@@ -45,6 +49,8 @@ class Tail:
         self._terminal = None if form == "ndjson" else open_notifier("terminal", zone=zone)
         self._place = self._start()
         self.printed = 0
+        self._quiet = 0
+        self._said = time.monotonic()
 
     def _start(self) -> int:
         if self._since is not None:
@@ -55,24 +61,30 @@ class Tail:
 
     def catch_up(self) -> None:
         """Print what came since the last look."""
-        quiet = 0
         self._desk.wake()
         while found := self._desk.raised_since(self._place, since=self._since, limit=PAGE):
             shown = [listed for listed in found if self._everything or listed.notified]
-            quiet += len(found) - len(shown)
+            self._quiet += len(found) - len(shown)
             for listed in shown:
                 self._print(listed)
             self._place = found[-1].raised
             self._desk.move_cursor(self._cursor, self._place)
-        if quiet:
-            verb = "alert notifies" if quiet == 1 else "alerts notify"
-            click.echo(f"  ({quiet:,} {verb} nobody: rules in test, or of the past; --all prints them)", err=True)
+
+    def say_quiet(self) -> None:
+        """Say how many alerts were passed over, if any were."""
+        if self._quiet:
+            verb = "alert notifies" if self._quiet == 1 else "alerts notify"
+            click.echo(f"  ({self._quiet:,} {verb} nobody: rules in test, or of the past)", err=True)
+            self._quiet = 0
+        self._said = time.monotonic()
 
     def follow(self, stop: Event | None = None) -> None:
         """Print as they come, until `stop` or Ctrl-C."""
         halt = stop or Event()
         while not halt.is_set():
             self.catch_up()
+            if time.monotonic() - self._said > SAY_EVERY:
+                self.say_quiet()
             halt.wait(POLL)
 
     def _print(self, listed: Listed) -> None:

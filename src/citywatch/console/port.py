@@ -96,7 +96,8 @@ Ring = Sequence[tuple[float, float]]
 class Site:
     """One console: whose desk it shows, where it is served, and the words around.
 
-    `desk` opens the desk anew at each call: every thread has its own. `zones` are outlines by name.
+    `desk` opens the desk anew at each call: every thread has its own. `zones` are outlines by name. `signed_in` is
+    told who used a link, so that somebody can make another.
     """
 
     data: Path
@@ -106,3 +107,4 @@ class Site:
     zone: str = "America/New_York"
     rules: Mapping[str, RuleNotes] = field(default_factory=dict)
     zones: Mapping[str, Sequence[Ring]] = field(default_factory=dict)
+    signed_in: Callable[[str], None] = lambda _: None

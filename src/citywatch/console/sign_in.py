@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from citywatch.console.models import use_link
+from citywatch.console.site import current
 
 
 @login_not_required
@@ -25,6 +26,7 @@ def by_link(request: HttpRequest, secret: str) -> HttpResponse:
     user = use_link(secret)
     if user is not None:
         login(request, user)
+        current().signed_in(user.get_username())
         return redirect("alerts")
     # Whoever is in already and opens the link once more only wants to get to the alerts.
     if request.user.is_authenticated:

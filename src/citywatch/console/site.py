@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,15 @@ _installed: list[Site] = []
 def current() -> Site:
     """The site that is served."""
     return _installed[-1]
+
+
+def link(name: str) -> str:
+    """The address of a new link that signs `name` in, once, with all rights."""
+    from citywatch.console.models import make_link  # noqa: PLC0415 - needs Django set up
+
+    site = current()
+    host = f"[{site.host}]" if ":" in site.host else site.host
+    return f"http://{host}:{site.port}/sign-in/{make_link(name, all_rights=True)}"
 
 
 def install(site: Site) -> None:
@@ -79,7 +89,7 @@ def _django_settings(site: Site) -> dict[str, Any]:
     }
     return {
         "SECRET_KEY": _secret(site.data / "console.secret"),
-        "ALLOWED_HOSTS": ["127.0.0.1", "localhost", "[::1]", site.host],
+        "ALLOWED_HOSTS": sorted({"127.0.0.1", "localhost", "[::1]", *_own_names(site.host)}),
         "DATABASES": {"default": database},
         "TEMPLATES": [templates],
         "INSTALLED_APPS": [
@@ -114,6 +124,14 @@ def _django_settings(site: Site) -> dict[str, Any]:
         "LOGGING_CONFIG": None,
         "CITYWATCH_VERSION": __version__,
     }
+
+
+def _own_names(host: str) -> set[str]:
+    """The names under which a browser may ask for this machine, when it listens on `host`."""
+    if host not in ("0.0.0.0", "::"):  # noqa: S104 - asked for, not chosen
+        return {f"[{host}]" if ":" in host else host}
+    name = socket.gethostname()
+    return {name, socket.getfqdn(), *(str(found[4][0]) for found in socket.getaddrinfo(name, None))}
 
 
 def _secret(file: Path) -> str:

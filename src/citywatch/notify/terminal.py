@@ -68,7 +68,12 @@ def _words(alert: Alert, zone: str) -> str:
     remarks = [word for word in ("late" if alert["late"] else "", _remark(alert)) if word]
     why = _printable(" ".join(word for word in (alert["reason"] or "", times) if word))
     place = _printable(place_in_words(alert))
-    sentence_parts = [f"{what}: {why}" if why else what, f"at {place}" if place else "", ", ".join(remarks)]
+    told = place.split(",")[0] in why  # many reasons name the place themselves
+    sentence_parts = [
+        f"{what}: {why}" if why else what,
+        f"at {place}" if place and not told else "",
+        ", ".join(remarks),
+    ]
     return " · ".join(part for part in sentence_parts if part)
 
 

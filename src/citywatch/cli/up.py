@@ -1,0 +1,194 @@
+"""`citywatch up`: ingest, engine and console on this machine."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import click
+from click.core import ParameterSource
+
+from citywatch.cli.options import data_option, demo_directory, person
+from citywatch.cli.run import rules_option
+from citywatch.cli.tail import Tail
+from citywatch.errors import DataDirectoryBusyError, StoreError
+from citywatch.stores.desk import Desk
+from citywatch.stores.directory import DataDirectory
+
+if TYPE_CHECKING:
+    import socket
+
+    from citywatch.cli.hosting import Host
+    from citywatch.cli.web import Web
+    from citywatch.engine.embedded import Engine
+    from citywatch.sources.model import Source
+
+DEMO = "sim://city?rate=50&history=30m"
+"""The simulated city of --demo: half an hour of it has passed when one starts to look."""
+
+LOOK = 0.1
+"""Seconds between two looks at what may have gone wrong."""
+
+
+@click.command()
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.option("--demo", is_flag=True, help="A simulated city, in a data directory of its own that is made anew.")
+@data_option
+@rules_option
+@click.option("--mapping", help="Mapping for all records; else each is recognised by its fields.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve on.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+)
+@click.option("--until-alert", is_flag=True, help="End after the first alert.")
+@click.pass_context
+def up(
+    context: click.Context,
+    *,
+    sources: tuple[str, ...],
+    demo: bool,
+    data: Path,
+    rules: tuple[Path, ...],
+    mapping: str | None,
+    host: str,
+    port: int,
+    until_alert: bool,
+) -> None:
+    """Everything on this machine: ingest, engine, console, until Ctrl-C.
+
+    SOURCE is what `run` takes: files are read first, whole; live ones (sim://city?rate=50, -) are listened to. Alerts
+    are printed as they come, and shown on the page whose address is printed.
+    """
+    from citywatch.cli.hosting import Host
+    from citywatch.cli.web import listen
+    from citywatch.sources import open_source
+
+    listener = listen(host, port)
+    context.call_on_close(listener.close)
+    opened = [source for text in (*sources, *([DEMO] if demo else [])) for source in open_source(text)]
+    if demo and context.get_parameter_source("data") is ParameterSource.DEFAULT:
+        data = _made_anew(demo_directory())
+    with _ends_quietly(), ExitStack() as stack:
+        hosted = Host(_free(data), rules, mapping=mapping)
+        web = _web(hosted, host, listener)
+        stack.callback(web.stop)
+        engine = stack.enter_context(hosted.engine())
+        stack.callback(web.end)
+        alarm = stack.enter_context(Alarm(hosted))
+
+        def done() -> bool:
+            web.check()
+            return until_alert and alarm.rang()
+
+        _work(engine, hosted, opened, done)
+
+
+def _made_anew(directory: Path) -> Path:
+    """The demo begins with an empty city; a running one is left alone."""
+    shutil.rmtree(_free(directory))
+    return directory
+
+
+def _free(data: Path) -> Path:
+    """The directory, made when it is absent, if no engine holds it. Raises DataDirectoryBusyError, StoreError."""
+    directory = DataDirectory(data)
+    if directory.busy():
+        raise DataDirectoryBusyError(
+            f"process {directory.writer() or 'unknown'} already writes {data}",
+            hint="its page is at the address that it printed; stop it, or use another --data directory",
+        )
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make the data directory {data}: {error.strerror}") from error
+    return data
+
+
+def _web(hosted: Host, host: str, listener: socket.socket) -> Web:
+    from citywatch.cli.web import Served, Web, outlines, rule_notes
+
+    settings = hosted.settings
+    served = Served(
+        data=str(hosted.directory.path),
+        host=host,
+        port=listener.getsockname()[1],
+        zone=settings.zone,
+        live=settings.live,
+        person=person(),
+        rules=rule_notes(hosted.ruleset),
+        zones=outlines(hosted.ruleset),
+    )
+    return Web(served, listener, _say_link)
+
+
+def _say_link(link: str) -> None:
+    click.echo(f"citywatch: sign in, once, with {click.style(link, bold=True)}", err=True)
+
+
+class Alarm:
+    """The alarm in the terminal, in a thread of its own: alerts come while files are still being read."""
+
+    def __init__(self, hosted: Host) -> None:
+        self._hosted = hosted
+        self._stop = threading.Event()
+        self._tail: Tail | None = None
+        self._thread = threading.Thread(target=self._run, name="alarm", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def rang(self) -> bool:
+        """Whether an alert was printed."""
+        return self._tail is not None and self._tail.printed > 0
+
+    def _run(self) -> None:
+        settings = self._hosted.settings
+        with Desk(self._hosted.directory.desk, live=settings.live) as desk:
+            self._tail = Tail(desk, cursor="up", zone=settings.zone)
+            self._tail.follow(self._stop)
+            self._tail.catch_up()
+
+
+def _work(engine: Engine, hosted: Host, sources: Sequence[Source], done: Callable[[], bool]) -> None:
+    """Read what has an end, then listen to the rest until `done`."""
+    bounded = [source for source in sources if source.bounded and source.name != "-"]
+    if bounded:
+        click.echo(f"citywatch: reading {', '.join(source.name for source in bounded)}", err=True)
+        click.echo(f"citywatch: {engine.run_bounded(bounded, hosted.parser())}", err=True)
+    with ExitStack() as stack:
+        engine.go_live(hosted.parser())
+        stack.callback(hosted.follow_edits(engine))
+        live = [source for source in sources if source not in bounded]
+        listening = engine.listen([(source, hosted.parser()) for source in live])
+        stack.callback(listening.stop)
+        while not done():
+            time.sleep(LOOK)
+            engine.check()
+            listening.check()
+
+
+@contextmanager
+def _ends_quietly() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are how this ends; the second one does not wait for anything."""
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        click.echo("citywatch: stopping", err=True)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
+    with suppress(KeyboardInterrupt):
+        yield
