@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import pyarrow as pa
 
-    from citywatch.sources.simulator.simulation import Simulation
+    from citywatch.records.chunk import Chunk
 
 
 @click.command()
@@ -25,39 +25,46 @@ if TYPE_CHECKING:
 @click.option("--history", metavar="D", help="Begin so much earlier, at one event a second.")
 @click.option("--speed", metavar="X", help="Simulated seconds a second: 1 without --duration, else as fast as it can.")
 @click.option("--truth", metavar="FILE", help="Write what was planted, for every alert that is to come: NDJSON.")
-def simulate(world: str, **options: str | None) -> None:
+@click.option(
+    "--as", "shape", metavar="MAPPING", help="Write the messages of an older system: prestacop, safety-watcher."
+)
+def simulate(world: str, shape: str | None, **options: str | None) -> None:
     """Print the events of a simulated city: CloudEvents, one a line.
 
-    The lines are in the order in which they are received. A few are late, sent twice, or broken.
+    The lines are in the order in which they are received. A few are late, sent twice, or broken. With --as, events for
+    which the older system has no message are left out, and broken lines with them.
     """
     from citywatch.sources.simulator.simulation import simulation
-
-    given = {name: value for name, value in options.items() if value is not None}
-    _print(simulation(world, given))
-
-
-def _print(asked: Simulation) -> None:
-    from citywatch.sources.simulator.playback import play, write_truth
+    from citywatch.sources.simulator.source import SimulatedCity
     from citywatch.sources.simulator.text import block
 
-    with contextlib.ExitStack() as stack:
-        truth = stack.enter_context(_opened(asked.truth)) if asked.truth else None
-        stack.enter_context(_gone_reader_is_no_error())
-        out: BinaryIO = sys.stdout.buffer
-        for batch in play(asked):
-            out.write(block(batch.lines))
-            out.flush()
-            if truth:
-                write_truth(batch.planted, truth)
+    written = _as_it_is if shape is None else _messages(shape)
+    source = SimulatedCity(world, simulation(world, {name: text for name, text in options.items() if text is not None}))
+    with _gone_reader_is_no_error():
+        for chunk in source.chunks():
+            sys.stdout.buffer.write(block(written(chunk)))
+            sys.stdout.buffer.flush()
 
 
-def _opened(file: Path) -> TextIO:
+def _as_it_is(chunk: Chunk) -> pa.Array[Any]:
+    import pyarrow as pa
+
+    return chunk.records["raw"].combine_chunks().cast(pa.string())
+
+
+def _messages(shape: str) -> Callable[[Chunk], pa.Array[Any]]:
+    """What turns a chunk into an older system's messages. Raises UsageError."""
     from citywatch.errors import UsageError
+    from citywatch.mappings.load import load_mappings
+    from citywatch.mappings.parse import Parser
+    from citywatch.mappings.render import render
+    from citywatch.settings import Settings
 
-    try:
-        return file.open("w", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {file}: {error.strerror}") from error
+    both_ways = {mapping.name: mapping for mapping in load_mappings() if mapping.returns is not None}
+    if shape not in both_ways:
+        raise UsageError(f"events cannot be written as {shape!r}", hint=f"known: {', '.join(sorted(both_ways))}")
+    parser = Parser(Settings())
+    return lambda chunk: render(parser.parse(chunk).events, both_ways[shape]).drop_null()
 
 
 @contextlib.contextmanager

@@ -42,3 +42,21 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_it_speaks_as_the_older_systems() -> None:
+    drone, *_ = [
+        json.loads(line) for line in simulate("drones", "--duration", "20s", "--as", "prestacop").stdout.splitlines()
+    ]
+    report, *_ = [
+        json.loads(line) for line in simulate("cctv", "--duration", "20s", "--as", "safety-watcher").stdout.splitlines()
+    ]
+    assert drone.keys() == {"drone_id", "plate_id", "address", "time", "violation_code"}
+    assert report["dangerosity_score"] >= 0
+    assert len(report["behaviors"]) == 3
+
+
+def test_an_unknown_shape_is_said_with_those_that_are_known() -> None:
+    done = simulate("city", "--duration", "1s", "--as", "nyc-tickets")
+    assert done.returncode == 2
+    assert "cannot be written as 'nyc-tickets' (known: prestacop, safety-watcher)" in done.stderr

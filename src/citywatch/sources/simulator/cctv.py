@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from functools import cache
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from citywatch.settings import HOUR, SECOND, Settings
-from citywatch.sources.simulator import behavior, geography
+from citywatch.sources.simulator import geography
+from citywatch.sources.simulator.behavior import frequencies
 from citywatch.sources.simulator.draws import Floats, Integers
 from citywatch.sources.simulator.stream import Drawn, Stream
 from citywatch.sources.simulator.text import Piece, Text, decimal, event, join, look_up, padded, table, uuid, whole
 
-_ZONE = ZoneInfo(Settings().zone)
 _STEP = 571
 
 _LABELS = ("motion", "person_detected", "vehicle_detected")
@@ -76,7 +73,7 @@ class CameraEvents(Stream):
 
 
 class PersonReports(Stream):
-    """`person.report`: three behaviours of a person, with the older watcher's score."""
+    """`person.report`: three behaviours of a person; the scores are for who reads it."""
 
     name = "persons"
     share = 0.03
@@ -89,12 +86,11 @@ class PersonReports(Stream):
         behaviors = self._behaviors(numbers)
         x, y = plane(camera_place(camera))
         age = 16 + self.draws.below(person, 65, "age")
-        score = dangerosity(behaviors, x, y, hours(times), age)
         id_ = join(uuid(self.draws.bits(person, "id"), self.draws.bits(person, "id, rest")))
         data = [
             '"person_id":"', id_, '",', *self._person_json(person), ',"age":', whole(age),
-            ',"behaviors":[', _behavior_texts(behaviors), '],"dangerosity":', whole(score),
-            ',"x":', *decimal(np.rint(x * 10).astype(np.int64), 1), ',"y":',
+            ',"behaviors":[', _behavior_texts(behaviors), '],"x":',
+            *decimal(np.rint(x * 10).astype(np.int64), 1), ',"y":',
             *decimal(np.rint(y * 10).astype(np.int64), 1),
             ",", *camera_json(camera),
         ]  # fmt: skip
@@ -110,7 +106,7 @@ class PersonReports(Stream):
 
     def _behaviors(self, numbers: Integers) -> Integers:
         """Three different behaviours for each number, shape (3, n): the smallest of exponential draws by weight."""
-        weights = np.array(behavior.weights())
+        weights = np.array(list(frequencies().values()))
         chances = np.stack([self.draws.unit(numbers, f"behavior {i}") for i in range(len(weights))])
         with np.errstate(divide="ignore"):
             waits = -np.log1p(-chances) / weights[:, None]
@@ -135,34 +131,17 @@ def plane(places: Integers) -> tuple[Floats, Floats]:
     return np.round(1 + 99 * east, 1), np.round(1 + 99 * north, 1)
 
 
-def hours(times: Integers) -> Integers:
-    """Hour of the day in the city."""
-    distinct, rows = np.unique(times // HOUR, return_inverse=True)
-    local = [dt.datetime.fromtimestamp(int(hour) * HOUR // SECOND, _ZONE).hour for hour in distinct]
-    return np.array(local, np.int64)[rows]
-
-
-def dangerosity(behaviors: Integers, x: Floats, y: Floats, hour: Integers, age: Integers) -> Integers:
-    """`behavior.dangerosity` in columns; `behaviors` of shape (3, n)."""
-    scores = np.array(list(behavior.BEHAVIORS.values()))[behaviors].sum(axis=0)
-    location = np.round(2 - np.hypot(x - 50, y - 50) / 50, 2)
-    by_hour = np.array([behavior.hour_factor(h) for h in range(24)])[hour]
-    by_age = np.array([behavior.age_factor(a) for a in range(101)])[age]
-    score: Integers = (scores * location * by_hour * by_age * 100 / 25).astype(np.int64)
-    return score
-
-
 @cache
 def _pairs() -> Text:
-    names = list(behavior.BEHAVIORS)
+    names = list(frequencies())
     return table([f'"{a}","{b}",' for a in names for b in names])
 
 
 @cache
 def _singles() -> Text:
-    return table([f'"{name}"' for name in behavior.BEHAVIORS])
+    return table([f'"{name}"' for name in frequencies()])
 
 
 def _behavior_texts(behaviors: Integers) -> Text:
     first, second, third = behaviors
-    return join([look_up(_pairs(), first * len(behavior.BEHAVIORS) + second), look_up(_singles(), third)])
+    return join([look_up(_pairs(), first * len(frequencies()) + second), look_up(_singles(), third)])

@@ -76,13 +76,12 @@ class DronePositions(Stream):
         speed = 180 + self.draws.below(numbers, 170, "speed")
         name = whole(drone)
         data = [
-            '"device_id":"drone-', name, '","device_kind":"drone","battery":', *decimal(battery, 1),
+            '"device_id":"', name, '","device_kind":"drone","battery":', *decimal(battery, 1),
             ',"temperature":', *decimal(temperature, 1), ',"altitude":', *decimal(altitude, 1),
             ',"speed_kmh":', *decimal(speed, 1), ",", *place_json(drone, times),
         ]  # fmt: skip
-        subject = join(["drone-", name])
         bodies = event(
-            "drone.position", id_=self.ids(numbers), source=source(drone), subject=subject, times=times, data=data
+            "drone.position", id_=self.ids(numbers), source=source(drone), subject=name, times=times, data=data
         )
         return Drawn(numbers, times, bodies)
 
@@ -102,7 +101,7 @@ class Violations(Stream):
         unclear = self.unclear(numbers)
         what = pc.if_else(pa.array(unclear), '"needs_human":true', code)
         data = [
-            what, ',"plate":"', plate, '","image_id":"', *self.ids(numbers, "i"), '","device_id":"drone-', whole(drone),
+            what, ',"plate":"', plate, '","image_id":"', *self.ids(numbers, "i"), '","device_id":"', whole(drone),
             '","device_kind":"drone",', *place_json(drone, times),
         ]  # fmt: skip
         bodies = event(
@@ -133,7 +132,7 @@ class Images(Violations):
         data = [
             '"image_id":"',
             image,
-            '","device_id":"drone-',
+            '","device_id":"',
             whole(drone),
             '","device_kind":"drone",',
             *place_json(drone, times),

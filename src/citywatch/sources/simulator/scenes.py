@@ -85,7 +85,7 @@ class Occurrence:
 
     def violation(self, seconds: float, plate: str, place: int, **more: Any) -> tuple[str, str]:
         """A drone sees a violation and sends the image half a second later."""
-        drone = f"drone-9{place:04d}"
+        drone = f"9{place:04d}"
         image = f"{self.run}-{self.kind}-{self.token}-{len(self.events)}"
         where = {"device_id": drone, "device_kind": "drone", **geography.position(place)}
         self.add(seconds + 0.5, "violation.image", f"drone/9{place:04d}", {"image_id": image, **where}, image)
@@ -176,11 +176,11 @@ def plate_swapped(scene: Occurrence) -> Planted:
 def new_device_fault(scene: Occurrence) -> Planted:
     """A drone reports a fault that it never had."""
     drone = f"8{scene.token}"
-    device = {"device_id": f"drone-{drone}", "device_kind": "drone"}
+    device = {"device_id": drone, "device_kind": "drone"}
     place = geography.position(scene.place(113))
     data = {"label": "rotor_vibration", "severity": 4, "battery": 71.5, **device, **place}
-    fault = scene.add(0, "device.status", f"drone/{drone}", data, device["device_id"])
-    return scene.planted({"device_id": device["device_id"]}, fault)
+    fault = scene.add(0, "device.status", f"drone/{drone}", data, drone)
+    return scene.planted({"device_id": drone}, fault)
 
 
 def crowd_surge(scene: Occurrence) -> Planted:
@@ -202,7 +202,7 @@ def crowd_surge(scene: Occurrence) -> Planted:
 def image_missing(scene: Occurrence) -> Planted:
     """A drone reports a violation whose image never comes."""
     place, image = scene.place(61), f"{scene.run}-lost-{scene.token}"
-    device = {"device_id": f"drone-9{place:04d}", "device_kind": "drone", **geography.position(place)}
+    device = {"device_id": f"9{place:04d}", "device_kind": "drone", **geography.position(place)}
     data = {"violation_code": 46, "plate": f"U{scene.token}", "image_id": image, **device}
     return scene.planted(
         {"image_id": image}, scene.add(-120, "drone.violation", f"drone/9{place:04d}", data, data["plate"])

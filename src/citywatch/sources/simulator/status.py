@@ -37,7 +37,7 @@ class DeviceStatus(Stream):
         self.fleet = fleet
         cameras, readers, flying = np.arange(fleet.cameras), np.arange(fleet.readers), np.arange(fleet.drones)
         self._names = table(
-            [f"cctv-{n:04d}" for n in cameras] + [f"anpr-{n:04d}" for n in readers] + [f"drone-{n}" for n in flying]
+            [f"cctv-{n:04d}" for n in cameras] + [f"anpr-{n:04d}" for n in readers] + [str(n) for n in flying]
         )
         self._sources = table(
             [f"camera/cctv-{n:04d}" for n in cameras]

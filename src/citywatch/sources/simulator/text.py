@@ -126,9 +126,9 @@ def received(bodies: Text, times: Integers) -> Text:
     return join([bodies, ',"receivedat":"', *instant(times), '"}'])
 
 
-def block(lines: Text) -> memoryview:
+def block(lines: pa.Array[Any]) -> memoryview:
     """All lines as the bytes of a file, each with its line end."""
     if not len(lines):
         return memoryview(b"")
-    ended = join([lines, "\n"])
+    ended = join([cast(Text, lines), "\n"])
     return memoryview(cast(pa.Buffer, ended.buffers()[2]))
