@@ -32,15 +32,6 @@ def load(data: Path) -> list[Mapping]:
     return load_mappings([shipped(), *own])
 
 
-def named(mappings: Sequence[Mapping], name: str) -> Mapping:
-    """The mapping of that name. Raises UsageError with those that there are."""
-    for mapping in mappings:
-        if mapping.name == name:
-            return mapping
-    known = ", ".join(sorted(mapping.name for mapping in mappings))
-    raise UsageError(f"there is no mapping {name!r}", hint=f"known: {known}")
-
-
 class Host:
     """The rules, mappings and settings of one data directory, as the command line was told.
 
@@ -67,7 +58,10 @@ class Host:
         self.settings: Settings = self.directory.settings(overrides)
         self._given = tuple(rules)
         self.mappings = load(data)
-        self.mapping = named(self.mappings, mapping) if mapping else None
+        self.mapping = mapping
+        known = {"cloudevents", *(found.name for found in self.mappings)}
+        if mapping is not None and mapping not in known:
+            raise UsageError(f"there is no mapping {mapping!r}", hint=f"known: {', '.join(sorted(known))}")
         self.ruleset: Ruleset = self._load()
 
     def rules(self) -> list[Path]:

@@ -20,6 +20,8 @@ from pyarrow import ipc
 Key = tuple[Any, ...]
 
 _PIECE_BYTES = 1 << 20
+_FIRST_PIECE_BYTES = 8 << 20
+"""Of the first run, which is often the only one: larger pieces are quicker to read."""
 _MOST_RUNS = 128
 _KEPT_PART = 4
 
@@ -104,15 +106,17 @@ class Sorter:
         for table in filter(len, tables):
             if not self._runs or _key(table, 0, self._keys) < self._runs[-1].last:
                 path = self._directory / f"sort-{id(self):x}-{next(self._names)}.arrow"
-                self._runs.append(_Run(path, table.schema))
+                size = _PIECE_BYTES if self._runs else _FIRST_PIECE_BYTES
+                self._runs.append(_Run(path, table.schema, size))
             self._runs[-1].append(table, self._keys)
 
 
 class _Run:
     """Tables in order in one file, grown at its end and read once from its beginning."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, piece: int) -> None:
         self.path = path
+        self._piece = piece
         self.last: Key = ()
         self._writer: ipc.RecordBatchStreamWriter | None = ipc.new_stream(
             str(path), schema, options=ipc.IpcWriteOptions(compression="lz4")
@@ -120,8 +124,8 @@ class _Run:
 
     def append(self, table: pa.Table, keys: Sequence[str]) -> None:
         assert self._writer is not None, "a run that is being read does not grow"  # noqa: S101 - tells mypy, too
-        rows = _PIECE_BYTES * len(table) // max(table.nbytes, 1)
-        self._writer.write_table(table, max_chunksize=min(max(rows, 256), 8192))
+        rows = self._piece * len(table) // max(table.nbytes, 1)
+        self._writer.write_table(table, max_chunksize=min(max(rows, 256), 1 << 16))
         self.last = _key(table, -1, keys)
 
     def pieces(self) -> Iterator[pa.Table]:

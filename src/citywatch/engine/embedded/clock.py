@@ -31,7 +31,9 @@ class Clock:
         self._live.pop(source, None)
 
     def before(self, source: str, received: Times) -> Times:
-        """The clock as it stands before each of a source's events; shape (n,)."""
+        """The clock as it stands before each of a source's events; shape (n,). No source (empty) does not move it."""
+        if not source:
+            return np.full(len(received), self.now)
         heard = np.concatenate(([self._live.get(source, self.now)], received[:-1]))
         heard = np.maximum.accumulate(heard)
         before: Times = np.maximum(np.minimum(heard, self._others(source)), self.now)

@@ -128,9 +128,10 @@ class Intake:
         for submission, start, stop in whole.parts():
             part = slice(*np.searchsorted(rows, (start, stop)))
             times = received[part]
-            if len(times) and submission.source:
+            if len(times):
                 before = self.clock.before(submission.source, times)
                 backfill[rows[part]] = times < before - self._settings.disorder
+            if len(times) and submission.source:
                 self.clock.hear(submission.source, int(times.max()))
         seq = np.arange(self.last + 1, self.last + 1 + len(events))
         events = _set(events, "seq", pa.array(seq))

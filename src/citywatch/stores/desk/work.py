@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -85,6 +86,12 @@ class Work(Database):
             [resolve(self._con, alert)],
         )
         return [dict(row) for row in rows]
+
+    def put_inbox(self, events: Sequence[str], *, now: int | None = None) -> None:
+        """Leave events (CloudEvents JSON) for the engine, which takes them in when it looks here next."""
+        at = now_us() if now is None else now
+        with self.transaction() as con:
+            con.executemany("INSERT INTO inbox (event, at) VALUES (?, ?)", [(event, at) for event in events])
 
     def take_inbox(self, limit: int = 1000) -> list[tuple[int, str]]:
         """(number, CloudEvents JSON) of the events that people made and the engine has not taken in yet."""

@@ -1,0 +1,184 @@
+"""`citywatch doctor`: what is here, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from citywatch.cli.options import data_option
+from citywatch.errors import CitywatchError
+
+_GIB = 1 << 30
+_NEEDS = ("duckdb", "pyarrow", "numpy", "django", "shapely", "sqlglot", "vl-convert-python")
+_BEHIND = 10_000
+_MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "bad": ("BAD", "red")}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: `state` is ok, note (worth knowing) or bad (has to be mended)."""
+
+    state: str
+    what: str
+    next: str = ""
+
+
+@click.command()
+@data_option
+def doctor(data: Path) -> None:
+    """Explain this machine and this data directory: what is well, what is not, and what to do next.
+
+    Exit code 1 when something has to be mended.
+    """
+    bad = False
+    for title, look in (("machine", machine), ("data directory", directory), ("engine", engine), ("rules", rules)):
+        click.echo(click.style(title, bold=True))
+        for finding in _found(look, data):
+            bad = bad or finding.state == "bad"
+            mark, color = _MARKS[finding.state]
+            click.echo(f"  {click.style(f'{mark:<4}', fg=color)}  {finding.what}")
+            if finding.next:
+                click.echo(f"        {finding.next}")
+    if bad:
+        sys.exit(1)
+
+
+def _found(look: Callable[[Path], Iterator[Finding]], data: Path) -> Iterator[Finding]:
+    """What `look` finds; an error that a user can meet is a finding as well."""
+    try:
+        yield from look(data)
+    except CitywatchError as error:
+        yield Finding("bad", error.what, error.hint or "")
+
+
+def machine(_: Path) -> Iterator[Finding]:
+    """Python, packages, cores, memory."""
+    yield Finding("ok", f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
+    for name in _NEEDS:
+        try:
+            yield Finding("ok", f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding("bad", f"{name} is not installed", "install it with `make setup` or `uv sync --frozen`")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
+    small = "" if memory >= 2 else "2 GiB are enough for any load; with less, keep rules' timespans short"  # noqa: PLR2004
+    yield Finding("note" if small else "ok", f"{cores} cores, {memory:.1f} GiB of memory", small)
+
+
+def directory(data: Path) -> Iterator[Finding]:
+    """Format, settings, room, history, identities."""
+    from citywatch.stores.directory import FORMAT_VERSION, DataDirectory
+    from citywatch.stores.history import summary
+
+    found = DataDirectory(data)
+    if not found.exists():
+        yield Finding(
+            "note", f"{data.absolute()} is no data directory yet", "`citywatch run` and `citywatch up` make it"
+        )
+        return
+    settings = ", ".join(f"{name} {_setting(value)}" for name, value in found.stored().items())
+    yield Finding("ok", f"{data.absolute()}, format {FORMAT_VERSION}; made with {settings}")
+    free, reserve = found.free()
+    full = "free some space: nothing is accepted until then" if free <= 0 else ""
+    room = f"{max(free, 0) / _GIB:.1f} GiB free, and {reserve / _GIB:.1f} GiB kept back"
+    yield Finding("bad" if full else "ok", room, full)
+    history = summary(found)
+    yield Finding(
+        "ok",
+        f"{history['events']:,} events: {history['days']} days in {history['files']} files, "
+        f"{history['bytes'] / _GIB:.2f} GiB",
+    )
+
+
+def _setting(value: Any) -> str:
+    return f"{value / 1_000_000:g}s" if isinstance(value, int) else str(value)
+
+
+def engine(data: Path) -> Iterator[Finding]:
+    """Who writes here, clocks, and what has become of the records."""
+    from citywatch.stores.desk import Desk
+    from citywatch.stores.directory import DataDirectory
+
+    found = DataDirectory(data)
+    if not found.exists():
+        return
+    running = found.busy()
+    yield Finding("ok", f"process {found.writer()} writes here" if running else "no engine is running here")
+    with Desk(found.desk) as desk:
+        status = desk.status().get("engine")
+        rejected = desk.rejected_count()
+    if status:
+        yield from _clocks(status, running=running)
+        yield from _counts(status["counts"])
+    look = "`citywatch rejected list` says why; `citywatch rejected replay` tries again" if rejected else ""
+    yield Finding("note" if rejected else "ok", f"{rejected:,} different rejected records are waiting", look)
+
+
+def _clocks(status: dict[str, Any], *, running: bool) -> Iterator[Finding]:
+    now = time.time_ns() // 1000
+    clock = status["clock"]
+    if status["events"]:
+        behind = f", {_span(now - clock)} behind this machine's" if running else ""
+        yield Finding("ok", f"the clock stands at {_iso(clock)}{behind}")
+    waiting = status["events"] - status["evaluated"]
+    slow = "the rules are slower than the events: see `citywatch rules list` for the largest windows"
+    yield Finding(
+        "note" if waiting > _BEHIND else "ok",
+        f"{waiting:,} accepted events have not yet been through the rules",
+        slow if waiting > _BEHIND else "",
+    )
+    for predicate, rows in status["errors"].items():
+        yield Finding("note", f"{predicate} failed on {rows:,} events, and was not true there", "see `citywatch rules`")
+
+
+def _counts(counts: dict[str, int]) -> Iterator[Finding]:
+    yield Finding(
+        "ok",
+        f"read so far: {counts['events']:,} events, {counts['duplicates']:,} duplicates, {counts['rejected']:,} rejected; "
+        f"of the events {counts['late']:,} late, {counts['stale']:,} stale",
+    )
+    if conflicts := counts["conflicts"]:
+        yield Finding(
+            "note",
+            f"{conflicts:,} conflicts: a known source and id came again with another time or payload; the first stays",
+            "its sender gives the same id to different events",
+        )
+    if backfill := counts["backfill"]:
+        yield Finding(
+            "note",
+            f"{backfill:,} events are backfill: received before the clock, so kept in history and seen by no rule",
+            "`citywatch rules backtest` applies rules to them; an old file is best read before newer ones",
+        )
+
+
+def rules(data: Path) -> Iterator[Finding]:
+    """Whether the rules and mappings load."""
+    from citywatch.cli.hosting import Host
+
+    host = Host(data)
+    alerting = sum(rule.alerts for rule in host.ruleset.rules)
+    places = ", ".join(str(path) for path in host.rules())
+    yield Finding("ok", f"{alerting} rules that alert, from {places}")
+    yield Finding("ok", f"{len(host.mappings)} mappings")
+
+
+def _iso(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _span(us: int) -> str:
+    seconds = us / 1_000_000
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if abs(seconds) >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

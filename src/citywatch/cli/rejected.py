@@ -1,0 +1,148 @@
+"""`citywatch rejected`: look at what could not be read, and try again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from citywatch.cli.options import data_option, person
+from citywatch.errors import CitywatchError, StoreError
+
+if TYPE_CHECKING:
+    from citywatch.cli.hosting import Host
+    from citywatch.records.chunk import Chunk, Parsed
+    from citywatch.stores.desk import Desk
+
+_SHOWN = ("id", "source", "line", "reason", "raw", "mapping", "count")
+_SHORT = 60
+
+
+@click.group()
+def rejected() -> None:
+    """List and replay what could not be read."""
+
+
+@rejected.command("list")
+@data_option
+@click.option(
+    "--format", "form", type=click.Choice(["table", "ndjson"]), default="table", show_default=True, help="Form."
+)
+@click.option("--source", help="Only from this source.")
+def list_(*, data: Path, form: str, source: str | None) -> None:
+    """Print rejected records with their line, the reason and the record as it came."""
+    with _desk(data) as desk:
+        desk.audit(person(), "rejected list")
+        for record in desk.rejected(source=source):
+            shown = {name: record[name] for name in _SHOWN}
+            click.echo(json.dumps(shown, ensure_ascii=False) if form == "ndjson" else _line(shown))
+
+
+def _desk(data: Path) -> Desk:
+    from citywatch.stores.desk import Desk
+    from citywatch.stores.directory import DataDirectory
+
+    return Desk(DataDirectory(data).require().desk, create=False)
+
+
+def _line(record: dict[str, Any]) -> str:
+    place = f"{record['source']}:{record['line']}" if record["line"] is not None else record["source"]
+    raw = " ".join(record["raw"].split())
+    short = raw if len(raw) <= _SHORT else raw[: _SHORT - 1] + "…"
+    return f"{record['id'][:12]}  {place}  {click.style(record['reason'], bold=True)}  {short}"
+
+
+@rejected.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@data_option
+@click.option("--mapping", help="Mapping to read them with; else each is recognised by its fields.")
+def replay(*, ids: tuple[str, ...], data: Path, mapping: str | None) -> None:
+    """Read rejected records again, all or those with an ID: after a mapping was mended, or with --mapping.
+
+    Records that can be read now become events as if their file were read again; the others stay rejected.
+    """
+    from citywatch.cli.hosting import Host
+
+    with _desk(data) as desk:
+        host = Host(data, mapping=mapping)
+        parse = host.parser()
+        records = list(desk.rejected(_resolved(desk, ids)))
+        parsed = [parse(chunk) for chunk in _chunks(desk, records)]
+        summary = _hand_in(host, desk, parsed)
+        still = {record for part in parsed for record in part.rejected.column("id").to_pylist()}
+        read = [record["id"] for record in records if record["id"] not in still]
+        desk.mark_replayed(read)
+        desk.audit(person(), f"rejected replay of {len(records)}")
+    click.echo(
+        json.dumps({"replayed": len(records), "read": len(read), "rejected": len(records) - len(read), **summary})
+    )
+
+
+def _resolved(desk: Desk, ids: Sequence[str]) -> list[str] | None:
+    """Full ids by their unique beginnings; None = all."""
+    if not ids:
+        return None
+    known = [record["id"] for record in desk.rejected(replayed=True)]
+    found = []
+    for text in ids:
+        fitting = [record for record in known if record.startswith(text)]
+        if len(fitting) != 1:
+            number = "no rejected record" if not fitting else f"{len(fitting)} rejected records"
+            raise StoreError(f"{number} with an id that begins with {text}", hint="see `citywatch rejected list`")
+        found += fitting
+    return found
+
+
+def _chunks(desk: Desk, records: Sequence[dict[str, Any]]) -> Iterator[Chunk]:
+    """Records of one source and form as a chunk that is read like a file received when they first were."""
+    raws = [(record, desk.rejected_raw(record["id"])) for record in records]
+    forms = sorted(((r["source"], _form(raw), r["id"], r, raw) for r, raw in raws), key=lambda form: form[:3])
+    for (source, form), group in groupby(forms, key=lambda form: form[:2]):
+        rows = [(record, raw) for *_, record, raw in group]
+        try:
+            yield _chunk(source, form, rows)
+        except CitywatchError as error:
+            click.echo(f"citywatch: {len(rows)} records of {source} cannot be tried again: {error}", err=True)
+
+
+def _chunk(source: str, form: str, rows: Sequence[tuple[dict[str, Any], bytes]]) -> Chunk:
+    import pyarrow as pa
+
+    from citywatch.records.chunk import Chunk, Format, Origin, records_schema
+
+    lines = [record["line"] or 0 for record, _ in rows]
+    table = pa.table([lines, [raw for _, raw in rows]], schema=records_schema())
+    origin = Origin(source, arrived=min(record["first_seen"] for record, _ in rows))
+    if form == "json":
+        return Chunk(origin, Format.JSON, table)
+    header, delimiter = _header(source)
+    return Chunk(origin, Format.CSV, table, header, delimiter=delimiter)
+
+
+def _header(source: str) -> tuple[tuple[str, ...] | None, str]:
+    """Names of the columns, and what separates them, of the file that a row was in; it has to be still there."""
+    from citywatch.sources import open_source
+
+    first = next(open_source(source)[0].chunks())
+    return first.header, first.delimiter
+
+
+def _form(raw: bytes) -> str:
+    return "json" if raw.lstrip()[:1] in (b"{", b"[") else "csv"
+
+
+def _hand_in(host: Host, desk: Desk, parsed: Sequence[Parsed]) -> dict[str, int]:
+    """Give the events to the engine: to the one that is running, through the desk, or to one made for this."""
+    if host.directory.busy():
+        from citywatch.cli.cloudevent import cloudevents
+
+        texts = [text for part in parsed for text in cloudevents(part.events)]
+        desk.put_inbox(texts)
+        return {"sent": len(texts)}
+    with host.engine() as engine:
+        summary = engine.run_parsed(parsed)
+    return {"events": summary.events, "duplicates": summary.duplicates, "alerts": summary.alerts}
