@@ -27,8 +27,8 @@ class Engine(ABC):
     name: ClassVar[str]
     TICKING: ClassVar[bool] = True
     """Whether a case can move the clock by real time alone."""
-    SHARE: ClassVar[float] = 1.0
-    """Part of the profile's generated cases that it is given: less for engines that take long to start."""
+    PARTS: ClassVar[int] = 1_000_000
+    """At most so many parts of a search: fewer for engines that take long to start."""
 
     @abstractmethod
     def run(self, case: Case, directory: Path) -> Heard:

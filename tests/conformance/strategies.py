@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.conformance.cases import After, Case, Document, Item, when
 from tests.conformance.examples import BASE
 from tests.oracle import Settings, duration
+from tests.oracle.matches import satisfied
 
 SECOND = 1_000_000
 GRID = 5 * SECOND
@@ -47,7 +48,7 @@ def _payloads() -> list[dict[str, Any]]:
 
 
 PAYLOADS = _payloads()
-PREDICATES = [
+PREDICATES: list[str | None] = [
     None,
     "label = 'a'",
     "label = 'b'",
@@ -69,11 +70,9 @@ PREDICATES = [
     "NOT late AND local_hour = 7",
     "id < '5'",
 ]
+STAYS: list[str | None] = ["plate IS NOT NULL", "NOT label = 'b'", "speed_kmh > 10", "NOT needs_human", None]
 GROUPS: list[list[str]] = [
-    ["plate"],
-    [],
-    ["plate"],
-    [],
+    *[["plate"], []] * 3,
     ["plate", "device_id"],
     ["violation_code"],
     ["temperature"],
@@ -81,7 +80,7 @@ GROUPS: list[list[str]] = [
     ["source"],
 ]
 VALUES = ["device_id", "violation_code", "temperature", "label", "needs_human"]
-SPANS = ["10s", "15s", "5s", "40s"]
+SPANS = ["10s", "20s", "15s", "40s", "20s", "5s"]
 
 
 def settings() -> st.SearchStrategy[Settings]:
@@ -146,8 +145,8 @@ def ticks(limits: Settings) -> st.SearchStrategy[list[tuple[int, Item]]]:
 @st.composite
 def reading(draw: st.DrawFn, limits: Settings, most: int) -> tuple[Item, ...]:
     """Records and ticks in reading order."""
-    size = draw(st.sampled_from([1, 3, most // 2, most, most]))
-    events = draw(st.lists(records(limits), min_size=(size + 1) // 2, max_size=size))
+    size = draw(st.sampled_from([1, 3, most, most, most]))
+    events = draw(st.lists(records(limits), min_size=size * 3 // 4, max_size=size))
     moves = draw(st.lists(ticks(limits), max_size=3))
     placed: list[tuple[int, Item]] = [pair for pairs in moves for pair in pairs]
     for number, copies in enumerate(events):
@@ -162,10 +161,10 @@ def _head(name: str) -> Document:
 
 
 @st.composite
-def selections(draw: st.DrawFn, *, whole: bool = False) -> Document:
-    """`logsource` and `where`; `whole` = more often without a predicate."""
+def selections(draw: st.DrawFn, predicates: list[str | None] = PREDICATES) -> Document:
+    """`logsource` and `where`."""
     category = draw(st.sampled_from([TYPES, TYPES, TYPES, TYPES[0], TYPES[1]]))
-    where = draw(st.sampled_from([*[None] * 24, *PREDICATES] if whole else PREDICATES))
+    where = draw(st.sampled_from(predicates))
     return {"logsource": {"category": category}} | ({"where": where} if where else {})
 
 
@@ -174,15 +173,18 @@ def plain_rules(draw: st.DrawFn, name: str) -> Document:
     """A plain rule, with suppression or without."""
     rule = _head(name) | draw(selections())
     if draw(st.booleans()):
-        rule["suppression"] = {"group-by": draw(st.sampled_from(GROUPS)), "duration": draw(st.sampled_from(SPANS))}
+        group = draw(st.sampled_from([names for names in GROUPS if names]))
+        rule["suppression"] = {"group-by": group, "duration": draw(st.sampled_from(SPANS))}
     return rule
 
 
 def conditions(least: int) -> st.SearchStrategy[dict[str, int]]:
-    """One operator or two; `least` is the smallest count there is."""
+    """One operator or two that some count from `least` on satisfies: others are refused at load."""
     operator = st.sampled_from(["gte", "gt", "lt", "lte", "eq", "neq"])
-    one = st.builds(lambda name, n: {name: n + (name == "lt")}, operator, st.integers(least, 3))
-    return st.one_of(st.integers(max(least, 1), 4).map(lambda n: {"gte": n}), one, st.builds(lambda a, b: a | b, one, one))
+    one = st.builds(lambda name, n: {name: n}, operator, st.integers(least, 4))
+    two = st.builds(lambda a, b: a | b, one, one)
+    possible = st.one_of(one, two).filter(lambda c: any(satisfied({"condition": c}, n) for n in range(least, 9)))
+    return st.one_of(st.integers(max(least, 1), 4).map(lambda n: {"gte": n}), possible)
 
 
 @st.composite
@@ -194,8 +196,9 @@ def correlations(draw: st.DrawFn, name: str, type_: str, named: list[str]) -> Do
         correlation["rules"] = named
         correlation["generate"] = draw(st.booleans())
     else:
-        rule |= draw(selections(whole=type_ != "dwell"))
-    correlation["group-by"] = draw(st.sampled_from(GROUPS))
+        rule |= draw(selections(STAYS if type_ == "dwell" else [*[None] * 24, *PREDICATES]))
+    if group := draw(st.sampled_from(GROUPS)):
+        correlation["group-by"] = group
     if named and draw(st.booleans()):
         correlation["group-by"] = [*draw(st.sampled_from([[], ["source"]])), "who"]
         correlation["aliases"] = {"who": {n: draw(st.sampled_from(["plate", "label", "device_id"])) for n in named}}
@@ -274,5 +277,5 @@ def cases(draw: st.DrawFn, types: list[str] | None = None, *, most: int = 20, ti
     behind = limits.lateness + limits.disorder
     far = st.just(BASE + duration("3h"))
     clock = draw(st.one_of(far, far, far, st.none(), moments(30).map(lambda time: time + behind)))
-    shards = draw(st.sampled_from([1, 1, 2, 3, 5]))
+    shards = draw(st.sampled_from([*[1] * 6, 2, 3, 4, 5]))
     return Case(rules, items, limits, clock if ticking else None, cuts, shards)
