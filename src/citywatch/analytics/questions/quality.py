@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from string import ascii_uppercase, digits
 
 from citywatch.analytics.archive import Archive
@@ -49,11 +49,18 @@ CHECKS: Mapping[str, tuple[str, str]] = {
     "stale": ("stale", "received more than a day after it happened: history only"),
     "backfill": ("backfill", "read behind the engine's clock: history only"),
 }
-REJECTED = "rejected: "
+# check -> (SQL over a rejected record, what it means)
+REFUSALS: Mapping[str, tuple[str, str]] = {
+    "impossible_date": (
+        r"regexp_matches(reason, '(^|_)date\b|is no date|time_in_future')",
+        "records that were rejected for their date: missing, impossible, in the future",
+    ),
+    "rejected": ("true", "all records that were rejected; `citywatch rejected list` says why"),
+}
 
 
 def data_quality(archive: Archive, asked: Asked) -> Answer:
-    """Every check, and every reason for which records were rejected."""
+    """Every check of the events that are there, then those of the records that were rejected."""
     total, found = _checked(archive, where_sql(asked))
     rows = [{"check": check, "rows": found[check], "share": found[check] / max(total, 1)} for check in CHECKS]
     return Answer.of([*rows, *_rejected(archive, asked)], ("check", "rows", "share"), {})
@@ -81,14 +88,14 @@ def _add_filtered(archive: Archive, where: str, found: dict[str, int]) -> dict[s
     return found
 
 
-def _rejected(archive: Archive, asked: Asked) -> list[dict[str, object]]:
+def _rejected(archive: Archive, asked: Asked) -> Iterator[dict[str, object]]:
     archive.need("rejected")
     received = asked.period.sql("received_at")
-    counts = archive.con.execute(f"""
-        SELECT split_part(reason, ':', 1) AS why, count(*) AS n FROM rejected
-        WHERE {received} GROUP BY why ORDER BY n DESC, why""").fetchall()
-    read = archive.one(f"SELECT count(*) FROM events WHERE {received}")[0] + sum(n for _, n in counts)
-    return [{"check": REJECTED + why, "rows": n, "share": n / read} for why, n in counts]
+    counts = ", ".join(f"count(*) FILTER ({sql})" for sql, _ in REFUSALS.values())
+    total, *found = archive.one(f"SELECT count(*), {counts} FROM rejected WHERE {received}")
+    read = total + archive.one(f"SELECT count(*) FROM events WHERE {received}")[0]
+    for check, rows in zip(REFUSALS, found, strict=True):
+        yield {"check": check, "rows": rows, "share": rows / max(read, 1)}
 
 
 QUESTIONS = (
@@ -96,10 +103,10 @@ QUESTIONS = (
         name="data-quality",
         title="What is wrong with the data",
         definition=(
-            "How many of the counted events fail each check: "
-            + "; ".join(f"*{check}*: {meaning}" for check, (_, meaning) in CHECKS.items())
-            + ". *rejected: ..*: records that could not be read, of all types, by reason; their share is of all "
-            "records, events and rejected ones, that were received in the period."
+            "How many of the counted events fail each check, and how many records could not be read, of whatever type: "
+            "the share of those is of all records, events and rejected ones, received in the period. "
+            + "; ".join(f"*{check}*: {meaning}" for check, (_, meaning) in {**CHECKS, **REFUSALS}.items())
+            + "."
         ),
         columns={"check": "what is wrong", "rows": "how many", "share": "rows / events counted, 0..1"},
         ask=data_quality,
