@@ -71,7 +71,7 @@ def machine(_: Path) -> Iterator[Finding]:
             yield Finding("bad", f"{name} is not installed", "install it with `make setup` or `uv sync --frozen`")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
-    small = "" if memory >= 2 else "2 GiB are enough for any load; with less, keep rules' timespans short"  # noqa: PLR2004
+    small = "" if memory >= 2 else "2 GiB are enough for any load; with less, keep rules' timespans short"
     yield Finding("note" if small else "ok", f"{cores} cores, {memory:.1f} GiB of memory", small)
 
 
@@ -144,8 +144,8 @@ def _clocks(status: dict[str, Any], *, running: bool) -> Iterator[Finding]:
 def _counts(counts: dict[str, int]) -> Iterator[Finding]:
     yield Finding(
         "ok",
-        f"read so far: {counts['events']:,} events, {counts['duplicates']:,} duplicates, {counts['rejected']:,} rejected; "
-        f"of the events {counts['late']:,} late, {counts['stale']:,} stale",
+        f"read so far: {counts['events']:,} events, {counts['duplicates']:,} duplicates, "
+        f"{counts['rejected']:,} rejected; of the events {counts['late']:,} late, {counts['stale']:,} stale",
     )
     if conflicts := counts["conflicts"]:
         yield Finding(

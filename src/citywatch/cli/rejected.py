@@ -14,7 +14,10 @@ from citywatch.cli.options import data_option, person
 from citywatch.errors import CitywatchError, StoreError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from citywatch.cli.hosting import Host
+    from citywatch.engine.embedded.bounded import Parse
     from citywatch.records.chunk import Chunk, Parsed
     from citywatch.stores.desk import Desk
 
@@ -69,12 +72,12 @@ def replay(*, ids: tuple[str, ...], data: Path, mapping: str | None) -> None:
 
     with _desk(data) as desk:
         host = Host(data, mapping=mapping)
-        parse = host.parser()
         records = list(desk.rejected(_resolved(desk, ids)))
-        parsed = [parse(chunk) for chunk in _chunks(desk, records)]
+        parsed = list(_parsed(desk, records, host.parser()))
         summary = _hand_in(host, desk, parsed)
-        still = {record for part in parsed for record in part.rejected.column("id").to_pylist()}
-        read = [record["id"] for record in records if record["id"] not in still]
+        still = {place for part in parsed for place in _places(part.rejected)}
+        tried = {part.origin.name for part in parsed}
+        read = [r["id"] for r in records if r["source"] in tried and (r["source"], r["line"] or 0) not in still]
         desk.mark_replayed(read)
         desk.audit(person(), f"rejected replay of {len(records)}")
     click.echo(
@@ -97,52 +100,57 @@ def _resolved(desk: Desk, ids: Sequence[str]) -> list[str] | None:
     return found
 
 
-def _chunks(desk: Desk, records: Sequence[dict[str, Any]]) -> Iterator[Chunk]:
-    """Records of one source and form as a chunk that is read like a file received when they first were."""
+def _parsed(desk: Desk, records: Sequence[dict[str, Any]], parse: Parse) -> Iterator[Parsed]:
+    """The records read again, by source. What cannot be tried again is said, and stays as it is."""
     raws = [(record, desk.rejected_raw(record["id"])) for record in records]
-    forms = sorted(((r["source"], _form(raw), r["id"], r, raw) for r, raw in raws), key=lambda form: form[:3])
-    for (source, form), group in groupby(forms, key=lambda form: form[:2]):
+    forms = sorted(((r["source"], _looks_json(raw), r["id"], r, raw) for r, raw in raws), key=lambda form: form[:3])
+    for (source, json_), group in groupby(forms, key=lambda form: form[:2]):
         rows = [(record, raw) for *_, record, raw in group]
         try:
-            yield _chunk(source, form, rows)
+            yield parse(_chunk(source, rows, json_=json_))
         except CitywatchError as error:
             click.echo(f"citywatch: {len(rows)} records of {source} cannot be tried again: {error}", err=True)
 
 
-def _chunk(source: str, form: str, rows: Sequence[tuple[dict[str, Any], bytes]]) -> Chunk:
+def _chunk(source: str, rows: Sequence[tuple[dict[str, Any], bytes]], *, json_: bool) -> Chunk:
+    """Records of one source as a chunk of a file that came when they first did."""
     import pyarrow as pa
 
     from citywatch.records.chunk import Chunk, Format, Origin, records_schema
+    from citywatch.sources import open_source
 
     lines = [record["line"] or 0 for record, _ in rows]
     table = pa.table([lines, [raw for _, raw in rows]], schema=records_schema())
     origin = Origin(source, arrived=min(record["first_seen"] for record, _ in rows))
-    if form == "json":
+    if json_:
         return Chunk(origin, Format.JSON, table)
-    header, delimiter = _header(source)
-    return Chunk(origin, Format.CSV, table, header, delimiter=delimiter)
-
-
-def _header(source: str) -> tuple[tuple[str, ...] | None, str]:
-    """Names of the columns, and what separates them, of the file that a row was in; it has to be still there."""
-    from citywatch.sources import open_source
-
+    # The names of the columns stand in the file only, which has to be still there.
     first = next(open_source(source)[0].chunks())
-    return first.header, first.delimiter
+    return Chunk(origin, first.format, table, first.header, delimiter=first.delimiter)
 
 
-def _form(raw: bytes) -> str:
-    return "json" if raw.lstrip()[:1] in (b"{", b"[") else "csv"
+def _places(rejected: pa.Table) -> list[tuple[str, int]]:
+    return list(zip(rejected.column("source").to_pylist(), rejected.column("line").to_pylist(), strict=True))
+
+
+def _looks_json(raw: bytes) -> bool:
+    return raw.lstrip()[:1] in (b"{", b"[")
 
 
 def _hand_in(host: Host, desk: Desk, parsed: Sequence[Parsed]) -> dict[str, int]:
-    """Give the events to the engine: to the one that is running, through the desk, or to one made for this."""
+    """Give the events to the engine: to the one that is running, through the desk, or to one made for this.
+
+    What is rejected again stands on the desk already.
+    """
+    from citywatch.records.chunk import Parsed
+
+    events = [Parsed(part.events, part.rejected.slice(0, 0), part.origin) for part in parsed]
     if host.directory.busy():
         from citywatch.cli.cloudevent import cloudevents
 
-        texts = [text for part in parsed for text in cloudevents(part.events)]
+        texts = [text for part in events for text in cloudevents(part.events)]
         desk.put_inbox(texts)
         return {"sent": len(texts)}
     with host.engine() as engine:
-        summary = engine.run_parsed(parsed)
+        summary = engine.run_parsed(events)
     return {"events": summary.events, "duplicates": summary.duplicates, "alerts": summary.alerts}
