@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from citywatch.alert import EVIDENCE_LIMIT, facts_schema
 from citywatch.engine.correlations import Evaluator, Evidence, Matches
-from citywatch.engine.runs import Keys
+from citywatch.engine.runs import Ints, Keys, Mask, ranges
 from citywatch.engine.state import State
 from citywatch.engine.streams import Names, in_order
 from citywatch.engine.words import reason
@@ -230,28 +230,23 @@ class AlertBook:
 
     # Plain rules with a suppression
 
-    def fold_plain(self, rule: Rule, rows: pa.Table, names: Names) -> None:
-        """Add the events that a plain rule holds for: ref, t, late, key (JSON text)."""
-        code = rows["key"].combine_chunks().dictionary_encode()
-        texts = [str(text) for text in code.dictionary.to_pylist()]
-        k, t, ref = code.indices.to_numpy().astype(np.uint64), rows["t"].to_numpy(), rows["ref"].to_numpy()
-        order = in_order(k, t, ref, names)
-        k, t, ref, late = k[order], t[order], ref[order], rows["late"].to_numpy()[order]
-        bucket = t // rule.suppression
-        starts = np.flatnonzero(np.concatenate(([True], (k[1:] != k[:-1]) | (bucket[1:] != bucket[:-1]))))
-        ends = np.append(starts[1:], len(k))
-        few = np.concatenate([np.arange(s, min(e, s + EVIDENCE_LIMIT)) for s, e in zip(starts, ends, strict=True)])
-        events = {row["ref"]: row for row in self._state.batch_events(np.sort(ref[few])).to_pylist()}
-        words = self._state.words(np.sort(ref[starts]))
-        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            found = [events[r] for r in ref[start : min(end, start + EVIDENCE_LIMIT)].tolist()]
-            text = texts[int(k[start])]
-            alert = self._plain_alert(rule, text, int(bucket[start]))
-            alert.late = bool(late[start:end].all()) and (alert.late or not alert.count)
-            alert.last_at = max(alert.last_at, int(t[end - 1])) if alert.count else int(t[end - 1])
-            self._show(alert, found, words[int(ref[start])])
-            alert.count += end - start
-            self._changed[alert.ident] = alert
+    def fold_plain(self, found: Iterable[tuple[Rule, pa.Table]], names: Names) -> None:
+        """Add the events that plain rules hold for: by rule ref, t, late, key (JSON text)."""
+        groups = [(rule, _PlainGroups.of(rule, rows, names)) for rule, rows in found]
+        if not groups:
+            return
+        refs = np.unique(np.concatenate([g.ref[g.shown()] for _, g in groups]))
+        events = {row["ref"]: row for row in self._state.batch_events(refs).to_pylist()}
+        for rule, g in groups:
+            for start, end in zip(g.starts.tolist(), g.ends.tolist(), strict=True):
+                rows = [events[ref] for ref in g.ref[start : min(end, start + EVIDENCE_LIMIT)].tolist()]
+                alert = self._plain_alert(rule, g.texts[int(g.k[start])], int(g.bucket[start]))
+                alert.late = bool(g.late[start:end].all()) and (alert.late or not alert.count)
+                last = int(g.t[end - 1])
+                alert.last_at = max(alert.last_at, last) if alert.count else last
+                self._show(alert, rows)
+                alert.count += end - start
+                self._changed[alert.ident] = alert
 
     def _plain_alert(self, rule: Rule, text: str, bucket: int) -> OpenAlert:
         ident = Ident(rule.name, text, bucket)
@@ -263,13 +258,14 @@ class AlertBook:
             self._remember(alert)
         return alert
 
-    def _show(self, alert: OpenAlert, found: list[dict[str, Any]], words: str) -> None:
+    def _show(self, alert: OpenAlert, found: list[dict[str, Any]]) -> None:
         """Merge a plain rule's earliest match events of the batch into its evidence."""
         new = {(row["t"], row["source"], row["id"]): row for row in found}
         if not alert.count or min(new) < alert.first:
             first = new[min(new)]
             alert.first, alert.first_at, alert.first_t = min(new), first["t"], first["t"]
-            alert.lat, alert.lon, alert.address, alert.reason = first["lat"], first["lon"], first["address"], words
+            alert.lat, alert.lon, alert.address = first["lat"], first["lon"], first["address"]
+            alert.reason = first["words"]
         entries = sorted([*alert.entries, *new])[:EVIDENCE_LIMIT]
         if entries == alert.entries:
             return
@@ -373,6 +369,35 @@ class AlertBook:
             self._state.con.execute(
                 "DELETE FROM open_alert WHERE id IN (FROM gone); DELETE FROM open_evidence WHERE id IN (FROM gone)"
             )
+
+
+@dataclass(slots=True)
+class _PlainGroups:
+    """Events of a plain rule sorted by (key, time, source, id), cut into groups [start, end) of one key and bucket."""
+
+    texts: list[str]
+    k: Keys
+    t: Ints
+    ref: Ints
+    late: Mask
+    bucket: Ints
+    starts: Ints
+    ends: Ints
+
+    @classmethod
+    def of(cls, rule: Rule, rows: pa.Table, names: Names) -> _PlainGroups:
+        code = rows["key"].combine_chunks().dictionary_encode()
+        k, t, ref = code.indices.to_numpy().astype(np.uint64), rows["t"].to_numpy(), rows["ref"].to_numpy()
+        order = in_order(k, t, ref, names)
+        k, t, ref, late = k[order], t[order], ref[order], rows["late"].to_numpy()[order]
+        bucket = t // rule.suppression
+        starts = np.flatnonzero(np.concatenate(([True], (k[1:] != k[:-1]) | (bucket[1:] != bucket[:-1]))))
+        texts = [str(text) for text in code.dictionary.to_pylist()]
+        return cls(texts, k, t, ref, late, bucket, starts, np.append(starts[1:], len(k)))
+
+    def shown(self) -> Ints:
+        """Positions of the events that may stand in evidence: the earliest of each group."""
+        return ranges(self.starts, np.minimum(self.ends - self.starts, EVIDENCE_LIMIT))
 
 
 @dataclass(slots=True)

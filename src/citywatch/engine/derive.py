@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from citywatch.engine.runs import Floats, Ints, Keys, Mask
-from citywatch.event import BY_NAME, derived_sql
+from citywatch.event import BY_NAME, batch_schema, derived_sql
 from citywatch.rules.model import Rule, Ruleset, Selection
 
 
@@ -85,6 +86,20 @@ def in_parts(batch: pa.Table) -> pa.Table:
     return pa.Table.from_batches(batch.to_batches(max_chunksize=_PART), schema=batch.schema)
 
 
+class Feed:
+    """A table that a prepared statement reads, and that is another one each time. A registered table would be bound."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        table: Any = self.table
+        return table.__arrow_c_stream__(requested_schema)
+
+    def __arrow_c_schema__(self) -> object:
+        return self.table.schema.__arrow_c_schema__()
+
+
 def key_text(fields: Sequence[str]) -> str:
     """SQL of a group key: a JSON array without blanks; times as RFC 3339."""
 
@@ -121,29 +136,39 @@ class Derivation:
         for name, table in ruleset.lists.items():
             self._reader.register(f"list_{name}", table)
         selections = [r.selection for r in plain if r.selection] + [a.selection for s in streams for a in s.atoms]
-        self._types = sorted({t for s in selections for t in s.types})
+        types = sorted({t for s in selections for t in s.types})
         self._open = any(not s.types for s in selections)
-        self._statements = {t: _Statement(t, self._types, plain, streams, shard) for t in [*self._types, None]}
+        self._statements = {
+            t: _Statement(f"derive_{n}", t, plain, streams, shard=shard) for n, t in enumerate([*types, None])
+        }
+        for statement in self._statements.values():
+            statement.prepare(self._reader, self._local)
 
-    def statements_for(self, types: Iterable[str]) -> list[_Statement]:
-        """The statements that a batch with these event types needs: one a type that a rule names, one for the rest."""
-        present = set(types)
-        wanted = [self._statements[t] for t in self._types if t in present]
-        if self._open and present - set(self._types):
-            wanted.append(self._statements[None])
-        return wanted
+    def statements_for(self, types: Sequence[str]) -> list[tuple[_Statement, list[int]]]:
+        """The statements that a batch with these types of event needs, and which of the types each is for.
+
+        One a type that a rule names, and one for all the others when a rule names no type.
+        """
+        wanted = [(self._statements[t], [i]) for i, t in enumerate(types) if t in self._statements]
+        others = [i for i, t in enumerate(types) if t not in self._statements]
+        return [*wanted, (self._statements[None], others)] if self._open and others else wanted
 
     def __call__(self, batch: pa.Table) -> Derived:
         """Evaluate a batch (`event.batch_schema()`, already without what is for history only)."""
         out = Derived(streams=[[] for _ in self._streams])
-        self._reader.register("batch", in_parts(batch))
-        for statement in self.statements_for(map(str, pc.unique(batch["type"]).to_pylist())):
+        code = batch["type"].combine_chunks().dictionary_encode()
+        types, type_at = [str(t) for t in code.dictionary.to_pylist()], code.indices.to_numpy()
+        for statement, which in self.statements_for(types):
+            part = batch.select(statement.columns)
+            if len(which) < len(types):
+                part = part.take(np.flatnonzero(np.isin(type_at, which)))
+            statement.feed.table = in_parts(part)
             statement.sort_into(out, self._run(statement))
         return out
 
     def _run(self, statement: _Statement) -> pa.Table:
         try:
-            result: pa.Table = self._reader.sql(statement.sql(self._local, guarded=False)).to_arrow_table()
+            result: pa.Table = self._reader.sql(f"EXECUTE {statement.name}").to_arrow_table()
         except duckdb.Error:
             # A predicate failed on some row: evaluate so that it is not true there, and elsewhere as ever.
             result = self._reader.sql(statement.sql(self._local, guarded=True)).to_arrow_table()
@@ -154,26 +179,24 @@ class Derivation:
 
 
 class _Statement:
-    """What one event type (None: all types that no rule names) is asked."""
+    """What the events of one type (None: of all types that no rule names) are asked; `feed` holds them."""
 
     def __init__(
         self,
+        name: str,
         type_: str | None,
-        named: Sequence[str],
         plain: Sequence[Rule],
         streams: Sequence[StreamSpec],
+        *,
         shard: tuple[int, int],
     ) -> None:
         def meant(selection: Selection | None) -> bool:
             return selection is not None and (not selection.types or type_ in selection.types)
 
-        self._filter = (
-            f"type = {_quote(type_)}"
-            if type_ is not None
-            else f"type NOT IN ({', '.join(map(_quote, named))})"
-            if named
-            else "true"
-        )
+        self.name = name
+        self.columns: list[str] = []
+        """Columns of the batch that it reads."""
+        self.feed = Feed(batch_schema().empty_table())
         self.predicates: list[str] = []
         self._memberships: dict[str, str] = {}
         """Columns that say whether a value is in a list, and how they are computed."""
@@ -216,17 +239,26 @@ class _Statement:
         inner += [f"{key_text(fields)} AS text{n}, hash(text{n}) AS hash{n}" for n, fields in enumerate(self._keys)]
         inner += [_value_hash(field, n) for n, field in enumerate(self._fields)]
         lists = "".join(f", {sql} AS {name}" for name, sql in self._memberships.items())
-        events = f"SELECT * REPLACE (CAST(data AS JSON) AS data), {local} FROM batch WHERE {self._filter}"
+        events = f"SELECT * REPLACE (CAST(data AS JSON) AS data), {local} FROM feed_{self.name}"
         return f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)} FROM (SELECT *{lists} FROM ({events})))"
+
+    def prepare(self, con: duckdb.DuckDBPyConnection, local: str) -> None:
+        """Have it parsed and planned once. It reads the columns whose names stand in it."""
+        text = self.sql(local, guarded=False)
+        words = set(re.findall(r"\w+", text))
+        self.columns = [name for name in batch_schema().names if name in words]
+        self.feed.table = batch_schema().empty_table().select(self.columns)
+        con.register(f"feed_{self.name}", self.feed)
+        con.execute(f"PREPARE {self.name} AS {text}")
 
     def sort_into(self, out: Derived, result: pa.Table) -> None:
         """Hand each plain rule and each stream its rows of the result."""
         for i, _ in self._plain:
-            chosen = result.filter(result[f"m{i}"])
-            if len(chosen):
+            rows = np.flatnonzero(result[f"m{i}"].to_numpy())
+            if len(rows):
                 names = ["ref", "t", "late"]
                 grouped = bool(self._rules[i].suppression)
-                part = chosen.select([*names, f"g{i}"] if grouped else names)
+                part = result.select([*names, f"g{i}"] if grouped else names).take(rows)
                 part = part.rename_columns([*names, "key"] if grouped else names)
                 out.plain[i] = pa.concat_tables([out.plain[i], part]) if i in out.plain else part
         for a, (s, _, _, _) in enumerate(self._atoms):
@@ -283,10 +315,6 @@ def _guarded(predicate: str, i: int) -> str:
     """A predicate that is false where it fails, and a column that counts where it did."""
     tried = f"TRY(CASE WHEN ({predicate}) THEN 1 ELSE 0 END)"
     return f"coalesce({tried}, 0) = 1 AS p{i}, CAST({tried} IS NULL AS INTEGER) AS e{i}"
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def base_rows(tables: list[pa.Table], *, several: bool) -> BaseRows:

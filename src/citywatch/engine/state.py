@@ -140,24 +140,15 @@ class State:
         return self._shown("SELECT * FROM kept SEMI JOIN asked USING (ref)")
 
     def batch_events(self, refs: Ints) -> pa.Table:
-        """The same of events of the registered `batch`."""
+        """The same of events of the registered `batch`, and `words`: what there is to say about each."""
         self.con.register("asked", pa.table({"ref": refs}))
-        return self._shown(
-            "SELECT seq AS ref, epoch_us(time) AS t, source, id, type, lat, lon, address, data "
-            "FROM batch WHERE seq IN (SELECT ref FROM asked)"
-        )
+        events = f"SELECT *, seq AS ref, epoch_us(time) AS t, {EVENT_WORDS} AS words FROM batch"
+        return self._shown(f"{events} WHERE seq IN (SELECT ref FROM asked)", "words")
 
-    def _shown(self, events: str) -> pa.Table:
-        query = f"SELECT ref, t, source, id, lat, lon, address, data, {EVENT_TEXT} AS text FROM ({events})"
-        shown: pa.Table = self.con.sql(query).to_arrow_table()
+    def _shown(self, events: str, *more: str) -> pa.Table:
+        columns = ["ref", "t", "source", "id", "lat", "lon", "address", "data", f"{EVENT_TEXT} AS text", *more]
+        shown: pa.Table = self.con.sql(f"SELECT {', '.join(columns)} FROM ({events})").to_arrow_table()
         return shown
-
-    def words(self, refs: Ints) -> dict[int, str]:
-        """What there is to say about single events of the batch, by ref."""
-        self.con.register("asked", pa.table({"ref": refs}))
-        return dict(
-            self.con.sql(f"SELECT seq, {EVENT_WORDS} FROM batch WHERE seq IN (SELECT ref FROM asked)").fetchall()
-        )
 
     def keys(self, asked: pa.Table) -> dict[tuple[int, int, Hashable], str]:
         """Key text by (stream, ref, k) for a table of these three."""

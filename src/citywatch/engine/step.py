@@ -163,14 +163,9 @@ class Step:
         return joined(facts)
 
     def _plain_facts(self, derived: Derived, batch: pa.Table) -> list[pa.Table]:
-        single = {}
-        names = _Names(batch)
-        for i, rows in derived.plain.items():
-            rule = self._plain[i]
-            if rule.suppression:
-                self._book.fold_plain(rule, rows, names)
-            else:
-                single[i] = rows["ref"]
+        single = {i: rows["ref"] for i, rows in derived.plain.items() if not self._plain[i].suppression}
+        folded = [(self._plain[i], rows) for i, rows in derived.plain.items() if self._plain[i].suppression]
+        self._book.fold_plain(folded, _Names(batch))
         return [single_facts(self._con, self._plain, single, silent=self._silent)] if single else []
 
     def _take_in(self, derived: Derived, batch: pa.Table, before: int) -> dict[int, Keys]:

@@ -13,7 +13,7 @@ EVENT_WORDS = (
     "concat_ws(', ', 'plate ' || plate, 'code ' || violation_code, CASE WHEN needs_human THEN 'a human is needed' END,"
     " label, sensor_kind || coalesce(' ' || round(value, 2), '') || coalesce(' ' || unit, ''),"
     " array_to_string(behaviors, ', '), 'dangerosity ' || dangerosity, 'behaviour score ' || behavior_score,"
-    " 'battery ' || round(battery, 1) || ' %', round(speed_kmh, 1) || ' km/h', 'at ' || coalesce(address, street))"
+    " 'battery ' || round(battery, 1) || ' %', round(speed_kmh, 1) || ' km/h')"
 )
 """SQL of what there is to say about a single event."""
 
