@@ -141,9 +141,17 @@ def _message(news: News, choice: Choice, only: str | None) -> str:
     if only is not None:
         touched = any(listed.alert["id"] == only for listed in news.changed) or news.skipped
         return _event(news.end, "alert", "changed") if touched else f"id: {news.end}\n\n"
-    lines = [(presentation.row(listed), listed.raised > news.start, _fits(listed, choice)) for listed in news.changed]
-    context = {"lines": lines, "by_state": bool(choice.states), "counts": news.counts, "skipped": news.skipped}
+    lines = [(presentation.row(listed), _place(listed, news, choice)) for listed in news.changed]
+    context = {"lines": lines, "counts": news.counts, "skipped": news.skipped}
     return _event(news.end, "alerts", render_to_string("console/stream.html", context))
+
+
+def _place(listed: Listed, news: News, choice: Choice) -> str:
+    """Where the line goes: to the top, in place of the one before, or away (`app.js` does it)."""
+    if not _fits(listed, choice):
+        return "gone"
+    # Where only some states are listed, a line may come that was not there.
+    return "top" if listed.raised > news.start or choice.states else "in place"
 
 
 def _fits(listed: Listed, choice: Choice) -> bool:

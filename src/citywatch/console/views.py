@@ -138,7 +138,7 @@ def _undoable(history: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The last action, when a person did it less than a minute ago and it is not undone yet."""
     undone = {entry["undoes"] for entry in history}
     for entry in reversed(history):
-        if entry["action"] in ("note", "undo") or entry["seq"] in undone:
+        if entry["action"] in ("note", "undo", "unshelve") or entry["seq"] in undone:
             continue
         fresh = time.time() * 1e6 - entry["at"] < MINUTE
         return entry if fresh and entry["channel"] not in ("engine", "event") else None

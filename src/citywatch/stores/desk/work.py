@@ -148,7 +148,7 @@ def _do(con: sqlite3.Connection, fact: int, wish: Wish, before: Standing, now: i
 
 def _undo(con: sqlite3.Connection, fact: int, wish: Wish, before: Standing, now: int) -> None:
     last = con.execute(
-        "SELECT * FROM actions WHERE fact = ? AND action NOT IN ('note', 'undo') AND seq NOT IN "
+        "SELECT * FROM actions WHERE fact = ? AND action NOT IN ('note', 'undo', 'unshelve') AND seq NOT IN "
         "(SELECT undoes FROM actions WHERE fact = ? AND undoes IS NOT NULL) ORDER BY seq DESC LIMIT 1",
         [fact, fact],
     ).fetchone()

@@ -13,10 +13,23 @@ function sayLive(on) {
 document.addEventListener("htmx:sseOpen", () => sayLive(true));
 document.addEventListener("htmx:sseError", () => sayLive(false));
 
-// A list that stays open all night does not grow for ever.
-document.addEventListener("htmx:sseMessage", () => {
+// News of alerts: each line replaces the one with its id, so that hearing something twice does no harm.
+document.addEventListener("htmx:sseBeforeMessage", (event) => {
   const list = document.getElementById("alerts");
-  while (list && list.children.length > LONGEST) list.lastElementChild.remove();
+  if (!list || event.detail.type !== "alerts") return;
+  event.preventDefault();
+  const news = new DOMParser().parseFromString(event.detail.data, "text/html");
+  for (const line of news.querySelectorAll("li[data-op]")) {
+    const before = document.getElementById(line.id);
+    const op = line.dataset.op;
+    delete line.dataset.op;
+    if (op === "top") { if (before) before.remove(); list.prepend(line); }
+    else if (op === "gone") { if (before) before.remove(); }
+    else if (before) before.replaceWith(line);
+  }
+  for (const part of news.querySelectorAll("span[id], p[id]")) document.getElementById(part.id)?.replaceWith(part);
+  // A list that stays open all night does not grow for ever.
+  while (list.children.length > LONGEST) list.lastElementChild.remove();
 });
 
 // The alert moved on, and the page shows it: what is sent from here is about its new version.
