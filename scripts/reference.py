@@ -22,16 +22,9 @@ _NOTE = "<!-- Written by `make docs` from the code: change it there. -->"
 _BAR = "\\|"  # a bar inside of a table's cell
 
 
-def pages() -> dict[Path, str]:
-    """Path -> text of every generated page."""
-    makers: dict[str, Callable[[], Iterable[str]]] = {
-        "command-line.md": _command_line,
-        "events.md": _events,
-        "settings.md": _settings,
-        "reports.md": _reports,
-        "shipped-rules.md": _shipped_rules,
-    }
-    return {REFERENCE / name: "\n".join([_NOTE, "", *make()]).rstrip() + "\n" for name, make in makers.items()}
+def page(name: str) -> str:
+    """The text of a generated page, by its file's name."""
+    return "\n".join([_NOTE, "", *PAGES[name]()]).rstrip() + "\n"
 
 
 def _command_line() -> Iterator[str]:
@@ -210,10 +203,20 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield ""
 
 
+PAGES: dict[str, Callable[[], Iterable[str]]] = {
+    "command-line.md": _command_line,
+    "events.md": _events,
+    "settings.md": _settings,
+    "reports.md": _reports,
+    "shipped-rules.md": _shipped_rules,
+}
+"""File -> what writes its lines."""
+
+
 def main() -> None:
     """Write all pages."""
-    for path, text in pages().items():
-        path.write_text(text, "utf-8")
+    for name in PAGES:
+        (REFERENCE / name).write_text(page(name), "utf-8")
 
 
 if __name__ == "__main__":
