@@ -30,7 +30,7 @@ FROM (SELECT row, raw, TRY(from_json(raw, '{{{struct}}}')) AS e FROM {chunk})"""
 
 
 def draft_sql(envelope: str, fields: Sequence[str], extended: bool) -> str:
-    """Drafts (in brackets) of the relation `envelope`: the columns of `envelope_sql`, and `raw` if `extended`."""
+    """Drafts (in brackets) of the relation `envelope`: the columns of `envelope_sql`, t, r, and `raw` if `extended`."""
     struct = ", ".join(f'"{name}": "VARCHAR"' for name in fields)
     texts = "".join(f", d.{name} AS f_{name}" for name in fields)
     values = f"TRY(from_json(data, '{{{struct}}}'))" if fields else "NULL"
@@ -38,7 +38,7 @@ def draft_sql(envelope: str, fields: Sequence[str], extended: bool) -> str:
     extensions = f"nullif(CAST(json_merge_patch(raw, '{{{removed}}}') AS VARCHAR), '{{}}')"
     return f"""(
 SELECT row, 0 AS n, id, source, type, subject, time, receivedat, timeprecision AS time_precision,
-  CAST(NULL AS TIMESTAMPTZ) AS t, CAST(data AS VARCHAR) AS data,
+  t, r, CAST(data AS VARCHAR) AS data,
   {extensions if extended else "CAST(NULL AS VARCHAR)"} AS extensions{", raw" if extended else ""},
   CASE WHEN specversion <> '1.0' THEN concat('specversion: ', specversion, ' is not 1.0') END AS refused{texts}
 FROM (SELECT *, {values} AS d FROM {envelope}))"""

@@ -2,7 +2,8 @@
 
 A draft is what a mapping makes of a record, all texts: `row` (number of the record in its chunk), `n` (which of the
 record's events), the attributes, `f_<field>` for the known fields that occur, `data` and `extensions` as JSON text,
-`refused` (why the mapping does not want it). `t` is a TIMESTAMPTZ where the mapping has made one itself.
+`refused` (why the mapping does not want it). `t` and `r`, TIMESTAMPTZ, are the time and the receipt where they are known
+already: `time` and `receivedat` are NULL then.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ NOT_SENT = frozenset(c.name for c in FIELDS if c.derived) | {"zones"}
 SENT = tuple(c.name for c in FIELDS if c.name not in NOT_SENT)
 """Known fields that a record may carry in its data, in their order."""
 
-_TEXTS = ("id", "source", "type", "subject")
+TEXTS = ("id", "source", "type", "subject")
 _SHOWN = 120
+_NOW = "make_timestamptz(CAST($1 AS BIGINT))"
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What casts need to know of the moment and the origin; times in µs UTC, durations in µs."""
+    """What casts need to know of the moment and the origin; times in µs UTC, durations in µs.
+
+    `now` and `arrived` are the values $1 and $2 of the statements: a plan is made once.
+    """
 
     now: int
     arrived: int
@@ -52,7 +57,7 @@ def events_sql(draft: str, fields: Sequence[str], intake: Intake, *, patched: bo
     return f"""
 WITH draft AS {draft},
 casted AS (SELECT row, n, id, source, type, subject, data, extensions, refused, time, receivedat, time_precision AS p,
-  coalesce(t, {time_sql("time")}) AS given, {time_sql("receivedat")} AS claimed{casts} FROM draft),
+  coalesce(t, {time_sql("time")}) AS given, coalesce(r, {time_sql("receivedat")}) AS claimed{casts} FROM draft),
 received AS (SELECT * REPLACE ({data} AS data), {_received_sql(intake)} AS received_at FROM casted),
 timed AS (SELECT *, coalesce(given, received_at) AS happened,
   md5_number(concat(strlen(source), ':', source, id)) AS ident FROM received)
@@ -73,10 +78,9 @@ def _patched_sql(fields: Sequence[str]) -> str:
 
 
 def _received_sql(intake: Intake) -> str:
-    now = f"make_timestamptz({intake.now})"
     if not intake.replay:
-        return now
-    return f"coalesce(claimed, least(given, {now}), make_timestamptz({intake.arrived}))"
+        return _NOW
+    return f"coalesce(claimed, least(given, {_NOW}), make_timestamptz(CAST($2 AS BIGINT)))"
 
 
 def _precision_sql(intake: Intake) -> str:
@@ -87,13 +91,13 @@ def _precision_sql(intake: Intake) -> str:
 def _too_new(intake: Intake) -> dict[str, str]:
     """Reason -> SQL of the two rejections that look at the clock."""
     return {
-        "received_at_in_future": f"received_at > make_timestamptz({intake.now + intake.future})",
+        "received_at_in_future": f"received_at > make_timestamptz(CAST($1 AS BIGINT) + {intake.future})",
         "time_in_future": f"epoch_us(happened) - epoch_us(received_at) > {intake.future}",
     }
 
 
 def _suspect_sql(fields: Sequence[str], intake: Intake) -> str:
-    """True for every draft that may have to be refused; cheap, and wrong on the side of doubt."""
+    """True for every draft that may have to be refused, texts aside; cheap, and wrong on the side of doubt."""
     doubts = [
         "refused IS NOT NULL",
         *(f"coalesce({name} = '', true)" for name in REQUIRED),
@@ -101,17 +105,14 @@ def _suspect_sql(fields: Sequence[str], intake: Intake) -> str:
         *(["(receivedat IS NOT NULL AND claimed IS NULL)"] if intake.replay else []),
         f"p NOT IN {PRECISIONS}",
         *_too_new(intake).values(),
-        *(_doubt_sql(f"f_{f}" if f in fields else f, f, BY_NAME[f].sql) for f in (*_TEXTS, *fields)),
+        *(_doubt_sql(f, BY_NAME[f].sql) for f in fields if BY_NAME[f].sql != "VARCHAR" or f == "time_precision"),
     ]
     return "coalesce(" + " OR ".join(doubts) + ", false)"
 
 
-def _doubt_sql(text: str, value: str, sql: str) -> str:
-    if sql == "VARCHAR":
-        return f"(left({text}, 1) IN ('{{', '[') OR {text} IN ('true', 'false'))"
-    if sql == "VARCHAR[]":
-        return f"{text} IS NOT NULL"
-    return f"({text} IS NOT NULL AND {value} IS NULL)"
+def _doubt_sql(field: str, sql: str) -> str:
+    cast = f"{field} IS NULL" if sql != "VARCHAR[]" else "true"
+    return f"(f_{field} IS NOT NULL AND {cast})"
 
 
 def reasons_sql(draft: str, fields: Sequence[str], intake: Intake, *, typed: bool) -> str:
@@ -128,14 +129,14 @@ def reasons_sql(draft: str, fields: Sequence[str], intake: Intake, *, typed: boo
         *([_uncast_sql("receivedat", "claimed IS NULL", "received_at")] if intake.replay else []),
         _uncast_sql("p", f"p NOT IN {PRECISIONS}", "time_precision"),
         *(_uncast_sql(f"f_{f}", _not_cast(f, typed), f) for f in fields),
-        *([_uncast_sql(name, _no_text("raw", name)) for name in _TEXTS] if typed else []),
+        *([_uncast_sql(name, _no_text("raw", name)) for name in TEXTS] if typed else []),
     ]
     late = "".join(f" WHEN {sql} THEN '{reason}'" for reason, sql in _too_new(intake).items())
     raw = "raw, " if typed else ""
     return f"""
 WITH draft AS {draft},
 casted AS (SELECT row, n, {raw}id, source, type, subject, data, refused, time, receivedat, time_precision AS p,
-  coalesce(t, {time_sql("time")}) AS given, {time_sql("receivedat")} AS claimed{casts} FROM draft),
+  coalesce(t, {time_sql("time")}) AS given, coalesce(r, {time_sql("receivedat")}) AS claimed{casts} FROM draft),
 received AS (SELECT *, {_received_sql(intake)} AS received_at FROM casted),
 timed AS (SELECT *, coalesce(given, received_at) AS happened FROM received)
 SELECT row, n, coalesce(nullif(concat_ws('; ', {", ".join(reasons)}), ''), CASE{late} END) AS reason FROM timed"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,9 @@ import pyarrow.compute as pc
 import shapely
 
 from citywatch.event import batch_schema, derived_sql
+from citywatch.mappings.statements import Statements
 from citywatch.records.chunk import no_events
 from citywatch.scores import SCORES, scores_sql
-
-Run = Callable[..., pa.Table]
-"""Runs SQL over named Arrow tables."""
 
 
 def in_order(parts: list[pa.Table]) -> pa.Table:
@@ -26,7 +24,7 @@ def in_order(parts: list[pa.Table]) -> pa.Table:
     return joined.sort_by([("row", "ascending"), ("n", "ascending")])
 
 
-def finished(parts: list[pa.Table], zones: Mapping[str, Any], zone: str, run: Run) -> pa.Table:
+def finished(parts: list[pa.Table], zones: Mapping[str, Any], zone: str, sql: Statements) -> pa.Table:
     """A batch with `batch_schema()` of the columns that could be computed in SQL; `zone` is the city's."""
     parts = [part for part in parts if part.num_rows]
     if not parts:
@@ -40,10 +38,10 @@ def finished(parts: list[pa.Table], zones: Mapping[str, Any], zone: str, run: Ru
     columns["backfill"] = pa.array(np.zeros(events.num_rows, bool))
     absent = {field.name: pa.nulls(events.num_rows, field.type) for field in schema if field.name not in columns}
     batch = pa.table([(columns | absent)[field.name] for field in schema], names=schema.names).cast(schema)
-    return scored(batch, zone, run) if "behaviors" in columns else batch
+    return scored(batch, zone, sql) if "behaviors" in columns else batch
 
 
-def scored(batch: pa.Table, zone: str, run: Run) -> pa.Table:
+def scored(batch: pa.Table, zone: str, sql: Statements) -> pa.Table:
     """The batch with the scores of person reports that come without."""
     missing = pc.or_(batch["behavior_score"].is_null(), batch["dangerosity"].is_null())
     wanted = pc.and_(pc.and_(pc.equal(batch["type"], "person.report"), missing), batch["behaviors"].is_valid())
@@ -52,8 +50,8 @@ def scored(batch: pa.Table, zone: str, run: Run) -> pa.Table:
     columns = ["time", "behaviors", "zones", "x", "y", "age"]
     reports = batch.filter(wanted).select(columns).append_column("number", pa.array(range(pc.sum(wanted).as_py())))
     hour = derived_sql(zone)["local_hour"]
-    reports_sql = f"(SELECT *, CASE WHEN time IS NOT NULL THEN {hour} END AS local_hour FROM reports)"
-    scores = run(f"{scores_sql(reports_sql)} ORDER BY number", reports=reports)
+    reports_sql = f"(SELECT *, CASE WHEN time IS NOT NULL THEN {hour} END AS local_hour FROM {sql.table('reports', reports)})"
+    scores = sql.run(f"{scores_sql(reports_sql)} ORDER BY number")
     for name in SCORES:
         index = batch.schema.get_field_index(name)
         derived = pc.replace_with_mask(_whole(batch[name]), _whole(wanted), _whole(scores[name]))

@@ -102,7 +102,7 @@ FROM {source} WHERE {f"coalesce(TRY({output.when.sql}), false)" if output.when e
     return f"""(SELECT _row AS row, CAST({n} AS BIGINT) AS n, _id AS id, _source AS source, _type AS type, _subject AS subject,
   CASE WHEN typeof(_time) = 'VARCHAR' THEN CAST(_time AS VARCHAR) END AS time, _received AS receivedat,
   _precision AS time_precision, CASE WHEN typeof(_time) <> 'VARCHAR' THEN TRY_CAST(_time AS TIMESTAMPTZ) END AS t,
-  _data AS data, CAST(NULL AS VARCHAR) AS extensions, _refused AS refused{f_columns}
+  CAST(NULL AS TIMESTAMPTZ) AS r, _data AS data, CAST(NULL AS VARCHAR) AS extensions, _refused AS refused{f_columns}
 FROM ({inner}))"""
 
 

@@ -19,24 +19,29 @@ import numpy as np
 import pyarrow as pa
 
 from citywatch.errors import MappingError
+from citywatch.event import BY_NAME
 from citywatch.mappings import cloudevents, foreign
-from citywatch.mappings.drafts import SENT, Intake, events_sql, known, reasons_sql
+from citywatch.mappings.drafts import SENT, TEXTS, Intake, events_sql, known, reasons_sql
 from citywatch.mappings.finish import finished
+from citywatch.mappings.instants import instants
 from citywatch.mappings.macros import create_macros
 from citywatch.mappings.model import Mapping
 from citywatch.mappings.ordinals import Ordinals
 from citywatch.mappings.recognise import Verdict, verdict
 from citywatch.mappings.refusals import Refusals
-from citywatch.mappings.texts import one_array, texts
+from citywatch.mappings.statements import Statements
+from citywatch.mappings.texts import no_text, one_array, texts
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed
 from citywatch.records.csv_rows import column_names, split_columns
+from citywatch.records.lines import Mask, Positions
 from citywatch.scores import create_scores
 from citywatch.settings import Settings
 
-_BATCH = 8192
-"""Rows of an Arrow batch: DuckDB works on several at once."""
-
 _TIME = pa.timestamp("us", tz="UTC")
+_CHUNKS_REMEMBERED = 1_000
+
+Keys = tuple[list[str] | None, list[str] | None]
+"""Keys of a record and of its data, repeated ones included; None for what is no object."""
 
 
 def real_clock() -> int:
@@ -46,13 +51,14 @@ def real_clock() -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """Records of one mapping: their drafts in SQL, over which tables, with which known fields."""
+    """Records of one mapping: a table of them, and the SQL of their drafts over the name of such a table."""
 
     name: str
-    draft: Callable[[bool], str]
-    tables: Callable[[np.ndarray[Any, Any] | None], dict[str, pa.Table]]
+    records: pa.Table
+    draft: Callable[[str], str]
     fields: list[str]
-    rows: np.ndarray[Any, Any]
+    judged: pa.Table
+    """The records with what a judgement needs beside."""
     foreign: bool
 
 
@@ -66,7 +72,7 @@ class Parser:
     mappings
         Those of `load_mappings`; without any only CloudEvents are understood.
     zones
-        shapely geometry by name of the zone.
+        shapely geometry by name of the zone; may be replaced while the parser lives.
     clock
         Now in µs UTC.
     threads
@@ -87,10 +93,13 @@ class Parser:
         self.zones = dict(zones or {})
         self._clock = clock
         self._ordinals: dict[str, Ordinals] = {}
-        self._con = duckdb.connect(config={"threads": threads, "enable_external_access": False})
-        self._con.execute("SET TimeZone = 'UTC'")
-        create_macros(self._con, settings.zone)
-        create_scores(self._con)
+        self._seen: dict[str, set[str]] = {}
+        self._chunks = 0
+        con = duckdb.connect(config={"threads": threads, "enable_external_access": False})
+        con.execute("SET TimeZone = 'UTC'")
+        create_macros(con, settings.zone)
+        create_scores(con)
+        self._sql = Statements(con)
 
     def parse(self, chunk: Chunk, mapping: Mapping | str | None = None) -> Parsed:
         """Events and refusals of `chunk`.
@@ -99,18 +108,26 @@ class Parser:
         Raises MappingError for an unknown name, and for a CSV whose columns no mapping or several know.
         """
         now = self._clock()
-        intake = self._intake(chunk.origin, now)
-        if chunk.begins:
-            self._ordinals.pop(chunk.origin.name, None)
+        self._begin(chunk)
         refusals = Refusals()
         relation = texts(chunk, refusals)
         asked = self._named(mapping)
-        jobs = self._csv(chunk, relation, asked, refusals) if chunk.format is Format.CSV else None
-        if jobs is None:
+        if chunk.format is Format.CSV:
+            jobs = self._csv(chunk, relation, asked, refusals)
+        else:
             jobs = self._json(chunk, relation, asked, mapping == cloudevents.NAME, refusals)
+        intake = self._intake(chunk.origin, now)
         parts = [self._events(job, intake, refusals) for job in jobs]
-        events = finished(parts, self.zones, self._settings.zone, self._run)
+        events = finished(parts, self.zones, self._settings.zone, self._sql)
+        self._sql.release()
         return Parsed(events, refusals.table(chunk.records, chunk.faults, chunk.origin, now), chunk.origin)
+
+    def _begin(self, chunk: Chunk) -> None:
+        if chunk.begins:
+            self._ordinals.pop(chunk.origin.name, None)
+        self._chunks += 1
+        if self._chunks % _CHUNKS_REMEMBERED == 0:
+            self._seen.clear()
 
     def _named(self, mapping: Mapping | str | None) -> Mapping | None:
         if not isinstance(mapping, str):
@@ -125,15 +142,15 @@ class Parser:
         s = self._settings
         arrived = now if origin.arrived is None else min(origin.arrived, now)
         if origin.date is not None:
-            arrived = _local(origin.date, s.zone)
+            arrived = _midnight(origin.date, s.zone)
         return Intake(now, arrived, origin.replay, s.lateness, s.stale, s.future, dated=origin.date is not None)
 
     def _arrival(self, origin: Origin) -> int:
-        """The moment before which a time of day without a date lies."""
+        """The moment before which a time of day without a date lies, µs UTC."""
         now = self._clock()
         if origin.date is None:
             return now if origin.arrived is None else min(origin.arrived, now)
-        begin, end = (_local(origin.date + timedelta(days=d), self._settings.zone) for d in (0, 1))
+        begin, end = (_midnight(origin.date + timedelta(days=d), self._settings.zone) for d in (0, 1))
         return now if begin <= now < end else end - 1
 
     # JSON
@@ -143,45 +160,56 @@ class Parser:
     ) -> list[_Job]:
         if not relation.num_rows:
             return []
-        envelope = self._run(cloudevents.envelope_sql("chunk"), chunk=relation)
+        envelope = self._sql.run(cloudevents.envelope_sql(self._sql.table("chunk", relation)))
         good = np.asarray(envelope["ok"])
         if not good.all():
             refusals.add(relation["row"].to_numpy()[~good].tolist(), ["not JSON"] * int((~good).sum()), None)
             relation, envelope = relation.filter(pa.array(good)), envelope.filter(pa.array(good))
-        shapes, first, of = np.unique(envelope["shape"].to_numpy(), return_index=True, return_inverse=True)
-        found = self._keys(relation.take(pa.array(first)))
-        verdicts = [verdict(*keys, self._mappings, asked=asked, only_cloudevents=only) for keys in found]
-        groups: dict[str, list[int]] = {}
-        for shape, judged in enumerate(verdicts):
-            if judged.reason:
-                rows = relation["row"].to_numpy()[of == shape].tolist()
-                refusals.add(rows, [judged.reason] * len(rows), judged.mapping.name if judged.mapping else None)
-            else:
-                groups.setdefault(judged.mapping.name if judged.mapping else cloudevents.NAME, []).append(shape)
+        _, first, shape = np.unique(envelope["shape"].to_numpy(), return_index=True, return_inverse=True)
+        keys = self._keys(relation.take(pa.array(first)))
+        verdicts = [verdict(*of, self._mappings, asked=asked, only_cloudevents=only) for of in keys]
         jobs = []
-        for numbers in groups.values():
-            member = np.isin(of, numbers)
-            keys = [found[number] for number in numbers]
-            jobs.append(self._job(chunk, relation, envelope, member, keys, verdicts[numbers[0]]))
+        for judged, shapes in _groups(verdicts):
+            member = np.isin(shape, shapes)
+            rows, heads = _only(relation, member), _only(envelope, member)
+            if judged.reason:
+                name = judged.mapping.name if judged.mapping else None
+                refusals.add(rows["row"].to_pylist(), [judged.reason] * rows.num_rows, name)
+            elif judged.mapping is None:
+                jobs.append(self._cloudevents_job(rows, heads, [keys[number] for number in shapes]))
+            else:
+                columns = {key for number in shapes for key in keys[number][0] or ()}
+                records = self._arriving(rows, rows["raw"], chunk, judged.mapping)
+                jobs.append(self._foreign_job(judged.mapping, records, columns, Format.JSON))
         return jobs
 
-    def _job(
-        self, chunk: Chunk, relation: pa.Table, envelope: pa.Table, member: Any, keys: list[Any], judged: Verdict
-    ) -> _Job:
-        if not member.all():
-            relation, envelope = relation.filter(pa.array(member)), envelope.filter(pa.array(member))
-        if judged.mapping is None:
-            return _cloudevents_job(relation, envelope, keys)
-        columns = {key for top, _ in keys for key in top}
-        records = self._arriving(relation, relation["raw"], chunk, judged.mapping)
-        return _foreign_job(judged.mapping, records, columns, Format.JSON)
-
-    def _keys(self, examples: pa.Table) -> list[tuple[list[str] | None, list[str] | None]]:
-        """Keys of each record and of its data, repeated ones included."""
-        sql = "SELECT json_keys(raw) AS keys, json_keys(raw, '$.data') AS data_keys FROM examples ORDER BY number"
+    def _keys(self, examples: pa.Table) -> list[Keys]:
         numbered = examples.append_column("number", pa.array(range(examples.num_rows)))
-        answer = self._run(sql, examples=numbered)
+        answer = self._sql.run(
+            "SELECT json_keys(raw) AS keys, json_keys(raw, '$.data') AS data_keys"
+            f" FROM {self._sql.table('examples', numbered)} ORDER BY number"
+        )
         return list(zip(answer["keys"].to_pylist(), answer["data_keys"].to_pylist(), strict=True))
+
+    def _cloudevents_job(self, relation: pa.Table, envelope: pa.Table, keys: list[Keys]) -> _Job:
+        fields = self._fields(cloudevents.NAME, known({key for _, data in keys for key in data or ()}))
+        more = any(set(top or ()) - set(cloudevents.ATTRIBUTES) for top, _ in keys)
+        for text, instant in (("time", "t"), ("receivedat", "r")):
+            micros, rest = instants(one_array(envelope[text]))
+            column = envelope.schema.get_field_index(text)
+            envelope = envelope.set_column(column, text, rest).append_column(instant, micros)
+        whole = envelope.append_column("raw", relation["raw"])
+
+        def draft(name: str) -> str:
+            return cloudevents.draft_sql(name, fields, extended=more or name.startswith("judged"))
+
+        return _Job(cloudevents.NAME, whole if more else envelope, draft, fields, whole, foreign=False)
+
+    def _fields(self, name: str, fields: list[str]) -> list[str]:
+        """Fields of this chunk and of those before: plans of statements are made once, not for every combination."""
+        seen = self._seen.setdefault(name, set())
+        seen.update(fields)
+        return [field for field in SENT if field in seen]
 
     # CSV
 
@@ -196,15 +224,17 @@ class Parser:
             return []
         raw = one_array(chunk.records["raw"].take(relation["row"]))
         columns = split_columns(raw, names, chunk.delimiter)
-        rows = relation["row"].to_numpy()
         bad = sorted(columns.faults)
-        refusals.add(rows[bad].tolist(), [columns.faults[row] for row in bad], judged.mapping.name)
+        rows = relation["row"].to_numpy()[bad].tolist()
+        refusals.add(rows, [columns.faults[row] for row in bad], judged.mapping.name)
         if not len(columns.rows):
             return []
         relation = relation.take(pa.array(columns.rows))
         table = columns.table.append_column("row", relation["row"])
         records = self._arriving(table, relation["raw"], chunk, judged.mapping)
-        return [_foreign_job(judged.mapping, records, set(names), Format.CSV)]
+        return [self._foreign_job(judged.mapping, records, set(names), Format.CSV)]
+
+    # both
 
     def _arriving(self, records: pa.Table, raw: pa.ChunkedArray, chunk: Chunk, mapping: Mapping) -> pa.Table:
         """Records with what a mapping may ask for beside their fields: content_id and arrived."""
@@ -215,71 +245,64 @@ class Parser:
         arrival = pa.array(np.full(records.num_rows, self._arrival(chunk.origin))).cast(_TIME)
         return records.append_column("content_id", ids).append_column("arrived", arrival)
 
-    # both
+    def _foreign_job(self, mapping: Mapping, records: pa.Table, columns: set[str], fmt: Format) -> _Job:
+        fields = self._fields(mapping.name, foreign.output_fields(mapping, columns, SENT))
+
+        def draft(name: str) -> str:
+            return foreign.draft_sql(mapping, name, columns, fields, fmt)
+
+        return _Job(mapping.name, records, draft, fields, records, foreign=True)
 
     def _events(self, job: _Job, intake: Intake, refusals: Refusals) -> pa.Table:
-        sql = events_sql(job.draft(False), job.fields, intake, patched=job.foreign)
-        events = self._run(sql, **job.tables(None))
-        rows = events["row"].to_numpy()
+        draft = job.draft(self._sql.table("records", job.records))
+        events = self._sql.run(events_sql(draft, job.fields, intake, patched=job.foreign), intake.now, intake.arrived)
         if job.foreign:
-            silent = job.rows[~np.isin(job.rows, rows)].tolist()
+            silent = np.setdiff1d(job.records["row"].to_numpy(), events["row"].to_numpy()).tolist()
             refusals.add(silent, [f"the mapping {job.name} makes no event of it"] * len(silent), job.name)
-        suspect = np.asarray(events["suspect"])
-        if not suspect.any():
-            return events
-        doubts = np.isin(job.rows, rows[suspect])
-        judged = self._run(
-            reasons_sql(job.draft(True), job.fields, intake, typed=not job.foreign), **job.tables(doubts)
-        )
+        suspect = _suspects(events, job)
+        return self._judged(job, intake, events, suspect, refusals) if suspect.any() else events
+
+    def _judged(
+        self, job: _Job, intake: Intake, events: pa.Table, suspect: Mask, refusals: Refusals
+    ) -> pa.Table:
+        """Events without those that an exact look refuses."""
+        doubts = np.isin(job.judged["row"].to_numpy(), events["row"].to_numpy()[suspect])
+        draft = job.draft(self._sql.table("judged", _only(job.judged, doubts)))
+        sql = reasons_sql(draft, job.fields, intake, typed=not job.foreign)
+        judged = self._sql.run(sql, intake.now, intake.arrived)
         bad = judged.filter(judged["reason"].is_valid())
         refusals.add(bad["row"].to_pylist(), bad["reason"].to_pylist(), job.name, bad["n"].to_pylist())
         return events.filter(pa.array(~np.isin(_pairs(events), _pairs(bad))))
 
-    def _run(self, sql: str, **tables: pa.Table) -> pa.Table:
-        """Answer of `sql` over the named tables, as Arrow."""
-        for name, table in tables.items():
-            self._con.register(name, _batched(table))
-        try:
-            return self._con.sql(sql).to_arrow_table()
-        finally:
-            for name in tables:
-                self._con.unregister(name)
+
+def _suspects(events: pa.Table, job: _Job) -> Mask:
+    """Events that may have to be refused; texts that come straight from JSON may be no texts."""
+    suspect = np.array(events["suspect"])
+    if not job.foreign:
+        for name in (*TEXTS, *(field for field in job.fields if BY_NAME[field].sql == "VARCHAR")):
+            suspect |= no_text(events[name])
+    return suspect
 
 
-def _cloudevents_job(relation: pa.Table, envelope: pa.Table, keys: list[Any]) -> _Job:
-    fields = known({key for _, data in keys for key in data or ()})
-    more = any(set(top) - set(cloudevents.ATTRIBUTES) for top, _ in keys)
-
-    def tables(mask: Any) -> dict[str, pa.Table]:
-        table = envelope.append_column("raw", relation["raw"]) if more or mask is not None else envelope
-        return {"envelope": table if mask is None else table.filter(pa.array(mask))}
-
-    def draft(judging: bool) -> str:
-        return cloudevents.draft_sql("envelope", fields, extended=more or judging)
-
-    return _Job(cloudevents.NAME, draft, tables, fields, relation["row"].to_numpy(), foreign=False)
+def _groups(verdicts: list[Verdict]) -> list[tuple[Verdict, list[int]]]:
+    """Shapes by what to do with them."""
+    groups: dict[tuple[str | None, str | None], tuple[Verdict, list[int]]] = {}
+    for shape, judged in enumerate(verdicts):
+        key = (judged.mapping.name if judged.mapping else None, judged.reason)
+        groups.setdefault(key, (judged, []))[1].append(shape)
+    return list(groups.values())
 
 
-def _foreign_job(mapping: Mapping, records: pa.Table, columns: set[str], fmt: Format) -> _Job:
-    fields = foreign.output_fields(mapping, columns, SENT)
-    sql = foreign.draft_sql(mapping, "records", columns, fields, fmt)
-
-    def tables(mask: Any) -> dict[str, pa.Table]:
-        return {"records": records if mask is None else records.filter(pa.array(mask))}
-
-    return _Job(mapping.name, lambda _: sql, tables, fields, records["row"].to_numpy(), foreign=True)
+def _only(table: pa.Table, member: Mask) -> pa.Table:
+    return table if member.all() else table.filter(pa.array(member))
 
 
-def _pairs(table: pa.Table) -> np.ndarray[Any, Any]:
-    pairs: np.ndarray[Any, Any] = table["row"].to_numpy() * (1 << 24) + table["n"].to_numpy()
+def _pairs(table: pa.Table) -> Positions:
+    pairs: Positions = table["row"].to_numpy() * (1 << 24) + table["n"].to_numpy()
     return pairs
 
 
-def _batched(table: pa.Table) -> pa.Table:
-    return pa.Table.from_batches(table.combine_chunks().to_batches(max_chunksize=_BATCH), table.schema)
-
-
-def _local(day: date, zone: str) -> int:
+def _midnight(day: date, zone: str) -> int:
     """Midnight of a day in a zone, µs UTC."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))
     return round(midnight.timestamp() * 1_000_000)

@@ -30,6 +30,19 @@ def texts(chunk: Chunk, refusals: Refusals) -> pa.Table:
     return table if good.all() else table.filter(pa.array(good))
 
 
+def no_text(column: pa.ChunkedArray) -> Mask:
+    """Which texts may be an object, an array or a boolean of JSON: shape (len(column),). False means no doubt."""
+    texts = one_array(column)
+    offsets, data = spans(texts)
+    if not len(data):
+        return np.zeros(len(texts), bool)
+    first = data[np.minimum(offsets[:-1], len(data) - 1)]
+    last = data[np.maximum(offsets[1:] - 1, 0)]
+    length = np.diff(offsets)
+    truth = (last == ord("e")) & (((first == ord("t")) & (length == 4)) | ((first == ord("f")) & (length == 5)))
+    return (((first | 32) == ord("{")) | truth) & (length > 0)
+
+
 def one_array(column: pa.ChunkedArray) -> pa.Array:
     """A column in one piece."""
     combined = column.combine_chunks()

@@ -13,11 +13,12 @@ from typing import NoReturn
 import numpy as np
 import pyarrow as pa
 
-from citywatch.records.lines import Bytes, Mask, Positions, spans
+from citywatch.records.lines import Bytes, Mask, Offsets, Positions, spans
 
 DEEPEST = 64
 """Levels of nesting that are read."""
 
+_PIECE = 256 << 10
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _OPENS = (b"{", b"[")
 _BEFORE_TOKEN = np.zeros(256, dtype=bool)
@@ -27,28 +28,41 @@ _BEFORE_TOKEN[list(b":,[ \t\r\n+-")] = True
 def doubtful(raw: pa.BinaryArray) -> Mask:
     """Mask of the records that may be no standard JSON: shape (len(raw),). False means that there is no doubt."""
     starts, data = spans(raw)
-    opens = np.flatnonzero((data | 32) == 123)  # { and [
-    mask: Mask = np.diff(np.searchsorted(opens, starts)) > DEEPEST
-    for positions in (_after_comma(data), _not_a_number(data)):
-        mask[np.searchsorted(starts, positions, side="right") - 1] = True
+    mask: Mask = np.zeros(len(raw), bool)
+    begin = 0
+    while begin < len(raw):  # pieces that stay in the processor's cache
+        end = max(int(np.searchsorted(starts, starts[begin] + _PIECE)), begin + 1)
+        end = min(end, len(raw))
+        mask[begin:end] = _doubts(data[starts[begin] : starts[end]], starts[begin : end + 1] - starts[begin])
+        begin = end
     return mask
 
 
-def _after_comma(data: Bytes) -> Positions:
+def _doubts(data: Bytes, starts: Offsets) -> Mask:
+    folded = data | 32
+    opens = np.flatnonzero(folded == 123)  # { and [
+    mask: Mask = np.diff(np.searchsorted(opens, starts)) > DEEPEST
+    for positions in (_after_comma(data, folded), _not_a_number(data, folded)):
+        if len(positions):
+            mask[np.searchsorted(starts, positions, side="right") - 1] = True
+    return mask
+
+
+def _after_comma(data: Bytes, folded: Bytes) -> Positions:
     """Positions of closing brackets behind a comma or a blank."""
-    closers = np.flatnonzero((data | 32) == 125)
+    closers = np.flatnonzero(folded == 125)  # } and ]
     before = data[np.maximum(closers - 1, 0)]
     return closers[(before == 44) | (before <= 32)]
 
 
-def _not_a_number(data: Bytes) -> Positions:
+def _not_a_number(data: Bytes, folded: Bytes) -> Positions:
     """Positions of `nan` and `inf`, in any case, where a value may begin."""
-    lower = data | 32
-    first, second, third = lower[:-2], lower[1:-1], lower[2:]
-    nan = (second == 97) & (first == 110) & (third == 110)
-    inf = (second == 110) & (first == 105) & (third == 102)
-    positions = np.flatnonzero(nan | inf)
-    return positions[_BEFORE_TOKEN[data[np.maximum(positions - 1, 0)]]]
+    ns = np.flatnonzero(folded[1:-1] == 110) + 1
+    before, behind = folded[ns - 1], folded[ns + 1]
+    nan = ns[(before == 97) & (folded[ns - 2] == 110)] - 2  # the last n of nan
+    inf = ns[(before == 105) & (behind == 102)] - 1
+    positions = np.concatenate([nan, inf])
+    return positions[(positions > 0) & _BEFORE_TOKEN[data[positions - 1]]]
 
 
 def complaint(record: bytes) -> str | None:

@@ -1,0 +1,75 @@
+"""RFC 3339 texts as microseconds, in columns: the forms that machines write at memory speed, all others left to SQL."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from citywatch.records.lines import Bytes, Positions, spans
+
+_ZULU = 20
+"""Bytes of ``2026-05-01T12:00:00Z``; longer ones have a dot and digits before the Z."""
+
+_FRACTIONS = (0, 3, 6)
+_DIGITS = (0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18)
+_SIGNS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":"}
+_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+_SECOND = 1_000_000
+
+
+def instants(texts: pa.StringArray) -> tuple[pa.Array, pa.Array]:
+    """µs UTC of the texts that are plain times of UTC, and the texts that are not: both as long as `texts`, NULL else.
+
+    Plain is ``YYYY-MM-DDTHH:MM:SS[.ffffff|.fff]Z`` with a year from 1 on; others may be times too, or none.
+    """
+    offsets, data = spans(texts)
+    lengths = np.diff(offsets)
+    micros = np.zeros(len(texts), np.int64)
+    plain = np.zeros(len(texts), bool)
+    for digits in _FRACTIONS:
+        rows = np.flatnonzero(lengths == _ZULU + (digits + 1 if digits else 0))
+        if len(rows):
+            micros[rows], plain[rows] = _plain(data, offsets[rows].astype(np.int64), digits)
+    plain &= ~np.asarray(texts.is_null())
+    rest = texts if not plain.any() else pc.if_else(pa.array(plain), pa.scalar(None, pa.string()), texts)
+    return pa.array(micros, mask=~plain).cast(pa.timestamp("us", tz="UTC")), rest
+
+
+def _plain(data: Bytes, starts: Positions, digits: int) -> tuple[np.ndarray, np.ndarray]:
+    """µs of texts that begin at `starts`, with so many digits behind a dot; and which of them are such times."""
+    last = _ZULU + (digits if digits else -1)
+    good = data[starts + last] == ord("Z")
+    for at, sign in _SIGNS.items():
+        good &= data[starts + at] == sign[0]
+    number = {at: data[starts + at].astype(np.int32) - 48 for at in _DIGITS}
+    for digit in number.values():
+        good &= (digit >= 0) & (digit <= 9)
+    year = number[0] * 1000 + number[1] * 100 + number[2] * 10 + number[3]
+    month, day, hour, minute, second = (number[at] * 10 + number[at + 1] for at in (5, 8, 11, 14, 17))
+    good &= (year >= 1) & (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)
+    leap = (month == 2) & (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    good &= (day >= 1) & (day <= _DAYS[np.clip(month, 0, 12)] + leap)
+    fraction, valid = _fraction(data, starts, digits)
+    seconds = _days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second
+    return seconds * _SECOND + fraction, good & valid
+
+
+def _fraction(data: Bytes, starts: Positions, digits: int) -> tuple[np.ndarray, np.ndarray]:
+    """µs of the digits behind the dot."""
+    micros = np.zeros(len(starts), np.int64)
+    good = np.ones(len(starts), bool) if not digits else data[starts + 19] == ord(".")
+    for place in range(digits):
+        digit = data[starts + 20 + place].astype(np.int64) - 48
+        good &= (digit >= 0) & (digit <= 9)
+        micros += digit * 10 ** (5 - place)
+    return micros, good
+
+
+def _days(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> np.ndarray:
+    """Days since 1970-01-01 in the Gregorian calendar (years that begin in March make leap days the last)."""
+    shifted = (year - (month <= 2)).astype(np.int64)
+    era = shifted // 400
+    of_era = shifted - era * 400
+    of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
