@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from citywatch.event import BY_NAME
+from citywatch.masking import SENSITIVE, masked
+
+
+def alert(data: dict[str, Any], **told: Any) -> dict[str, Any]:
+    event = {"source": "drone/4", "id": "17", "type": "anpr.read", "time": "2026-05-01T12:00:00.000000Z", "data": data}
+    return {
+        "id": "ab" * 32,
+        "rule": "cloned_plate",
+        "rule_id": "r",
+        "rule_version": "v",
+        "level": "high",
+        "status": "stable",
+        "title": "Same plate too far apart",
+        "group": {},
+        "values": {},
+        "reason": "",
+        "address": None,
+        "evidence": [event],
+        **told,
+    }
+
+
+def test_plates_names_phones_and_pictures_do_not_come_through() -> None:
+    data = {
+        "plate": "GZH7067",
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "phone": "555-0100",
+        "picture": "http://x/1",
+    }
+    text = json.dumps(masked(alert(data, group={"plate": "GZH7067"}, reason="Ada Lovelace in GZH7067")))
+    for secret in (*data.values(), "Lovelace"):
+        assert secret not in text
+
+
+def test_a_plate_is_found_in_words_however_it_is_written() -> None:
+    hidden = masked(alert({"plate": "GZH7067"}, reason="gzh-7067, GZH 7067 and GZH7067 are one; XGZH70671 is another"))
+    assert hidden["reason"] == "•••, ••• and ••• are one; XGZH70671 is another"
+
+
+def test_foreign_fields_of_a_message_stay_hidden_since_they_may_hold_anything() -> None:
+    hidden = masked(alert({"plate_id": "GZH7067", "Driver": "Ada", "violation_code": 38, "lat": 40.7}))
+    assert hidden["evidence"][0]["data"] == {"violation_code": 38, "lat": 40.7}
+
+
+def test_an_id_that_holds_a_plate_is_hidden_and_the_alert_s_own_id_is_not() -> None:
+    event_with_plate = alert({"plate": "GZH7067"})
+    event_with_plate["evidence"][0]["id"] = "read-GZH7067-1"
+    hidden = masked(event_with_plate)
+    assert hidden["evidence"][0]["id"] == "read-•••-1"
+    assert hidden["id"] == event_with_plate["id"]
+
+
+def test_what_is_not_there_is_not_invented_and_the_alert_stays_as_it_was() -> None:
+    original = alert({"plate": None, "lat": 40.7}, values={"speed_kmh": 468.0})
+    before = json.dumps(original)
+    hidden = masked(original)
+    assert hidden["evidence"][0]["data"] == {"lat": 40.7}
+    assert hidden["values"] == {"speed_kmh": 468.0}
+    assert json.dumps(original) == before
+
+
+def test_the_sensitive_fields_are_known_fields() -> None:
+    assert set(SENSITIVE) <= set(BY_NAME)
