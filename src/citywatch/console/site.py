@@ -34,15 +34,16 @@ def link(name: str) -> str:
 
 
 def install(site: Site) -> None:
-    """Serve `site`: sets Django up at the first call, and brings the console's own tables up to date."""
+    """Serve `site`. The first call in a process sets Django up and brings the console's own tables up to date."""
     from django.conf import settings  # noqa: PLC0415 - Django is for those who serve pages
 
     _installed[:] = [site]
-    if not settings.configured:
-        settings.configure(**_django_settings(site))
-        import django  # noqa: PLC0415
+    if settings.configured:
+        return
+    settings.configure(**_django_settings(site))
+    import django  # noqa: PLC0415
 
-        django.setup()
+    django.setup()
     from django.core.management import call_command  # noqa: PLC0415
 
     call_command("migrate", verbosity=0, interactive=False)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import re
+
+from citywatch.stores.desk import Desk
+from citywatch.stores.desk.database import now_us
+from tests.unit.desk.facts import fact, table
+
+from .conftest import visitor
+
+SAMPLE = re.compile(r'^[a-z_]+(\{([a-z_]+="([^"\\]|\\.)*",?)*\})? -?[0-9.e+-]+$')
+
+
+def test_healthz_says_whether_the_engine_runs(desk: Desk) -> None:
+    assert visitor().get("/healthz").json()["engine"] == "stopped"
+    desk.set_status({"engine": {"clock": now_us()}})
+    assert visitor().get("/healthz").json() == {"status": "ok", "engine": "running", "version": "0.1.0"}
+
+
+def test_an_engine_that_has_said_nothing_for_a_while_has_stopped(desk: Desk) -> None:
+    desk.set_status({"engine": {"clock": 5}}, now=now_us() - 11_000_000)
+    assert visitor().get("/healthz").json()["engine"] == "stopped"
+
+
+def test_metrics_are_what_prometheus_reads(desk: Desk) -> None:
+    desk.put_facts(table([fact(1), fact(2), fact(3, rule='odd "name"\\', level="low")]), now=now_us())
+    counts = {"events": 10, "duplicates": 2, "rejected": 1}
+    desk.set_status({"engine": {"clock": now_us() - 500_000, "counts": counts, "events": 10, "evaluated": 8}})
+    answer = visitor().get("/metrics")
+    assert answer["Content-Type"].startswith("text/plain; version=0.0.4")
+    lines = answer.content.decode().splitlines()
+    assert all(line.startswith("# ") or SAMPLE.match(line) for line in lines)
+    assert 'citywatch_records_total{outcome="events"} 10' in lines
+    assert 'citywatch_alerts_total{rule="cloned_plate",level="high",status="stable"} 2' in lines
+    assert 'citywatch_alerts{state="open"} 3' in lines
+    assert "citywatch_events_waiting 2" in lines
+    assert "citywatch_engine_up 1" in lines
+    (lag,) = (float(line.split()[1]) for line in lines if line.startswith("citywatch_clock_lag_seconds "))
+    assert 0.5 <= lag < 5
+    assert [line.split()[2] for line in lines if line.startswith("# TYPE")] == list(
+        dict.fromkeys(re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#"))
+    )
+
+
+def test_metrics_name_no_plate(desk: Desk) -> None:
+    desk.put_facts(table([fact(1)]), now=now_us())
+    assert "K1234" not in visitor().get("/metrics").content.decode()
