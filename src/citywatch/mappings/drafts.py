@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from citywatch.event import BY_NAME, FIELDS
 from citywatch.mappings.casts import PRECISIONS, cast_sql, time_sql, wanted
@@ -43,22 +44,31 @@ class Intake:
     """`arrived` is a day that a person named: what has no time of its own is of that day."""
 
 
-def events_sql(draft: str, fields: Sequence[str], intake: Intake, *, patched: bool = False) -> str:
-    """Events of the relation `draft` (SQL in brackets), with `suspect` where a rejection has to be looked into.
+class Data(Enum):
+    """What a draft's `data` is, and so how the event's is made of it.
 
-    `patched`: the known fields are written over the keys of `data`, so that an event printed and read again is the same.
+    The known fields of a mapped message are written over the keys of its record, so that an event printed and read
+    again is the same.
+    """
+
+    GIVEN = "as it is"
+    OBJECT = "a JSON object"
+    MEMBERS = "members of a JSON object, none of them a known field"
+
+
+def events_sql(draft: str, fields: Sequence[str], intake: Intake, data: Data = Data.GIVEN) -> str:
+    """Events of the relation `draft` (SQL in brackets), with `suspect` where a rejection has to be looked into.
 
     Columns: row, n, suspect, then those of `event.STORED` that are not constant: the attributes, `fields`, stale,
     data, extensions, ident_hi, ident_lo, fingerprint.
     """
     casts = "".join(f", {cast_sql(BY_NAME[f], f'f_{f}')} AS {f}, f_{f}" for f in fields)
     values = "".join(f", {f}" for f in fields)
-    data = _patched_sql(fields) if patched else "data"
     return f"""
 WITH draft AS {draft},
 casted AS (SELECT row, n, id, source, type, subject, data, extensions, refused, time, receivedat, time_precision AS p,
   coalesce(t, {time_sql("time")}) AS given, coalesce(r, {time_sql("receivedat")}) AS claimed{casts} FROM draft),
-received AS (SELECT * REPLACE ({data} AS data), {_received_sql(intake)} AS received_at FROM casted),
+received AS (SELECT * REPLACE ({_data_sql(fields, data)} AS data), {_received_sql(intake)} AS received_at FROM casted),
 timed AS (SELECT *, coalesce(given, received_at) AS happened,
   md5_number(concat(strlen(source), ':', source, id)) AS ident FROM received)
 SELECT row, n, {_suspect_sql(fields, intake)} AS suspect,
@@ -72,9 +82,21 @@ SELECT row, n, {_suspect_sql(fields, intake)} AS suspect,
 FROM timed"""
 
 
-def _patched_sql(fields: Sequence[str]) -> str:
+def _data_sql(fields: Sequence[str], data: Data) -> str:
+    if data is Data.GIVEN:
+        return "data"
+    if data is Data.MEMBERS:
+        members = "".join(f", {member_sql(name, name)}" for name in fields)
+        return f"concat('{{', concat_ws(',', nullif(data, ''){members}), '}}')"
     pairs = ", ".join(f"'{name}', {name}" for name in fields)
     return f"CAST(json_merge_patch('{{}}', data, json_object({pairs})) AS VARCHAR)"
+
+
+def member_sql(name: str, value: str, *, plain: bool = False) -> str:
+    """A member of a JSON object as text, NULL when `value` is; `plain` texts have nothing to escape."""
+    if plain:
+        return f"""'"{name}":"' || {value} || '"'"""
+    return f"""CASE WHEN {value} IS NOT NULL THEN '"{name}":' || CAST(to_json({value}) AS VARCHAR) END"""
 
 
 def _received_sql(intake: Intake) -> str:

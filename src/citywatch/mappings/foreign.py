@@ -7,8 +7,12 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from citywatch.event import BY_NAME
+from citywatch.mappings.drafts import member_sql
 from citywatch.mappings.model import Expression, Mapping, Output
 from citywatch.records.chunk import Format
+
+PLAIN = "plain"
+"""Name, with which the names of those tables begin whose texts have nothing that JSON escapes."""
 
 INNER = ("_row", "_raw", "content_id", "arrived")
 """Columns that a mapping's expressions meet beside its fields."""
@@ -29,7 +33,7 @@ def draft_sql(mapping: Mapping, relation: str, columns: Collection[str], fields:
     message = (
         _json_sql(mapping, relation, fields) if fmt is Format.JSON else _csv_sql(mapping, relation, columns, fields)
     )
-    outputs = " UNION ALL ".join(_output_sql(mapping, output, n, fields) for n, output in enumerate(mapping.outputs))
+    outputs = " UNION ALL ".join(_output_sql(mapping, output, n, fields, fmt) for n, output in enumerate(mapping.outputs))
     return f"(WITH message AS MATERIALIZED ({message}) {outputs})"
 
 
@@ -66,8 +70,10 @@ def _csv_sql(mapping: Mapping, relation: str, columns: Collection[str], fields: 
         return _first([f'"{path}"' for path in paths if path in columns], mapping)
 
     texts = "".join(f', {named(f.paths)} AS "{f.name}"' for f in mapping.fields)
-    kept = ", ".join(f"'{name}': \"{name}\"" for name in sorted(columns) if not name.startswith("_"))
-    row = f"CAST(to_json({{{kept}}}) AS VARCHAR)"
+    set_anew = {*fields, *(key for output in mapping.outputs for key in output.data)}
+    kept = [name for name in sorted(columns) if not name.startswith("_") and name not in set_anew]
+    members = ", ".join(member_sql(name, f'"{name}"', plain=relation.startswith(PLAIN)) for name in kept)
+    row = f"concat_ws(',', {members})" if members else "''"
     passed = "".join(f', "{name}" AS _passed_{name}' for name in _passed(mapping, fields))
     return f"SELECT row AS _row, {row} AS _raw, content_id, arrived{texts}{passed} FROM {relation}"
 
@@ -84,7 +90,7 @@ def _passed(mapping: Mapping, fields: Sequence[str]) -> list[str]:
     return [name for name in fields if name not in made]
 
 
-def _output_sql(mapping: Mapping, output: Output, number: int, fields: Sequence[str]) -> str:
+def _output_sql(mapping: Mapping, output: Output, number: int, fields: Sequence[str], fmt: Format) -> str:
     passed = set(_passed(mapping, fields))
     texts = "".join(f", {_field_sql(output, name, passed)} AS f_{name}" for name in fields)
     time = _sql(output.attributes.get("time"))
@@ -96,7 +102,7 @@ def _output_sql(mapping: Mapping, output: Output, number: int, fields: Sequence[
         source = f"(SELECT *, unnest(_items) AS item, generate_subscripts(_items, 1) AS _i FROM (SELECT *, TRY({output.each.sql}) AS _items FROM message))"
         n = f"{number} + {len(mapping.outputs)} * (_i - 1)"
     inner = f"""SELECT *, {named}, {time} AS _time, {_text(output.attributes.get("time_precision"))} AS _precision,
-  {_text(output.attributes.get("received_at"))} AS _received, {_data_sql(output)} AS _data, {_refused_sql(mapping)} AS _refused{texts}
+  {_text(output.attributes.get("received_at"))} AS _received, {_data_sql(output, fmt)} AS _data, {_refused_sql(mapping)} AS _refused{texts}
 FROM {source} WHERE {f"coalesce(TRY({output.when.sql}), false)" if output.when else "true"}"""
     f_columns = "".join(f", f_{name}" for name in fields)
     return f"""(SELECT _row AS row, CAST({n} AS BIGINT) AS n, _id AS id, _source AS source, _type AS type, _subject AS subject,
@@ -132,10 +138,13 @@ def _text(expression: Expression | None) -> str:
     return f"CAST({_sql(expression)} AS VARCHAR)"
 
 
-def _data_sql(output: Output) -> str:
-    """The record as it came, with the further keys of the mapping."""
+def _data_sql(output: Output, fmt: Format) -> str:
+    """The record as it came, with the further keys of the mapping: JSON, or members of an object for CSV."""
     if not output.data:
         return "_raw"
+    if fmt is Format.CSV:
+        members = ", ".join(member_sql(key, f"TRY({expression.sql})") for key, expression in output.data.items())
+        return f"concat_ws(',', nullif(_raw, ''), {members})"
     pairs = ", ".join(f"'{key}', TRY({expression.sql})" for key, expression in output.data.items())
     return f"CAST(json_merge_patch(_raw, json_object({pairs})) AS VARCHAR)"
 

@@ -22,8 +22,8 @@ MACROS: dict[str, tuple[str, str]] = {
         "milliseconds since 1970 as a time",
     ),
     "american_date(x)": (
-        "CASE WHEN regexp_full_match(x, '[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}') THEN TRY_CAST(try_strptime(x, '%m/%d/%Y') AS DATE)"
-        " WHEN regexp_full_match(x, '[0-9]{1,2}/[0-9]{1,2}/[0-9]{2}') THEN TRY_CAST(try_strptime(x, '%m/%d/%y') AS DATE)"
+        "CASE WHEN x[-3] = '/' THEN TRY_CAST(try_strptime(x, '%m/%d/%y') AS DATE)"
+        " WHEN x[-5] = '/' THEN TRY_CAST(try_strptime(x, '%m/%d/%Y') AS DATE)"
         " WHEN regexp_full_match(x, '[0-9]{4}-[0-9]{2}-[0-9]{2}(T00:00:00([.]0+)?)?')"
         " THEN TRY_CAST(try_strptime(left(x, 10), '%Y-%m-%d') AS DATE) END",
         "the date that m/d/yyyy, mm/dd/yyyy, m/d/yy or ISO says, else NULL",
@@ -53,7 +53,8 @@ MACROS: dict[str, tuple[str, str]] = {
         "a number as JSON, without decimals where it has none",
     ),
     "squeezed(x)": (
-        "nullif(trim(regexp_replace(x, '\\s+', ' ', 'g')), '')",
+        "nullif(trim(CASE WHEN contains(x, '  ') OR x <> translate(x, chr(9) || chr(10) || chr(13), '')"
+        " THEN regexp_replace(x, '\\s+', ' ', 'g') ELSE x END), '')",
         "a text with single blanks and none at its ends; NULL when nothing is left",
     ),
 }

@@ -21,7 +21,7 @@ import pyarrow as pa
 from citywatch.errors import MappingError
 from citywatch.event import BY_NAME
 from citywatch.mappings import cloudevents, foreign
-from citywatch.mappings.drafts import SENT, TEXTS, Intake, events_sql, known, reasons_sql
+from citywatch.mappings.drafts import SENT, TEXTS, Data, Intake, events_sql, known, reasons_sql
 from citywatch.mappings.finish import finished
 from citywatch.mappings.instants import instants
 from citywatch.mappings.macros import create_macros
@@ -30,7 +30,7 @@ from citywatch.mappings.ordinals import Ordinals
 from citywatch.mappings.recognise import Verdict, verdict
 from citywatch.mappings.refusals import Refusals
 from citywatch.mappings.statements import Statements
-from citywatch.mappings.texts import no_text, one_array, texts
+from citywatch.mappings.texts import no_text, one_array, plain, texts
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed
 from citywatch.records.csv_rows import column_names, split_columns
 from citywatch.records.lines import Mask, Positions
@@ -59,7 +59,12 @@ class _Job:
     fields: list[str]
     judged: pa.Table
     """The records with what a judgement needs beside."""
-    foreign: bool
+    data: Data
+
+    @property
+    def foreign(self) -> bool:
+        """Made by a mapping's expressions; otherwise texts come straight from JSON."""
+        return self.data is not Data.GIVEN
 
 
 class Parser:
@@ -203,7 +208,7 @@ class Parser:
         def draft(name: str) -> str:
             return cloudevents.draft_sql(name, fields, extended=more or name.startswith("judged"))
 
-        return _Job(cloudevents.NAME, whole if more else envelope, draft, fields, whole, foreign=False)
+        return _Job(cloudevents.NAME, whole if more else envelope, draft, fields, whole, Data.GIVEN)
 
     def _fields(self, name: str, fields: list[str]) -> list[str]:
         """Fields of this chunk and of those before: plans of statements are made once, not for every combination."""
@@ -251,11 +256,13 @@ class Parser:
         def draft(name: str) -> str:
             return foreign.draft_sql(mapping, name, columns, fields, fmt)
 
-        return _Job(mapping.name, records, draft, fields, records, foreign=True)
+        data = Data.OBJECT if fmt is Format.JSON else Data.MEMBERS
+        return _Job(mapping.name, records, draft, fields, records, data)
 
     def _events(self, job: _Job, intake: Intake, refusals: Refusals) -> pa.Table:
-        draft = job.draft(self._sql.table("records", job.records))
-        events = self._sql.run(events_sql(draft, job.fields, intake, patched=job.foreign), intake.now, intake.arrived)
+        name = foreign.PLAIN if job.data is Data.MEMBERS and plain(job.records) else "records"
+        draft = job.draft(self._sql.table(name, job.records))
+        events = self._sql.run(events_sql(draft, job.fields, intake, job.data), intake.now, intake.arrived)
         if job.foreign:
             silent = np.setdiff1d(job.records["row"].to_numpy(), events["row"].to_numpy()).tolist()
             refusals.add(silent, [f"the mapping {job.name} makes no event of it"] * len(silent), job.name)

@@ -11,6 +11,10 @@ from citywatch.records.json_values import complaint, doubtful
 from citywatch.records.lines import Mask, spans
 
 
+_ESCAPED = np.zeros(256, bool)
+_ESCAPED[[*range(32), ord('"'), ord("\\"), 127]] = True
+
+
 def texts(chunk: Chunk, refusals: Refusals) -> pa.Table:
     """Columns row (its number in the chunk) and raw (text) of the records that can be read."""
     raw = one_array(chunk.records["raw"])
@@ -41,6 +45,12 @@ def no_text(column: pa.ChunkedArray) -> Mask:
     length = np.diff(offsets)
     truth = (last == ord("e")) & (((first == ord("t")) & (length == 4)) | ((first == ord("f")) & (length == 5)))
     return (((first | 32) == ord("{")) | truth) & (length > 0)
+
+
+def plain(table: pa.Table) -> bool:
+    """Whether the texts of a table hold nothing that JSON has to escape."""
+    texts = (column for column in table.columns if pa.types.is_string(column.type))
+    return not any(_ESCAPED[spans(one_array(text))[1]].any() for text in texts)
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:
