@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from citywatch.analytics.dimensions import dimensions
 
 BARS = 25
 """So many of the longest bars are drawn."""
+
+LABELS = 24
+"""At most so many labels stand below an axis of times."""
 
 WIDTH = 720
 _COLOR = "#1f5f8b"
@@ -26,13 +30,16 @@ def spec(bars: Bars, *, along: str, measured: str, ordered: bool) -> dict[str, A
     """Vega-Lite: columns from left to right where the values have an order, else bars from top to bottom."""
     names: dict[str, Any] = {"field": "name", "type": "nominal", "sort": None, "title": along}
     values: dict[str, Any] = {"field": "value", "type": "quantitative", "title": measured}
+    if all(value == int(value) for _, value in bars):
+        values["axis"] = {"tickMinStep": 1}
     if ordered:
         names["axis"] = {"labelAngle": -45 if max((len(name) for name, _ in bars), default=0) > 3 else 0}
-        names["axis"] |= {"labelOverlap": "greedy"}
+        if len(bars) > LABELS:  # measuring a label a day takes seconds
+            names["axis"]["values"] = [name for name, _ in bars[:: math.ceil(len(bars) / LABELS)]]
         placed = {"x": names, "y": values, "width": WIDTH, "height": 260}
     else:
-        names["axis"] = {"labelLimit": 260}
-        placed = {"y": names, "x": values, "width": WIDTH - 240, "height": {"step": 20}}
+        names |= {"axis": {"labelLimit": 320}, "title": None}  # a title would stand on the labels
+        placed = {"y": names, "x": values, "width": WIDTH - 300, "height": {"step": 20}}
     encoding = {axis: placed.pop(axis) for axis in ("x", "y")}
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",

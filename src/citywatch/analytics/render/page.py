@@ -12,10 +12,7 @@ from citywatch import __version__
 from citywatch.analytics.question import Answer, Asked, Question
 from citywatch.analytics.render.charts import BARS, is_ordered, svg
 from citywatch.analytics.render.pseudonyms import PRIVATE, pseudonym
-from citywatch.analytics.render.words import Cells, heading, in_words, is_number
-
-ROWS = 1000
-"""More rows are not printed; the page says how many there are."""
+from citywatch.analytics.render.words import SHOWN, Cells, heading, in_words, is_number
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -28,8 +25,8 @@ p { margin: .3rem 0; max-width: 44rem; }
 .period { color: #4a5561; }
 figure { margin: 1.5rem 0 0; }
 figure svg { max-width: 100%; height: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #dde2e7; vertical-align: top;
+table { border-collapse: collapse; min-width: 60%; max-width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .3rem 1.6rem .3rem 0; border-bottom: 1px solid #dde2e7; vertical-align: top;
   overflow-wrap: anywhere; }
 th { font-weight: 600; border-bottom: 2px solid #9aa5b1; white-space: nowrap; }
 .number { text-align: right; white-space: nowrap; }
@@ -57,7 +54,7 @@ class Frame:
 def page(question: Question, asked: Asked, answer: Answer, frame: Frame) -> str:
     """HTML without a script or anything to fetch. Plates and persons stand under pseudonyms."""
     private = {name: pseudonym(frame.key, name) for name in answer.rows.column_names if name in PRIVATE}
-    cells = in_words(answer.rows.slice(0, ROWS), private)
+    cells = in_words(answer.rows.slice(0, SHOWN), private)
     columns = list(cells[0]) if cells else list(answer.rows.column_names)
     title = question.title + (f", by {heading(asked.by)}" if asked.by else "")
     parts = [
@@ -105,7 +102,7 @@ def _period(asked: Asked, frame: Frame) -> str:
         for edge in (asked.period.start, asked.period.end)
     )
     if frame.span is None:
-        return "No events in this period."
+        return f"No events in this period ({frame.zone})."
     start = f"From {shown(first)}" if first else f"From the first event, {shown(frame.span[0])}"
     end = f"to before {shown(last)}" if last else f"to the last event, {shown(frame.span[1])}"
     return f"{start}, {end} ({frame.zone})."
@@ -152,7 +149,7 @@ def _table(columns: Sequence[str], cells: Cells) -> str:
 
 
 def _more(answer: Answer) -> str:
-    rest = answer.rows.num_rows - ROWS
+    rest = answer.rows.num_rows - SHOWN
     return f"<p>And {rest:,} rows more: ask for CSV or JSON to have them all.</p>" if rest > 0 else ""
 
 

@@ -10,19 +10,21 @@ from rich.table import Table
 from rich.text import Text
 
 from citywatch.analytics.question import Answer
-from citywatch.analytics.render.words import Cells, heading, in_words, is_number
+from citywatch.analytics.render.words import SHOWN, Cells, heading, in_words, is_number
 
 
 def print_answer(
     title: str, answer: Answer, console: Console, meanings: Mapping[str, str] = MappingProxyType({})
 ) -> None:
     """Title, rows, what was left out. `meanings`: reason -> what it means."""
-    cells = in_words(answer.rows)
+    cells = in_words(answer.rows.slice(0, SHOWN))
     columns = list(cells[0]) if cells else answer.rows.column_names
     if console.is_terminal:
         console.print(_drawn(title, columns, cells))
     else:
         _plain(columns, cells, console)
+    if (rest := answer.rows.num_rows - SHOWN) > 0:
+        console.print(f"and {rest:,} rows more: narrow it down with --top, or ask for csv or json", highlight=False)
     for left in answer.excluded:
         meaning = meanings.get(left.reason)
         why = f"{left.reason}: {meaning}" if meaning else left.reason

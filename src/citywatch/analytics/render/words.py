@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MEASURES = frozenset(
-    ("count", "rows", "days", "persons", "alerts", "events", "per_day", "revenue", "revenue_average_fine")
+    ("count", "rows", "value", "days", "persons", "alerts", "events", "per_day", "revenue", "revenue_average_fine")
 )
 """Columns of amounts: with a mark between thousands, to the right."""
+
+SHOWN = 1000
+"""A person is not shown more rows, but told how many there are; programs have them all."""
 
 Cells = list[dict[str, str]]
 
@@ -32,7 +35,7 @@ def names() -> Mapping[str, Mapping[str, str]]:
 
 def heading(column: str) -> str:
     """A column's name in words."""
-    return column.removeprefix("local_").replace("_", " ")
+    return "name" if column.endswith(" name") else column.removeprefix("local_").replace("_", " ")
 
 
 def is_number(column: str) -> bool:
@@ -65,8 +68,8 @@ def _text(column: str, value: Any) -> str:
         return ""
     if column.endswith("share"):
         return f"{value:.2%}"
-    if column in MEASURES:
-        return (
-            f"{value:,}" if isinstance(value, int) or value != int(value) or column == "per_day" else f"{int(value):,}"
-        )
-    return f"{value:,.2f}".removesuffix(".00") if isinstance(value, float) else str(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if value == int(value):
+        return f"{int(value):,}" if column in MEASURES else str(int(value))
+    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4f}"

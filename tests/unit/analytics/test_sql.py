@@ -1,0 +1,76 @@
+"""Questions in SQL: they read events, alerts and codes, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from citywatch.errors import ReportError, UsageError
+from tests.unit.analytics.conftest import Fill, invoke
+from tests.unit.analytics.reading import Ticket
+
+EVENT = {"type": "ticket.issued", "time": "2026-05-01T10:00:00Z", "violation_code": 21}
+
+
+def test_sql_asks_history(city: Path, tickets: list[Ticket]) -> None:
+    query = "SELECT count(*) AS tickets FROM events WHERE type = 'ticket.issued'"
+    answer = json.loads(invoke("sql", query, "--data", str(city), "--format", "json").stdout)
+    assert answer == {"name": "sql", "rows": [{"tickets": len(tickets)}], "excluded": []}
+    assert invoke("sql", query, "--data", str(city), "--format", "csv").stdout == f"tickets\n{len(tickets)}\n"
+    assert invoke("sql", query, "--data", str(city)).stdout.split() == ["tickets", str(len(tickets))]
+
+
+def test_derived_columns_codes_and_alerts_are_there(fill: Fill) -> None:
+    data = fill([EVENT])
+    query = """
+        SELECT local_hour, name, fine_manhattan, time, (SELECT count(*) FROM alerts) AS alerts
+        FROM events JOIN codes ON code = violation_code"""
+    [row] = json.loads(invoke("sql", query, "--data", str(data), "--format", "json").stdout)["rows"]
+    assert row == {
+        "local_hour": 6,
+        "name": "No parking: street cleaning",
+        "fine_manhattan": 65,
+        "time": "2026-05-01T10:00:00.000000Z",
+        "alerts": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "DELETE FROM events",
+        "CREATE TABLE t (i INT)",
+        "COPY events TO '/tmp/stolen.csv'",
+        "ATTACH '/tmp/other.duckdb'",
+        "SET threads = 1",
+        "PRAGMA version",
+        "INSTALL httpfs",
+        "SELECT 1; SELECT 2",
+        "",
+    ],
+)
+def test_anything_but_one_reading_statement_is_wrong_usage(query: str, fill: Fill) -> None:
+    with pytest.raises(UsageError, match="only one statement that reads"):
+        invoke("sql", query, "--data", str(fill([EVENT])))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM read_text('/etc/passwd')",
+        "FROM '/etc/passwd'",
+        "FROM read_csv('https://example.org/x.csv')",
+        "SELECT * FROM glob('/etc/*')",
+        "SELECT getenv('HOME')",
+    ],
+)
+def test_nothing_outside_of_history_can_be_read(query: str, fill: Fill) -> None:
+    with pytest.raises(ReportError):
+        invoke("sql", query, "--data", str(fill([EVENT])))
+
+
+def test_a_mistake_is_told_in_the_databases_words(fill: Fill) -> None:
+    with pytest.raises(ReportError, match="nonsense"):
+        invoke("sql", "SELECT nonsense FROM events", "--data", str(fill([EVENT])))
