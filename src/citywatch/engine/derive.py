@@ -107,7 +107,7 @@ def key_text(fields: Sequence[str]) -> str:
         sql = BY_NAME[name].sql
         if sql == "TIMESTAMPTZ":
             return f"strftime(timezone('UTC', {name}), '%Y-%m-%dT%H:%M:%S.%fZ')"
-        return f"CAST({name} AS VARCHAR)" if sql == "DATE" else name
+        return f"CAST({name} AS VARCHAR)" if sql == "DATE" else _number(name)
 
     return f"CAST(json_array({', '.join(map(value, fields))}) AS VARCHAR)"
 
@@ -304,7 +304,12 @@ class _Statement:
 
 
 def _value_hash(field: str, n: int) -> str:
-    return f"CASE WHEN {field} IS NULL THEN 0 ELSE hash(CAST({field} AS VARCHAR)) END AS value{n}"
+    return f"CASE WHEN {field} IS NULL THEN 0 ELSE hash(CAST({_number(field)} AS VARCHAR)) END AS value{n}"
+
+
+def _number(field: str) -> str:
+    """A field whose equal values have one text: -0.0 is 0.0."""
+    return f"({field} + 0.0)" if BY_NAME[field].sql == "DOUBLE" else field
 
 
 def _plain(predicate: str, i: int) -> str:
