@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ def runs_of(rows: list[tuple[int, int]], cut: list[int]) -> list[Run]:
     """Rows cut by time into runs, as the watermark cuts them."""
     kept = Runs()
     edges = [-1, *sorted(cut), 99]
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         part = sorted((k, t, i) for i, (k, t) in enumerate(rows) if low < t <= high)
         columns = [np.array([row[n] for row in part]) for n in range(3)]
         kept.append(
@@ -58,7 +60,7 @@ def test_the_earliest_rows_of_a_window_come_in_order(
 @given(ROWS, st.lists(st.integers(0, 30), max_size=8))
 def test_a_run_is_several_times_as_long_as_the_next(rows: list[tuple[int, int]], cut: list[int]) -> None:
     runs = runs_of(rows, cut)
-    assert all(len(a) >= 4 * len(b) for a, b in zip(runs, runs[1:], strict=False))
+    assert all(len(a) >= 4 * len(b) for a, b in itertools.pairwise(runs))
     assert sum(map(len, runs)) == len(rows)
 
 
@@ -77,7 +79,7 @@ def test_search_within_a_segment_is_searchsorted(values: list[int], wanted: list
     array, want = np.sort(np.array(values, np.int64)), np.array(wanted)
     start, end = np.zeros(len(want), np.int64), np.full(len(want), len(array))
     for side in ("left", "right"):
-        assert search(array, start, end, want, side).tolist() == np.searchsorted(array, want, side).tolist()  # type: ignore[call-overload]
+        assert search(array, start, end, want, side).tolist() == np.searchsorted(array, want, side).tolist()
 
 
 def test_ranges_are_joined() -> None:
