@@ -118,12 +118,12 @@ class Step:
             stream.settle(stream.split(self._watermark), self._watermark)
             stream.guard(stream.runs[-1].keys, self._settings.key_limit)
             heads.append(stream.head.ref)
-        for evaluator in self._evaluators:
-            if not evaluator.waits:
-                evaluator.known(np.unique(np.concatenate([s.head.keys for s in evaluator.streams])))
         refs = np.unique(np.concatenate(heads)) if heads else np.zeros(0, np.int64)
         if len(refs):
             self._names.add(refs, self._state.names(refs))
+        for evaluator in self._evaluators:
+            if not evaluator.waits:
+                evaluator.known(np.unique(np.concatenate([s.head.keys for s in evaluator.streams])))
 
     def advance(self, batch: pa.Table, clock: int) -> pa.Table:
         """Take a batch in and move the clock.
