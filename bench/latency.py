@@ -96,7 +96,17 @@ def _event(number: int) -> str:
 @contextmanager
 def _engine(data: Path) -> Iterator[IO[str]]:
     rules = ROOT / "bench" / "rules"
-    command = [CITYWATCH, "run", "-", "--data", data, "--rules", rules / "live", "--rules", rules / "plain24"]
+    command: list[str | Path] = [
+        CITYWATCH,
+        "run",
+        "-",
+        "--data",
+        data,
+        "--rules",
+        rules / "live",
+        "--rules",
+        rules / "plain24",
+    ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as engine:
         assert engine.stdin
         while not (data / "desk.sqlite").exists():
@@ -109,7 +119,7 @@ def _engine(data: Path) -> Iterator[IO[str]]:
 @contextmanager
 def _tail(data: Path) -> Iterator[Shown]:
     shown: Shown = []
-    command = [CITYWATCH, "alerts", "tail", "--all", "--format", "ndjson", "--data", data]
+    command: list[str | Path] = [CITYWATCH, "alerts", "tail", "--all", "--format", "ndjson", "--data", data]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as tail:
         reader = threading.Thread(target=_read, args=(tail.stdout, shown))
         reader.start()

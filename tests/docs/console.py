@@ -131,7 +131,11 @@ class Reader:
             start_new_session=True,
         )
         until = time.monotonic() + _PATIENCE
-        while not shows(_all_of(output), command.words) and process.poll() is None and time.monotonic() < until:
+        while (
+            not shows(_all_of(output), self._moved(command.words))
+            and process.poll() is None
+            and time.monotonic() < until
+        ):
             time.sleep(0.1)
         if command.how == "background" and process.poll() is None:
             self._judge(command, page, _all_of(output), command.exit_code)
@@ -153,7 +157,7 @@ class Reader:
     def _judge(self, command: Command, page: Path, output: str, code: int) -> None:
         at = f"{page.relative_to(ROOT)}:{command.line}: `{command.text}`"
         assert code == command.exit_code, f"{at} ended with {code}, not {command.exit_code}, and said:\n{output}"
-        assert shows(output, command.words), f"{at} does not show\n{command.words}\nbut\n{output}"
+        assert shows(output, self._moved(command.words)), f"{at} does not show\n{command.words}\nbut\n{output}"
 
     def _as_run(self, text: str) -> str:
         """The command with a port of its own, so that pages can be tested side by side."""
@@ -169,6 +173,9 @@ class Reader:
         if words[:2] == ["citywatch", "up"] and "--port" not in words:
             return f"{text} --port {self.port}"
         return text
+
+    def _moved(self, text: str) -> str:
+        return re.sub(r"(127\.0\.0\.1|localhost):8000", rf"\1:{self.port}", text)
 
     def _place(self, text: str) -> Path:
         """`make` is called in the checkout, everything else where the reader works."""
