@@ -161,9 +161,7 @@ class Reader:
 
     def _as_run(self, text: str) -> str:
         """The command with a port of its own, so that pages can be tested side by side."""
-        text = text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}").replace(
-            "localhost:8000", f"localhost:{self.port}"
-        )
+        text = self._moved(text.removeprefix(".venv/bin/"))
         words = shlex.split(text)
         if words[0] == "make":
             if _TOO_LONG & set(words):
