@@ -42,7 +42,8 @@ def cast_sql(column: Column, text: str) -> str:
         return f"CASE WHEN regexp_full_match({text}, '{INTEGER}') THEN TRY_CAST({text} AS {column.sql}) END"
     if column.sql == "DOUBLE":
         return _double_sql(text, _RANGES.get(column.name))
-    return _OTHERS[column.sql](text)
+    cast: str = _OTHERS[column.sql](text)
+    return cast
 
 
 def plate_sql(text: str) -> str:
@@ -51,10 +52,13 @@ def plate_sql(text: str) -> str:
     return f"nullif(regexp_replace({upper}, '[^A-Z0-9]', '', 'g'), '')"
 
 
+_UNFOLDED = "ß=SS ﬀ=FF ﬁ=FI ﬂ=FL ﬃ=FFI ﬄ=FFL ﬅ=ST ﬆ=ST ŉ=N ǰ=J ẖ=H ẗ=T ẘ=W ẙ=Y ẚ=A ı=I ſ=S"
+
+
 def _unfolded(text: str) -> str:
     """`text` with those few letters spelled out that turn into plain letters when they are made upper case."""
-    for letter, plain in {"ß": "SS", "ﬀ": "FF", "ﬁ": "FI", "ﬂ": "FL", "ﬃ": "FFI", "ﬄ": "FFL", "ﬅ": "ST", "ﬆ": "ST",
-                          "ŉ": "N", "ǰ": "J", "ẖ": "H", "ẗ": "T", "ẘ": "W", "ẙ": "Y", "ẚ": "A", "ı": "I", "ſ": "S"}.items():  # fmt: skip
+    for pair in _UNFOLDED.split():
+        letter, plain = pair.split("=")
         text = f"replace({text}, '{letter}', '{plain}')"
     return text
 
@@ -62,7 +66,8 @@ def _unfolded(text: str) -> str:
 def time_sql(text: str) -> str:
     """RFC 3339 with an offset as TIMESTAMPTZ, cut to microseconds."""
     value = f"TRY_CAST(upper({text}) AS TIMESTAMPTZ)"
-    return f"CASE WHEN regexp_full_match({text}, '{RFC3339}') AND {value} BETWEEN {FIRST_TIME} AND {LAST_TIME} THEN {value} END"
+    shown = f"{value} BETWEEN {FIRST_TIME} AND {LAST_TIME}"
+    return f"CASE WHEN regexp_full_match({text}, '{RFC3339}') AND {shown} THEN {value} END"
 
 
 def _double_sql(text: str, limit: int | None) -> str:

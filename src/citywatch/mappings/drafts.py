@@ -2,8 +2,8 @@
 
 A draft is what a mapping makes of a record, all texts: `row` (number of the record in its chunk), `n` (which of the
 record's events), the attributes, `f_<field>` for the known fields that occur, `data` and `extensions` as JSON text,
-`refused` (why the mapping does not want it). `t` and `r`, TIMESTAMPTZ, are the time and the receipt where they are known
-already: `time` and `receivedat` are NULL then.
+`refused` (why the mapping does not want it). `t` and `r`, TIMESTAMPTZ, are time and receipt where these are known:
+`time` and `receivedat` are NULL then.
 """
 
 from __future__ import annotations
@@ -171,8 +171,9 @@ def _not_cast(field: str, typed: bool) -> str:
             return _no_text("data", field)
         return "false"
     if sql == "VARCHAR[]" and typed:
-        kinds = f"json_type(data, '$.{field}[*]')"
-        return f"({field} IS NULL OR json_type(data, '$.{field}') <> 'ARRAY' OR len(list_filter({kinds}, lambda k: k <> 'VARCHAR')) > 0)"
+        array = f"json_type(data, '$.{field}') <> 'ARRAY'"
+        others = f"len(list_filter(json_type(data, '$.{field}[*]'), lambda k: k <> 'VARCHAR')) > 0"
+        return f"({field} IS NULL OR {array} OR {others})"
     return f"({field} IS NULL AND {_present(field)})"
 
 

@@ -13,6 +13,7 @@ import shapely
 from citywatch.event import batch_schema, derived_sql
 from citywatch.mappings.statements import Statements
 from citywatch.records.chunk import no_events
+from citywatch.records.columns import Array, Column, Mask, Positions, one_array
 from citywatch.scores import SCORES, scores_sql
 
 
@@ -31,7 +32,7 @@ def finished(parts: list[pa.Table], zones: Mapping[str, Any], zone: str, sql: St
         return no_events()
     events = in_order(parts)
     schema = batch_schema()
-    columns = {name: events[name] for name in events.column_names if name in schema.names}
+    columns: dict[str, Any] = {name: events[name] for name in events.column_names if name in schema.names}
     if "lat" in columns and "lon" in columns:
         columns["zones"] = zone_names(columns["lat"], columns["lon"], zones)
     columns["seq"] = pa.array(np.zeros(events.num_rows, np.int64))
@@ -43,41 +44,54 @@ def finished(parts: list[pa.Table], zones: Mapping[str, Any], zone: str, sql: St
 
 def scored(batch: pa.Table, zone: str, sql: Statements) -> pa.Table:
     """The batch with the scores of person reports that come without."""
-    missing = pc.or_(batch["behavior_score"].is_null(), batch["dangerosity"].is_null())
-    wanted = pc.and_(pc.and_(pc.equal(batch["type"], "person.report"), missing), batch["behaviors"].is_valid())
-    if not pc.any(wanted).as_py():
+    kind: Any = one_array(batch["type"])
+    missing = _null(batch["behavior_score"]) | _null(batch["dangerosity"])
+    rows = np.flatnonzero(
+        missing & ~_null(batch["behaviors"]) & (kind.to_numpy(zero_copy_only=False) == "person.report")
+    )
+    if not len(rows):
         return batch
-    columns = ["time", "behaviors", "zones", "x", "y", "age"]
-    reports = batch.filter(wanted).select(columns).append_column("number", pa.array(range(pc.sum(wanted).as_py())))
+    reports = batch.select(["time", "behaviors", "zones", "x", "y", "age"]).take(rows)
+    reports = reports.append_column("number", pa.array(rows))
     hour = derived_sql(zone)["local_hour"]
-    reports_sql = f"(SELECT *, CASE WHEN time IS NOT NULL THEN {hour} END AS local_hour FROM {sql.table('reports', reports)})"
-    scores = sql.run(f"{scores_sql(reports_sql)} ORDER BY number")
+    hourly = f"(SELECT *, {hour} AS local_hour FROM {sql.table('reports', reports)})"
+    scores = sql.run(f"{scores_sql(hourly)} ORDER BY number")
     for name in SCORES:
         index = batch.schema.get_field_index(name)
-        derived = pc.replace_with_mask(_whole(batch[name]), _whole(wanted), _whole(scores[name]))
-        batch = batch.set_column(index, batch.schema.field(index), pc.coalesce(batch[name], derived))
+        batch = batch.set_column(index, batch.schema.field(index), _filled(batch[name], rows, scores[name]))
     return batch
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
+def _null(column: Column) -> Mask:
+    return np.asarray(column.is_null())
 
 
-def zone_names(lat: pa.ChunkedArray, lon: pa.ChunkedArray, zones: Mapping[str, Any]) -> pa.Array:
+def _filled(column: Column, rows: Positions, values: Column) -> Array:
+    """The column with `values` in `rows` where it has none."""
+    given = one_array(column)
+    places = np.full(len(given), len(values), np.int64)
+    places[rows] = np.arange(len(values))
+    spread: Any = pa.concat_arrays([one_array(values), pa.nulls(1, given.type)]).take(pa.array(places))
+    filled: Array = pc.coalesce(given, spread)
+    return filled
+
+
+def zone_names(lat: Column, lon: Column, zones: Mapping[str, Any]) -> Array:
     """Names of the zones that hold each position, borders included, in order of name; NULL without a position."""
-    known = np.asarray(pc.and_(lat.is_valid(), lon.is_valid()))
+    known = ~(_null(lat) | _null(lon))
     rows, names = np.flatnonzero(known), sorted(zones)
     if not names or not len(rows):
         return _lists(known, np.empty(0, np.int64), pa.array([], pa.string()))
     points = shapely.points(lon.to_numpy()[rows], lat.to_numpy()[rows])
     point, zone = shapely.STRtree([zones[name] for name in names]).query(points, predicate="intersects")
     order = np.lexsort((zone, point))
-    return _lists(known, rows[point[order]], pa.array(names).take(pa.array(zone[order])))
+    return _lists(known, rows[point[order]], pa.array(names).take(zone[order]))
 
 
-def _lists(known: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], values: pa.Array) -> pa.Array:
+def _lists(known: Mask, rows: Positions, values: Array) -> Array:
     counts = np.bincount(rows, minlength=len(known))
     offsets = np.zeros(len(known) + 1, np.int32)
     np.cumsum(counts, out=offsets[1:])
-    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(~known))
+    begins: Any = pa.array(offsets)
+    lists: Array = pa.ListArray.from_arrays(begins, values, mask=pa.array(~known))
+    return lists

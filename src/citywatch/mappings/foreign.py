@@ -23,17 +23,23 @@ def draft_sql(mapping: Mapping, relation: str, columns: Collection[str], fields:
 
     Parameters
     ----------
+    mapping
+        What to make of a record.
     relation
         Columns row, raw (JSON; of CSV the row as JSON), content_id, arrived, and for CSV its columns of texts.
     columns
         Names of the columns, for CSV; top-level keys of the records, for JSON.
     fields
         Known fields of the drafts, in order.
+    fmt
+        How the records are written.
     """
     message = (
         _json_sql(mapping, relation, fields) if fmt is Format.JSON else _csv_sql(mapping, relation, columns, fields)
     )
-    outputs = " UNION ALL ".join(_output_sql(mapping, output, n, fields, fmt) for n, output in enumerate(mapping.outputs))
+    outputs = " UNION ALL ".join(
+        _output_sql(mapping, output, n, fields, fmt) for n, output in enumerate(mapping.outputs)
+    )
     return f"(WITH message AS MATERIALIZED ({message}) {outputs})"
 
 
@@ -91,25 +97,34 @@ def _passed(mapping: Mapping, fields: Sequence[str]) -> list[str]:
 
 
 def _output_sql(mapping: Mapping, output: Output, number: int, fields: Sequence[str], fmt: Format) -> str:
-    passed = set(_passed(mapping, fields))
-    texts = "".join(f", {_field_sql(output, name, passed)} AS f_{name}" for name in fields)
-    time = _sql(output.attributes.get("time"))
-    attributes = {name: _text(output.attributes.get(name)) for name in ("id", "source", "type", "subject")}
-    named = ", ".join(f"{sql} AS _{name}" for name, sql in attributes.items())
-    source = "message"
-    n = str(number)
-    if output.each:
-        source = f"(SELECT *, unnest(_items) AS item, generate_subscripts(_items, 1) AS _i FROM (SELECT *, TRY({output.each.sql}) AS _items FROM message))"
-        n = f"{number} + {len(mapping.outputs)} * (_i - 1)"
-    inner = f"""SELECT *, {named}, {time} AS _time, {_text(output.attributes.get("time_precision"))} AS _precision,
-  {_text(output.attributes.get("received_at"))} AS _received, {_data_sql(output, fmt)} AS _data, {_refused_sql(mapping)} AS _refused{texts}
-FROM {source} WHERE {f"coalesce(TRY({output.when.sql}), false)" if output.when else "true"}"""
-    f_columns = "".join(f", f_{name}" for name in fields)
-    return f"""(SELECT _row AS row, CAST({n} AS BIGINT) AS n, _id AS id, _source AS source, _type AS type, _subject AS subject,
-  CASE WHEN typeof(_time) = 'VARCHAR' THEN CAST(_time AS VARCHAR) END AS time, _received AS receivedat,
-  _precision AS time_precision, CASE WHEN typeof(_time) <> 'VARCHAR' THEN TRY_CAST(_time AS TIMESTAMPTZ) END AS t,
-  CAST(NULL AS TIMESTAMPTZ) AS r, _data AS data, CAST(NULL AS VARCHAR) AS extensions, _refused AS refused{f_columns}
-FROM ({inner}))"""
+    source, n = _source_sql(mapping, output, number)
+    made = {
+        **{f"_{name}": _text(output.attributes.get(name)) for name in ("id", "source", "type", "subject")},
+        "_time": _sql(output.attributes.get("time")),
+        "_precision": _text(output.attributes.get("time_precision")),
+        "_received": _text(output.attributes.get("received_at")),
+        "_data": _data_sql(output, fmt),
+        "_refused": _refused_sql(mapping),
+        **{f"f_{name}": _field_sql(output, name, _passed(mapping, fields)) for name in fields},
+    }
+    inner = f"SELECT *, {', '.join(f'{sql} AS {name}' for name, sql in made.items())} FROM {source}"
+    if output.when:
+        inner += f" WHERE coalesce(TRY({output.when.sql}), false)"
+    texts = "".join(f", f_{name}" for name in fields)
+    return f"""(SELECT _row AS row, CAST({n} AS BIGINT) AS n, _id AS id, _source AS source, _type AS type,
+  _subject AS subject, CASE WHEN typeof(_time) = 'VARCHAR' THEN CAST(_time AS VARCHAR) END AS time,
+  _received AS receivedat, _precision AS time_precision,
+  CASE WHEN typeof(_time) <> 'VARCHAR' THEN TRY_CAST(_time AS TIMESTAMPTZ) END AS t, CAST(NULL AS TIMESTAMPTZ) AS r,
+  _data AS data, CAST(NULL AS VARCHAR) AS extensions, _refused AS refused{texts} FROM ({inner}))"""
+
+
+def _source_sql(mapping: Mapping, output: Output, number: int) -> tuple[str, str]:
+    """Relation of what becomes an event each, and SQL of its number among the events of its record."""
+    if output.each is None:
+        return "message", str(number)
+    listed = f"(SELECT *, TRY({output.each.sql}) AS _items FROM message)"
+    source = f"(SELECT *, unnest(_items) AS item, generate_subscripts(_items, 1) AS _i FROM {listed})"
+    return source, f"{number} + {len(mapping.outputs)} * (_i - 1)"
 
 
 def _field_sql(output: Output, name: str, passed: Collection[str]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from citywatch.records.lines import Bytes, Positions, spans
+from citywatch.records.columns import Array, Bytes, Mask, Positions, spans
 
 _ZULU = 20
 """Bytes of ``2026-05-01T12:00:00Z``; longer ones have a dot and digits before the Z."""
@@ -17,8 +18,10 @@ _SIGNS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":"}
 _DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _SECOND = 1_000_000
 
+Numbers = npt.NDArray[np.int32]
 
-def instants(texts: pa.StringArray) -> tuple[pa.Array, pa.Array]:
+
+def instants(texts: Array) -> tuple[Array, Array]:
     """µs UTC of the texts that are plain times of UTC, and the texts that are not: both as long as `texts`, NULL else.
 
     Plain is ``YYYY-MM-DDTHH:MM:SS[.ffffff|.fff]Z`` with a year from 1 on; others may be times too, or none.
@@ -36,7 +39,7 @@ def instants(texts: pa.StringArray) -> tuple[pa.Array, pa.Array]:
     return pa.array(micros, mask=~plain).cast(pa.timestamp("us", tz="UTC")), rest
 
 
-def _plain(data: Bytes, starts: Positions, digits: int) -> tuple[np.ndarray, np.ndarray]:
+def _plain(data: Bytes, starts: Positions, digits: int) -> tuple[Positions, Mask]:
     """µs of texts that begin at `starts`, with so many digits behind a dot; and which of them are such times."""
     last = _ZULU + (digits if digits else -1)
     good = data[starts + last] == ord("Z")
@@ -55,7 +58,7 @@ def _plain(data: Bytes, starts: Positions, digits: int) -> tuple[np.ndarray, np.
     return seconds * _SECOND + fraction, good & valid
 
 
-def _fraction(data: Bytes, starts: Positions, digits: int) -> tuple[np.ndarray, np.ndarray]:
+def _fraction(data: Bytes, starts: Positions, digits: int) -> tuple[Positions, Mask]:
     """µs of the digits behind the dot."""
     micros = np.zeros(len(starts), np.int64)
     good = np.ones(len(starts), bool) if not digits else data[starts + 19] == ord(".")
@@ -66,10 +69,11 @@ def _fraction(data: Bytes, starts: Positions, digits: int) -> tuple[np.ndarray, 
     return micros, good
 
 
-def _days(year: np.ndarray, month: np.ndarray, day: np.ndarray) -> np.ndarray:
+def _days(year: Numbers, month: Numbers, day: Numbers) -> Positions:
     """Days since 1970-01-01 in the Gregorian calendar (years that begin in March make leap days the last)."""
     shifted = (year - (month <= 2)).astype(np.int64)
     era = shifted // 400
     of_era = shifted - era * 400
     of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
-    return era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
+    days: Positions = era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
+    return days

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from citywatch.errors import MappingError, Place, RuleError
 from citywatch.event import BY_NAME
@@ -88,9 +87,8 @@ def _mapping(node: document.Mapping, file: Path) -> Mapping:
     name = _text(_needed(node, "name"))
     if name != file.stem:
         raise MappingError(f"name is {name!r} but the file is {file.name}", where=node.places["name"])
-    fields = tuple(
-        _field(key, value, node.items["fields"].places[key]) for key, value in _items(_needed(node, "fields"))
-    )
+    named = _table(_needed(node, "fields"))
+    fields = tuple(_field(key, value, named.places[key]) for key, value in named.items.items())
     returns = node.items.get("from")
     return Mapping(
         name=name,
@@ -103,7 +101,7 @@ def _mapping(node: document.Mapping, file: Path) -> Mapping:
         outputs=tuple(_output(_table(item)) for item in _listed(_needed(node, "to"))),
         refusals=tuple(_refusal(_table(item)) for item in _listed(node.items.get("refuse"))),
         returns=_return(_table(returns)) if returns else None,
-        samples=tuple(_sample(_table(item), fields) for item in _listed(node.items.get("samples"))),
+        samples=tuple(_sample(_table(item)) for item in _listed(node.items.get("samples"))),
         description=_text(node.items["description"]) if "description" in node.items else "",
         null=frozenset(_texts(node.items.get("null"))),
     )
@@ -149,7 +147,7 @@ def _return(node: document.Mapping) -> Return:
     return Return(_expression(_needed(node, "when")), _expressions(_needed(node, "record")))
 
 
-def _sample(node: document.Mapping, fields: Sequence[Field]) -> Sample:
+def _sample(node: document.Mapping) -> Sample:
     _only(node, ("name", "record", "events", "rejected", "arrived", "date", "returns"))
     record = _needed(node, "record")
     raw = _text(record) if isinstance(record, Scalar) else json.dumps(record.value, ensure_ascii=False)

@@ -30,10 +30,10 @@ from citywatch.mappings.ordinals import Ordinals
 from citywatch.mappings.recognise import Verdict, verdict
 from citywatch.mappings.refusals import Refusals
 from citywatch.mappings.statements import Statements
-from citywatch.mappings.texts import no_text, one_array, plain, texts
+from citywatch.mappings.texts import no_text, plain, texts
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed
+from citywatch.records.columns import Array, Column, Mask, Positions, listed, one_array
 from citywatch.records.csv_rows import column_names, split_columns
-from citywatch.records.lines import Mask, Positions
 from citywatch.scores import create_scores
 from citywatch.settings import Settings
 
@@ -171,7 +171,7 @@ class Parser:
             refusals.add(relation["row"].to_numpy()[~good].tolist(), ["not JSON"] * int((~good).sum()), None)
             relation, envelope = relation.filter(pa.array(good)), envelope.filter(pa.array(good))
         _, first, shape = np.unique(envelope["shape"].to_numpy(), return_index=True, return_inverse=True)
-        keys = self._keys(relation.take(pa.array(first)))
+        keys = self._keys(relation.take(first))
         verdicts = [verdict(*of, self._mappings, asked=asked, only_cloudevents=only) for of in keys]
         jobs = []
         for judged, shapes in _groups(verdicts):
@@ -179,7 +179,7 @@ class Parser:
             rows, heads = _only(relation, member), _only(envelope, member)
             if judged.reason:
                 name = judged.mapping.name if judged.mapping else None
-                refusals.add(rows["row"].to_pylist(), [judged.reason] * rows.num_rows, name)
+                refusals.add(listed(rows["row"]), [judged.reason] * rows.num_rows, name)
             elif judged.mapping is None:
                 jobs.append(self._cloudevents_job(rows, heads, [keys[number] for number in shapes]))
             else:
@@ -234,19 +234,19 @@ class Parser:
         refusals.add(rows, [columns.faults[row] for row in bad], judged.mapping.name)
         if not len(columns.rows):
             return []
-        relation = relation.take(pa.array(columns.rows))
+        relation = relation.take(columns.rows)
         table = columns.table.append_column("row", relation["row"])
         records = self._arriving(table, relation["raw"], chunk, judged.mapping)
         return [self._foreign_job(judged.mapping, records, set(names), Format.CSV)]
 
     # both
 
-    def _arriving(self, records: pa.Table, raw: pa.ChunkedArray, chunk: Chunk, mapping: Mapping) -> pa.Table:
+    def _arriving(self, records: pa.Table, raw: Column, chunk: Chunk, mapping: Mapping) -> pa.Table:
         """Records with what a mapping may ask for beside their fields: content_id and arrived."""
-        ids: pa.Array = pa.nulls(records.num_rows, pa.string())
+        ids: Array = pa.nulls(records.num_rows, pa.string())
         if mapping.uses("content_id"):
             ordinals = self._ordinals.setdefault(chunk.origin.name, Ordinals())
-            ids = pa.array(ordinals.ids([text.strip().encode() for text in raw.to_pylist()]))
+            ids = pa.array(ordinals.ids([text.strip().encode() for text in listed(raw)]), pa.string())
         arrival = pa.array(np.full(records.num_rows, self._arrival(chunk.origin))).cast(_TIME)
         return records.append_column("content_id", ids).append_column("arrived", arrival)
 
@@ -269,16 +269,14 @@ class Parser:
         suspect = _suspects(events, job)
         return self._judged(job, intake, events, suspect, refusals) if suspect.any() else events
 
-    def _judged(
-        self, job: _Job, intake: Intake, events: pa.Table, suspect: Mask, refusals: Refusals
-    ) -> pa.Table:
+    def _judged(self, job: _Job, intake: Intake, events: pa.Table, suspect: Mask, refusals: Refusals) -> pa.Table:
         """Events without those that an exact look refuses."""
         doubts = np.isin(job.judged["row"].to_numpy(), events["row"].to_numpy()[suspect])
         draft = job.draft(self._sql.table("judged", _only(job.judged, doubts)))
         sql = reasons_sql(draft, job.fields, intake, typed=not job.foreign)
         judged = self._sql.run(sql, intake.now, intake.arrived)
         bad = judged.filter(judged["reason"].is_valid())
-        refusals.add(bad["row"].to_pylist(), bad["reason"].to_pylist(), job.name, bad["n"].to_pylist())
+        refusals.add(listed(bad["row"]), listed(bad["reason"]), job.name, listed(bad["n"]))
         return events.filter(pa.array(~np.isin(_pairs(events), _pairs(bad))))
 
 

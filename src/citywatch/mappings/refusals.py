@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from citywatch.records.chunk import Origin, rejected_schema
+from citywatch.records.columns import listed
 
 _ID_DIGITS = 32
 
@@ -34,14 +35,14 @@ class Refusals:
         """Table with `rejected_schema()`, in the order of the records; `now` is µs UTC."""
         order = np.lexsort((self.ns, self.rows))
         taken = records.take(pa.array([self.rows[i] for i in order], pa.int64()))
-        lines, raws = taken["line"].to_pylist(), taken["raw"].to_pylist()
+        lines, raws = listed(taken["line"]), listed(taken["raw"])
         reasons = [self.reasons[i] for i in order]
         ns = [self.ns[i] for i in order]
         mappings = [self.mappings[i] for i in order]
         if faults is not None:
-            lines += faults["line"].to_pylist()
-            raws += faults["raw"].to_pylist()
-            reasons += faults["reason"].to_pylist()
+            lines += listed(faults["line"])
+            raws += listed(faults["raw"])
+            reasons += listed(faults["reason"])
             ns += [0] * faults.num_rows
             mappings += [None] * faults.num_rows
         ids = [rejected_id(origin, *of) for of in zip(lines, raws, ns, strict=True)]

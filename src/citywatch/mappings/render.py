@@ -9,10 +9,11 @@ from citywatch.errors import MappingError
 from citywatch.event import derived_sql
 from citywatch.mappings.macros import create_macros
 from citywatch.mappings.model import Mapping
+from citywatch.records.columns import Array, one_array
 from citywatch.settings import Settings
 
 
-def render(events: pa.Table, mapping: Mapping, settings: Settings | None = None) -> pa.Array:
+def render(events: pa.Table, mapping: Mapping, settings: Settings | None = None) -> Array:
     """JSON text for each of `events` (with `event.batch_schema()`), NULL where the shape has no word for the event.
 
     Raises MappingError when the mapping goes one way only.
@@ -31,4 +32,4 @@ def render(events: pa.Table, mapping: Mapping, settings: Settings | None = None)
         f" FROM (SELECT * REPLACE (CAST(data AS JSON) AS data), {derived} FROM stored) ORDER BY _row"
     ).to_arrow_table()
     con.close()
-    return answer["record"].combine_chunks()
+    return one_array(answer["record"])

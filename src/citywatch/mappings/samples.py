@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping as Lookup
+from collections.abc import Iterator
+from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from citywatch.mappings.model import Mapping, Sample
 from citywatch.mappings.parse import Parser
 from citywatch.mappings.render import render
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed
+from citywatch.records.columns import listed
 from citywatch.records.csv_rows import cut_rows, read_header
 from citywatch.records.lines import cut_lines
 from citywatch.settings import Settings
@@ -61,7 +63,7 @@ def sample_chunk(sample: Sample, arrived: int) -> Chunk:
 
 def _wrong(mapping: Mapping, sample: Sample) -> Iterator[str]:
     parsed = parse_sample(mapping, sample)
-    events, reasons = parsed.events.to_pylist(), parsed.rejected["reason"].to_pylist()
+    events, reasons = parsed.events.to_pylist(), listed(parsed.rejected["reason"])
     if len(events) != len(sample.events):
         yield f"{len(events)} events instead of {len(sample.events)}; rejected: {reasons}"
         return

@@ -22,11 +22,12 @@ class _Slot:
         self.schema = schema
         self.table = schema.empty_table()
 
-    def __arrow_c_schema__(self) -> Any:  # noqa: PLW3201 - Arrow's protocol
+    def __arrow_c_schema__(self) -> Any:
         return self.schema.__arrow_c_schema__()
 
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:  # noqa: PLW3201 - Arrow's protocol
-        return self.table.__arrow_c_stream__(requested_schema)
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        table: Any = self.table
+        return table.__arrow_c_stream__(requested_schema)
 
 
 class Statements:
@@ -63,7 +64,8 @@ class Statements:
         self._prepared.move_to_end(sql)
         used = [value for i, value in enumerate(values, start=1) if f"CAST(${i} AS BIGINT)" in sql]
         given = f"({', '.join(map(str, used))})" if used else ""
-        return self._con.sql(f"EXECUTE {self._prepared[sql]}{given}").to_arrow_table()
+        answer: pa.Table = self._con.sql(f"EXECUTE {self._prepared[sql]}{given}").to_arrow_table()
+        return answer
 
     def release(self) -> None:
         """Let go of the rows of all tables."""

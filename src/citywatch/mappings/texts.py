@@ -7,9 +7,8 @@ import pyarrow as pa
 
 from citywatch.mappings.refusals import Refusals
 from citywatch.records.chunk import Chunk, Format
+from citywatch.records.columns import Array, Column, Mask, listed, one_array, spans
 from citywatch.records.json_values import complaint, doubtful
-from citywatch.records.lines import Mask, spans
-
 
 _ESCAPED = np.zeros(256, bool)
 _ESCAPED[[*range(32), ord('"'), ord("\\"), 127]] = True
@@ -19,22 +18,22 @@ def texts(chunk: Chunk, refusals: Refusals) -> pa.Table:
     """Columns row (its number in the chunk) and raw (text) of the records that can be read."""
     raw = one_array(chunk.records["raw"])
     text, good = utf8(raw)
-    for row in np.flatnonzero(~good):
-        refusals.add([row], [_not_utf8(raw[int(row)].as_py())], None)
+    for row in np.flatnonzero(~good).tolist():
+        refusals.add([row], [_not_utf8(raw[row].as_py())], None)
     if chunk.format is Format.JSON:
-        for row in np.flatnonzero(doubtful(raw) & good):
-            if reason := complaint(raw[int(row)].as_py()):
+        for row in np.flatnonzero(doubtful(raw) & good).tolist():
+            if reason := complaint(raw[row].as_py()):
                 refusals.add([row], [reason], None)
                 good[row] = False
     else:
-        for row in np.flatnonzero(_with_nul(raw) & good):
+        for row in np.flatnonzero(_with_nul(raw) & good).tolist():
             refusals.add([row], ["holds a NUL byte"], None)
             good[row] = False
     table = pa.table({"row": np.arange(len(raw)), "raw": text})
     return table if good.all() else table.filter(pa.array(good))
 
 
-def no_text(column: pa.ChunkedArray) -> Mask:
+def no_text(column: Column) -> Mask:
     """Which texts may be an object, an array or a boolean of JSON: shape (len(column),). False means no doubt."""
     texts = one_array(column)
     offsets, data = spans(texts)
@@ -44,7 +43,8 @@ def no_text(column: pa.ChunkedArray) -> Mask:
     last = data[np.maximum(offsets[1:] - 1, 0)]
     length = np.diff(offsets)
     truth = (last == ord("e")) & (((first == ord("t")) & (length == 4)) | ((first == ord("f")) & (length == 5)))
-    return (((first | 32) == ord("{")) | truth) & (length > 0)
+    doubts: Mask = (((first | 32) == ord("{")) | truth) & (length > 0)
+    return doubts
 
 
 def plain(table: pa.Table) -> bool:
@@ -53,18 +53,12 @@ def plain(table: pa.Table) -> bool:
     return not any(_ESCAPED[spans(one_array(text))[1]].any() for text in texts)
 
 
-def one_array(column: pa.ChunkedArray) -> pa.Array:
-    """A column in one piece."""
-    combined = column.combine_chunks()
-    return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
-
-
-def utf8(raw: pa.BinaryArray) -> tuple[pa.StringArray, Mask]:
+def utf8(raw: Array) -> tuple[Array, Mask]:
     """Texts of `raw` and which of them are valid UTF-8; the others are empty."""
     try:
         return raw.cast(pa.string()), np.ones(len(raw), dtype=bool)
     except pa.ArrowInvalid:
-        decoded = [_decoded(value) for value in raw.to_pylist()]
+        decoded = [_decoded(value) for value in listed(raw)]
         good = np.array([text is not None for text in decoded])
         return pa.array([text or "" for text in decoded], pa.string()), good
 
@@ -84,7 +78,7 @@ def _not_utf8(value: bytes) -> str:
     return "not UTF-8"
 
 
-def _with_nul(raw: pa.BinaryArray) -> Mask:
+def _with_nul(raw: Array) -> Mask:
     offsets, data = spans(raw)
     mask = np.zeros(len(raw), dtype=bool)
     mask[np.searchsorted(offsets, np.flatnonzero(data == 0), side="right") - 1] = True

@@ -95,7 +95,8 @@ def records_schema() -> pa.Schema:
     """Arrow schema of `Chunk.records`."""
     import pyarrow as pa  # noqa: PLC0415 - the command line imports this module before it needs Arrow
 
-    return pa.schema({"line": pa.int64(), "raw": pa.binary()})
+    columns: list[tuple[str, pa.DataType]] = [("line", pa.int64()), ("raw", pa.binary())]
+    return pa.schema(columns)
 
 
 @cache
@@ -103,7 +104,8 @@ def faults_schema() -> pa.Schema:
     """Arrow schema of `Chunk.faults`."""
     import pyarrow as pa  # noqa: PLC0415 - as above
 
-    return pa.schema({"line": pa.int64(), "reason": pa.string(), "raw": pa.binary()})
+    columns: list[tuple[str, pa.DataType]] = [("line", pa.int64()), ("reason", pa.string()), ("raw", pa.binary())]
+    return pa.schema(columns)
 
 
 @cache
@@ -115,18 +117,16 @@ def rejected_schema() -> pa.Schema:
     """
     import pyarrow as pa  # noqa: PLC0415 - as above
 
-    text = pa.string()
-    return pa.schema(
-        {
-            "id": text,
-            "source": text,
-            "line": pa.int64(),
-            "reason": text,
-            "raw": pa.binary(),
-            "mapping": text,
-            "received_at": pa.timestamp("us", tz="UTC"),
-        }
-    )
+    columns: list[tuple[str, pa.DataType]] = [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("line", pa.int64()),
+        ("reason", pa.string()),
+        ("raw", pa.binary()),
+        ("mapping", pa.string()),
+        ("received_at", pa.timestamp("us", tz="UTC")),
+    ]
+    return pa.schema(columns)
 
 
 def no_events() -> pa.Table:

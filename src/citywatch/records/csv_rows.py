@@ -7,17 +7,19 @@ inner lines is a whole row by itself. Otherwise its first line stands alone, and
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv
 
 from citywatch.records.chunk import faults_schema, records_schema
-from citywatch.records.lines import Bytes, Cut, Mask, Offsets, Positions, cut_lines, spans
+from citywatch.records.columns import Array, Bytes, Mask, Offsets, Positions, from_spans, lengths, one_array, spans
+from citywatch.records.lines import Cut, cut_lines
 
 DELIMITERS = (",", ";", "\t", "|")
 LINES_OF_A_RECORD = 100
@@ -104,17 +106,17 @@ def _joined(lines: pa.Table, header: Header, *, final: bool) -> tuple[pa.Table, 
     """Records of `lines`, and the lines at the end that may belong to a record which goes on."""
     if not lines.num_rows:
         return lines, lines
-    raw = lines["raw"].combine_chunks()
+    raw = one_array(lines["raw"])
     odd = np.flatnonzero(_odd_quotes(raw))
     if not len(odd):
         return _without_blank(lines), lines.slice(0, 0)
     starts = np.ones(len(raw), dtype=bool)
     offsets, data = spans(raw)
-    held = _join(odd.tolist(), offsets, data.tobytes(), header, starts, final)
+    held = _join(odd.tolist(), offsets, data.tobytes(), header, starts=starts, final=final)
     return _without_blank(_records(lines, data, offsets, starts, held)), lines.slice(held)
 
 
-def _join(odd: list[int], offsets: Offsets, data: bytes, header: Header, starts: Mask, final: bool) -> int:
+def _join(odd: list[int], offsets: Offsets, data: bytes, header: Header, *, starts: Mask, final: bool) -> int:
     """Clear `starts` for the lines that continue a record; number of lines that can be decided now."""
     k, lines = 0, len(starts)
     while k < len(odd):
@@ -150,15 +152,13 @@ def _strict(record: bytes, delimiter: str, width: int) -> bool:
 
 def _records(lines: pa.Table, data: Bytes, offsets: Offsets, starts: Mask, held: int) -> pa.Table:
     first = np.flatnonzero(starts[:held])
-    ends = np.ascontiguousarray(offsets[np.append(first, held)])
-    joined = pa.Array.from_buffers(pa.binary(), len(first), [None, pa.py_buffer(ends), pa.py_buffer(data)])
-    return pa.table([lines["line"].take(pa.array(first)), joined], schema=records_schema())
+    joined = from_spans(offsets[np.append(first, held)], data)
+    return pa.table([lines["line"].take(first), joined], schema=records_schema())
 
 
 def _without_blank(records: pa.Table) -> pa.Table:
-    lengths = pc.binary_length(records["raw"]).to_numpy()
-    short = np.flatnonzero(lengths <= 2)
-    blank = [i for i in short if not records["raw"][int(i)].as_py().strip()]
+    short = np.flatnonzero(lengths(one_array(records["raw"])) <= 2)
+    blank = [i for i in short if not bytes(records["raw"][int(i)].as_py() or b"").strip()]
     if not blank:
         return records
     keep = np.ones(records.num_rows, dtype=bool)
@@ -175,19 +175,19 @@ class Columns:
     faults: dict[int, str]
 
 
-def split_columns(raw: pa.BinaryArray, names: list[str], delimiter: str) -> Columns:
+def split_columns(raw: Array, names: list[str], delimiter: str) -> Columns:
     """Columns of records, each a whole row of text in UTF-8; rows of another width or with an open quote are faults."""
     odd = _odd_quotes(raw)
     if not odd.any():
         return _quick(raw, names, delimiter) or _exact(raw, names, delimiter)
     plain, doubtful = np.flatnonzero(~odd), np.flatnonzero(odd)
-    easy = raw.take(pa.array(plain))
+    easy = raw.take(plain)
     parts = [_quick(easy, names, delimiter) or _exact(easy, names, delimiter)]
-    parts.append(_exact(raw.take(pa.array(doubtful)), names, delimiter))
+    parts.append(_exact(raw.take(doubtful), names, delimiter))
     return _merged(parts, [plain, doubtful])
 
 
-def _odd_quotes(raw: pa.BinaryArray) -> Mask:
+def _odd_quotes(raw: Array) -> Mask:
     offsets, data = spans(raw)
     counts = np.diff(np.searchsorted(np.flatnonzero(data == QUOTE), offsets))
     return (counts & 1).astype(bool)
@@ -201,15 +201,15 @@ def _merged(parts: list[Columns], places: list[Positions]) -> Columns:
         for row, reason in part.faults.items()
     }
     order = np.argsort(rows, kind="stable")
-    return Columns(rows[order], pa.concat_tables([part.table for part in parts]).take(pa.array(order)), faults)
+    return Columns(rows[order], pa.concat_tables([part.table for part in parts]).take(order), faults)
 
 
-def _quick(raw: pa.BinaryArray, names: list[str], delimiter: str) -> Columns | None:
+def _quick(raw: Array, names: list[str], delimiter: str) -> Columns | None:
     """Arrow's reader over the lines as they are; None when it does not see one row in each line."""
     faults: dict[int, str] = {}
 
-    def refuse(row: csv.InvalidRow) -> str:
-        faults[row.number - 1] = _width(row.expected_columns, row.actual_columns)
+    def refuse(row: csv.InvalidRow) -> Literal["skip"]:
+        faults[(row.number or 0) - 1] = _width(row.expected_columns, row.actual_columns)
         return "skip"
 
     if not len(raw):
@@ -217,7 +217,7 @@ def _quick(raw: pa.BinaryArray, names: list[str], delimiter: str) -> Columns | N
     _, data = spans(raw)
     try:
         table = csv.read_csv(
-            pa.BufferReader(pa.py_buffer(data)),
+            io.BytesIO(data.tobytes()),
             read_options=csv.ReadOptions(column_names=names, use_threads=False, block_size=max(len(data) + 1, 1 << 16)),
             parse_options=csv.ParseOptions(
                 delimiter=delimiter, ignore_empty_lines=False, newlines_in_values=True, invalid_row_handler=refuse
@@ -235,12 +235,12 @@ def _quick(raw: pa.BinaryArray, names: list[str], delimiter: str) -> Columns | N
     return Columns(np.flatnonzero(keep), table, faults)
 
 
-def _exact(raw: pa.BinaryArray, names: list[str], delimiter: str) -> Columns:
+def _exact(raw: Array, names: list[str], delimiter: str) -> Columns:
     faults: dict[int, str] = {}
     rows: list[int] = []
     values: list[list[str]] = []
     for number, record in enumerate(raw.to_pylist()):
-        fields = split_row(record, delimiter)
+        fields = split_row(record or b"", delimiter)
         if fields is None:
             faults[number] = "a quote is left open"
         elif len(fields) != len(names):

@@ -18,6 +18,8 @@ from citywatch.records.lines import KEPT, LONGEST, Cut
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|["\[\]{},]', re.DOTALL)
 _NEXT_OBJECT = re.compile(rb"\n[\s,]*(?=\{)")
 _BLANK = b" \t\r\n,"
+_OPENS = (b"{", b"[")
+_CLOSES = (b"}", b"]")
 
 
 def cut_items(blocks: Iterable[bytes], broken: Callable[[], str | None] = lambda: None) -> Iterator[Cut]:
@@ -35,23 +37,30 @@ def cut_items(blocks: Iterable[bytes], broken: Callable[[], str | None] = lambda
 class _Cutter:
     data: bytes = b""
     line: int = 1
+    """Number of the line at the beginning of `data`."""
     array: bool = False
     """Inside of an array: commas part the items."""
+    level: int = 0
+    begin: int = 0
+    """Where in `data` the item begins that is looked at."""
     items: list[tuple[int, bytes]] = field(default_factory=list)
     faults: list[tuple[int, str, bytes]] = field(default_factory=list)
 
     def taken(self) -> Cut:
         lines, raws = zip(*self.items, strict=True) if self.items else ((), ())
-        records = pa.table([lines, raws], schema=records_schema())
-        columns = zip(*self.faults, strict=True) if self.faults else ((), (), ())
-        faults = pa.table([list(column) for column in columns], schema=faults_schema())
+        records = pa.table([pa.array(lines, pa.int64()), pa.array(raws, pa.binary())], schema=records_schema())
+        columns = list(zip(*self.faults, strict=True)) or [(), (), ()]
+        schema = faults_schema()
+        faults = pa.table([pa.array(list(c), f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
         self.items, self.faults = [], []
         return Cut(records, faults)
 
     def scan(self, *, final: bool) -> None:
         """Take the items that are whole, and drop them from `data`."""
-        while (end := self._item_end(final)) is not None:
-            self._take(end)
+        whole = self._scan()
+        if final and whole and not self.level and not self.array:
+            self._take(len(self.data), len(self.data))
+        self._drop(self.begin)
         if len(self.data) > LONGEST:
             self._skip(f"longer than {LONGEST:,} bytes, or never closed; the first {KEPT:,} are kept")
 
@@ -63,59 +72,63 @@ class _Cutter:
             if not broken:
                 self.scan(final=True)
 
-    def _item_end(self, final: bool) -> int | None:
-        """Where the item at the beginning of `data` ends; None when that is not to be seen yet."""
-        level = 0
+    def _scan(self) -> bool:
+        """Go over the brackets; False when a string is open at the end."""
+        self.level = 0
         for match in _TOKEN.finditer(self.data):
             token = match.group()
             if token == b'"':
-                return None
-            if token in (b"{", b"["):
-                if not level and not self.array:
-                    if self.data[: match.start()].strip(_BLANK):
-                        return match.start()
-                    if token == b"[":
-                        self._enter(match.end())
-                        return self._item_end(final)
-                level += 1
-            elif token in (b"}", b"]"):
-                if not level:
-                    return self._leave(match.start())
-                level -= 1
-                if not level and not self.array:
-                    return match.end()
-            elif token == b"," and not level and self.array:
-                return match.end()
-        return len(self.data) if final and not level and not self.array and self.data else None
+                return False
+            if token in _OPENS:
+                self._open(token, match.start())
+            elif token in _CLOSES:
+                self._close(match.start())
+            elif token == b"," and self.array and not self.level:
+                self._take(match.start(), match.end())
+        return True
 
-    def _enter(self, end: int) -> None:
-        self._drop(end)
-        self.array = True
+    def _open(self, token: bytes, at: int) -> None:
+        if not self.level and not self.array:
+            self._take(at, at)
+            if token == b"[":
+                self.array, self.begin = True, at + 1
+                return
+        self.level += 1
 
-    def _leave(self, start: int) -> int:
-        """The array ends: its last item is what stands before the bracket."""
-        if not self.array:
-            return start + 1
-        self.array = False
-        self.data = self.data[:start] + b" " + self.data[start + 1 :]
-        return start
+    def _close(self, at: int) -> None:
+        if not self.level:  # of the array; elsewhere it is an item of its own, and no JSON
+            self._take(at if self.array else at + 1, at + 1)
+            self.array = False
+            return
+        self.level -= 1
+        if not self.level and not self.array:
+            self._take(at + 1, at + 1)
 
-    def _take(self, end: int) -> None:
-        text = self.data[:end].strip(_BLANK)
+    def _take(self, end: int, following: int) -> None:
+        """The item ends; the next one begins at `following`."""
+        text = self.data[self.begin : end].strip(_BLANK)
         if text:
-            before = self.data[: self.data.index(text[:1])].count(b"\n")
-            self.items.append((self.line + before, text))
-        self._drop(end)
+            start = self.data.index(text[:1], self.begin)
+            self._drop_lines(start)
+            self.items.append((self.line, text))
+        self.begin = following
+
+    def _drop_lines(self, until: int) -> None:
+        """Let `line` be that of position `until`."""
+        self.line += self.data.count(b"\n", self._counted, until)
+        self._counted = until
+
+    _counted: int = 0
 
     def _drop(self, end: int) -> None:
-        self.line += self.data.count(b"\n", 0, end)
-        self.data = self.data[end:]
+        self._drop_lines(end)
+        self.data, self.begin, self._counted = self.data[end:], 0, 0
 
     def _skip(self, reason: str) -> None:
         """Give up the item at the beginning, and go on at the next line that begins an object."""
         blank = len(self.data) - len(self.data.lstrip(_BLANK))
         found = _NEXT_OBJECT.search(self.data, blank)
         end = found.end() if found else len(self.data)
-        line = self.line + self.data.count(b"\n", 0, blank)
-        self.faults.append((line, reason, self.data[blank:end].rstrip()[:KEPT]))
+        self._drop_lines(blank)
+        self.faults.append((self.line, reason, self.data[blank:end].rstrip()[:KEPT]))
         self._drop(end)

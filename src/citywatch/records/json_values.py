@@ -11,9 +11,8 @@ import re
 from typing import NoReturn
 
 import numpy as np
-import pyarrow as pa
 
-from citywatch.records.lines import Bytes, Mask, Offsets, Positions, spans
+from citywatch.records.columns import Array, Bytes, Mask, Offsets, Positions, spans
 
 DEEPEST = 64
 """Levels of nesting that are read."""
@@ -25,7 +24,7 @@ _BEFORE_TOKEN = np.zeros(256, dtype=bool)
 _BEFORE_TOKEN[list(b":,[ \t\r\n+-")] = True
 
 
-def doubtful(raw: pa.BinaryArray) -> Mask:
+def doubtful(raw: Array) -> Mask:
     """Mask of the records that may be no standard JSON: shape (len(raw),). False means that there is no doubt."""
     starts, data = spans(raw)
     mask: Mask = np.zeros(len(raw), bool)
@@ -39,7 +38,7 @@ def doubtful(raw: pa.BinaryArray) -> Mask:
 
 
 def _doubts(data: Bytes, starts: Offsets) -> Mask:
-    folded = data | 32
+    folded: Bytes = data | np.uint8(32)
     opens = np.flatnonzero(folded == 123)  # { and [
     mask: Mask = np.diff(np.searchsorted(opens, starts)) > DEEPEST
     for positions in (_after_comma(data, folded), _not_a_number(data, folded)):
@@ -52,7 +51,8 @@ def _after_comma(data: Bytes, folded: Bytes) -> Positions:
     """Positions of closing brackets behind a comma or a blank."""
     closers = np.flatnonzero(folded == 125)  # } and ]
     before = data[np.maximum(closers - 1, 0)]
-    return closers[(before == 44) | (before <= 32)]
+    found: Positions = closers[(before == 44) | (before <= 32)]
+    return found
 
 
 def _not_a_number(data: Bytes, folded: Bytes) -> Positions:
@@ -62,7 +62,8 @@ def _not_a_number(data: Bytes, folded: Bytes) -> Positions:
     nan = ns[(before == 97) & (folded[ns - 2] == 110)] - 2  # the last n of nan
     inf = ns[(before == 105) & (behind == 102)] - 1
     positions = np.concatenate([nan, inf])
-    return positions[(positions > 0) & _BEFORE_TOKEN[data[positions - 1]]]
+    found: Positions = positions[(positions > 0) & _BEFORE_TOKEN[data[positions - 1]]]
+    return found
 
 
 def complaint(record: bytes) -> str | None:

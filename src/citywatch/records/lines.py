@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from citywatch.records.chunk import faults_schema, records_schema
+from citywatch.records.columns import Bytes, Mask, Offsets, from_spans, lengths, listed, one_array
 
 LONGEST = 16 << 20
 """Bytes of the longest record that is read."""
@@ -24,21 +24,6 @@ KEPT = 64 << 10
 NEWLINE = 10
 _BLANK = np.zeros(256, dtype=bool)
 _BLANK[list(b"\r\n\t ")] = True
-
-
-Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
-Offsets = np.ndarray[tuple[int], np.dtype[np.int32]]
-Positions = np.ndarray[tuple[int], np.dtype[np.int64]]
-Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
-
-
-def spans(raw: pa.BinaryArray) -> tuple[Offsets, Bytes]:
-    """Bytes of all values one after another, and where each begins: `len(raw) + 1` offsets from 0. Nothing is copied."""
-    offsets = np.frombuffer(raw.buffers()[1], np.int32)[raw.offset : raw.offset + len(raw) + 1]
-    if not len(raw):
-        return np.zeros(1, np.int32), np.empty(0, np.uint8)
-    data = np.frombuffer(raw.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
-    return offsets - offsets[0], data
 
 
 @dataclass(frozen=True)
@@ -65,6 +50,8 @@ def cut_lines(
         Bytes in order; sizes do not matter for the result.
     first
         Number of the first line.
+    longest
+        Bytes of the longest line that is read.
     keep_blank
         Blank lines are records too: inside of a quoted value they count.
     broken
@@ -135,7 +122,7 @@ class _Rest:
     def _records(self, whole: bytes, faults: pa.Table) -> Cut:
         table, lines = line_table(whole, self.line, keep_blank=self.keep_blank)
         self.line += lines
-        long = np.asarray(pc.binary_length(table["raw"])) > self.longest + 1
+        long = lengths(one_array(table["raw"])) > self.longest + 1
         if long.any():
             over = table.filter(pa.array(long))
             table = table.filter(pa.array(~long))
@@ -144,15 +131,15 @@ class _Rest:
 
 
 def _too_long(over: pa.Table, longest: int) -> pa.Table:
-    raws = over["raw"].to_pylist()
+    raws = listed(over["raw"])
     reasons = [f"longer than {longest:,} bytes: {len(raw):,}; the first {KEPT:,} are kept" for raw in raws]
     return pa.table([over["line"], reasons, [raw[:KEPT] for raw in raws]], schema=faults_schema())
 
 
 def line_table(whole: bytes, first: int, *, keep_blank: bool = False) -> tuple[pa.Table, int]:
-    """Table of the lines of `whole`, which ends in a line end, by default without blank ones; and how many lines there were.
+    """Table of the lines of `whole`, by default without blank ones; and how many there were.
 
-    The bytes are not copied: each record is a slice of `whole` that includes its line end.
+    `whole` ends in a line end. The bytes are not copied: each record is a slice of `whole` with its line end.
     """
     if not whole:
         return records_schema().empty_table(), 0
@@ -160,8 +147,8 @@ def line_table(whole: bytes, first: int, *, keep_blank: bool = False) -> tuple[p
     ends = np.flatnonzero(data == NEWLINE) + 1
     offsets = np.zeros(len(ends) + 1, np.int32)
     offsets[1:] = ends
-    raw = pa.Array.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(whole)])
-    table = pa.table([np.arange(first, first + len(ends)), raw], schema=records_schema())
+    numbers = pa.array(np.arange(first, first + len(ends)))
+    table = pa.table([numbers, from_spans(offsets, whole)], schema=records_schema())
     if keep_blank:
         return table, len(ends)
     blank = _blank(data, offsets)

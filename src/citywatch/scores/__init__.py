@@ -55,5 +55,6 @@ def scores_sql(relation: str) -> str:
         terms = ", ".join(f"'{name}': CAST({sql} AS DOUBLE)" for name, sql in of["terms"].items())
         total = f"CAST({of['score']} AS INTEGER)"
         shown = score.removesuffix("_score") + "_terms"
-        relation = f"(SELECT * EXCLUDE (t), {total} AS {score}, t AS {shown} FROM (SELECT *, {{{terms}}} AS t FROM {relation}))"
+        with_terms = f"(SELECT *, {{{terms}}} AS t FROM {relation})"
+        relation = f"(SELECT * EXCLUDE (t), {total} AS {score}, t AS {shown} FROM {with_terms})"
     return f"SELECT * FROM {relation}"

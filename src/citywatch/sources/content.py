@@ -55,7 +55,7 @@ def sniffed(head: bytes) -> Kind:
 
 
 def chunks_of(blocks: Blocks, kind: Kind, origin: Origin) -> Iterator[Chunk]:
-    """Chunks of what the blocks hold; the first one begins its origin. Raises SourceError for a CSV without a header."""
+    """Chunks of what the blocks hold; the first begins its origin. Raises SourceError for a CSV without a header."""
     if kind is Kind.CSV:
         yield from _csv_chunks(blocks, origin)
         return
