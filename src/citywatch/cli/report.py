@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from citywatch.analytics.archive import Archive
+    from citywatch.analytics.period import Period
     from citywatch.analytics.question import Answer, Asked, Question
     from citywatch.stores.desk import Desk
 
@@ -84,15 +86,15 @@ def _list() -> None:
         click.echo(f"{name.ljust(width)}  {asking.title}")
 
 
-def _period(start: str | None, end: str | None, zone: str) -> Any:
+def _period(start: str | None, end: str | None, zone: str) -> Period:
     from citywatch.analytics.period import Period
     from citywatch.stores.desk.database import now_us
 
     now = now_us()
-    edges = [instant(text, zone, now) if text else None for text in (start, end)]
-    if None not in edges and edges[0] >= edges[1]:  # type: ignore[operator]
+    first, last = (instant(text, zone, now) if text else None for text in (start, end))
+    if first is not None and last is not None and first >= last:
         raise UsageError(f"--from {start} is not before --to {end}", hint="--to itself is not counted")
-    return Period(*edges)
+    return Period(first, last)
 
 
 @contextmanager
@@ -106,8 +108,9 @@ def open_archive(data: Path) -> Iterator[tuple[Archive, Desk | None]]:
     from citywatch.stores.history import History
 
     directory = DataDirectory(data).require()
-    with duckdb.connect() as con:
+    with TemporaryDirectory(prefix="citywatch-") as spill, duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
+        con.execute(f"SET temp_directory = '{spill}'")  # its default lies in the directory one happens to be in
         History(data).create_view(con, "events")
         desk = Desk(directory.desk, create=False) if directory.desk.exists() else None
         try:

@@ -24,7 +24,7 @@ _SEEN = {
     "day_only": "time_precision = 'day'",
     "state": "plate_state IS NULL",
     "no_plate": "plate IS NULL",
-    "odd_length": "length(plate) NOT BETWEEN 2 AND 8",
+    "odd_length": "strlen(plate) NOT BETWEEN 2 AND 8",
     "late": "late",
     "stale": "stale",
     "backfill": "backfill",
