@@ -55,16 +55,17 @@ def _as_it_is(chunk: Chunk) -> pa.Array[Any]:
 def _messages(shape: str) -> Callable[[Chunk], pa.Array[Any]]:
     """What turns a chunk into an older system's messages. Raises UsageError."""
     from citywatch.errors import UsageError
-    from citywatch.mappings.load import load_mappings
+    from citywatch.mappings.load import load_mappings, shipped
     from citywatch.mappings.parse import Parser
     from citywatch.mappings.render import render
     from citywatch.settings import Settings
 
-    both_ways = {mapping.name: mapping for mapping in load_mappings() if mapping.returns is not None}
-    if shape not in both_ways:
-        raise UsageError(f"events cannot be written as {shape!r}", hint=f"known: {', '.join(sorted(both_ways))}")
+    mapping = next(iter(load_mappings([file for file in shipped().glob("*.yaml") if file.stem == shape])), None)
+    if mapping is None or mapping.returns is None:
+        known = ", ".join(sorted(other.name for other in load_mappings() if other.returns is not None))
+        raise UsageError(f"events cannot be written as {shape!r}", hint=f"known: {known}")
     parser = Parser(Settings())
-    return lambda chunk: render(parser.parse(chunk).events, both_ways[shape]).drop_null()
+    return lambda chunk: render(parser.parse(chunk).events, mapping).drop_null()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -61,6 +62,7 @@ class Raised:
         ]
 
 
+@cache
 def raised(address: str) -> Raised:
     """Run the shipped rules over a simulation."""
     out = Raised()

@@ -32,7 +32,7 @@ def test_the_same_seed_prints_the_same() -> None:
 def test_wrong_use_is_said_in_one_line() -> None:
     done = simulate("city", "--rate", "many")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "citywatch: rate: 'many' is not a number from 1 to 1e+06\n"
+    assert done.stderr == "citywatch: rate: 'many' is not a number from 1 to 200000\n"
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -6,12 +6,14 @@ import contextlib
 import itertools
 import json
 from collections import Counter
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from citywatch.records.chunk import Parsed
 from citywatch.settings import MINUTE, SECOND
 from citywatch.sources.simulator.city import WORLDS, batches, cut
 from citywatch.sources.simulator.drones import Violations
@@ -79,24 +81,27 @@ def test_a_world_holds_its_own_types_only() -> None:
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_every_line_that_is_not_broken_on_purpose_is_an_event(world: str) -> None:
-    parts = list(parsed(f"sim://{world}?duration=4m"))
+    parts = list(parsed(f"sim://{world}?duration=2m"))
     rejected = [line for part in parts for line in part.rejected.to_pylist()]
     read = sum(part.read for part in parts)
-    assert len(rejected) <= read * 0.002
-    assert read == len(lines(240, world=world))
+    assert len(rejected) <= read * 0.002 + 3
+    assert read == len(lines(120, world=world))
+
+
+@cache
+def ten_minutes() -> list[Parsed]:
+    return list(parsed("sim://city?duration=10m"))
 
 
 def test_some_lines_are_rejected_each_for_its_reason() -> None:
     reasons = Counter(
-        line["reason"].split(":")[0].split(" is ")[0]
-        for part in parsed("sim://city?duration=20m")
-        for line in part.rejected.to_pylist()
+        line["reason"].split(":")[0].split(" is ")[0] for part in ten_minutes() for line in part.rejected.to_pylist()
     )
-    assert {"not JSON", "source", "time", "lat"} <= set(reasons)
+    assert {"not JSON", "source", "time", "precinct"} <= set(reasons)
 
 
 def test_some_events_come_late_and_some_twice() -> None:
-    parts = list(parsed("sim://city?duration=10m"))
+    parts = ten_minutes()
     events = pa.concat_tables([part.events for part in parts])
     late = int(np.sum(events["late"].to_numpy()))
     distinct = len(set(zip(events["source"].to_pylist(), events["id"].to_pylist(), strict=True)))
@@ -138,7 +143,7 @@ def test_batteries_fall_and_are_changed() -> None:
 def test_no_plate_is_at_two_places_too_far_apart_by_chance() -> None:
     """At 60 km/h from one reader to the next; what is planned has plates of its own."""
     seen: dict[str, list[tuple[np.datetime64, float, float]]] = {}
-    for event in events(900, world="cctv", rate=60):
+    for event in events(600, world="cctv"):
         data = event["data"]
         if event["type"] == "anpr.read" and data["plate"] < "S":
             seen.setdefault(data["plate"], []).append((np.datetime64(event["time"][:-1]), data["lat"], data["lon"]))
@@ -150,7 +155,7 @@ def test_no_plate_is_at_two_places_too_far_apart_by_chance() -> None:
             hours = (t2 - t) / np.timedelta64(1, "h")
             legs += 1
             assert km <= 60 * hours
-    assert legs > 1000
+    assert legs > 500
 
 
 def test_history_comes_before_the_start_and_the_rate_after_it() -> None:

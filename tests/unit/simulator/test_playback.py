@@ -112,7 +112,7 @@ def test_a_start_in_another_zone_is_the_same_instant() -> None:
     [
         ("sim://town", "there is no simulated 'town' (known: city, cctv, sensors, drones)"),
         ("sim://city?rat=5", "unknown option 'rat' (known: rate"),
-        ("sim://city?rate=0", "rate: '0' is not a number from 1 to 1e+06"),
+        ("sim://city?rate=0", "rate: '0' is not a number from 1 to 200000"),
         ("sim://city?rate=nan", "rate: 'nan' is not a number"),
         ("sim://city?seed=1.5", "seed: '1.5' is not a whole number"),
         ("sim://city?duration=10", "duration: '10' is no duration"),

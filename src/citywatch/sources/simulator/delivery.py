@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,7 +92,9 @@ _FAULTS = (
     lambda line: line.replace('"lat":40', '"lat":160') if '"lat"' in line else "{",  # no such latitude
     lambda line: line.replace('"time":"', '"time":"on '),  # no time
     lambda line: line.replace('"source":"', '"Source":"'),  # nobody sent it
-    lambda line: line.replace('"precinct":', '"precinct":"Pct. ",') if '"precinct"' in line else "?",  # no number
+    lambda line: (
+        re.sub(r'"precinct":(\d+)', r'"precinct":"Pct. \1"', line) if '"precinct"' in line else "?"
+    ),  # no number
     lambda line: f"<event>{len(line)}</event>",  # another language
     lambda line: line.replace('"data":{', '"data":['),  # brackets that do not match
 )

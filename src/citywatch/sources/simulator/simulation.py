@@ -16,7 +16,7 @@ from citywatch.sources.simulator.city import WORLDS, Plan
 BOUNDED_START = "2026-05-01T12:00:00Z"
 """When a simulation of limited length begins unless it is told: the same seed gives the same lines on any day."""
 
-_LEAST_RATE, _MOST_RATE = 1.0, 1_000_000.0
+_LEAST_RATE, _MOST_RATE = 1.0, 200_000.0
 _OPTIONS = ("rate", "seed", "duration", "start", "speed", "history", "truth")
 
 
