@@ -47,6 +47,10 @@ class Lists:
         """Names of all lists."""
         return frozenset(self._entries)
 
+    def bounded(self, name: str) -> bool:
+        """Whether any value of a list is a member for a time only; asking when costs three times as much."""
+        return any(entry.valid_from or entry.valid_until for entry in self._entries[name])
+
     def table(self, name: str, column: Column | None) -> tuple[str, str]:
         """(table, expression of its value) for comparing list `name` with a field, or with any text (None).
 

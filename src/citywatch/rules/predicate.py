@@ -147,11 +147,14 @@ class Compiler:
         column = _known(operand)
         table, value = self._lists.table(name, column)
         tried = text if column else f"TRY({text})"
-        sql = (
-            f"CASE WHEN {tried} IS NOT NULL THEN EXISTS (SELECT 1 FROM (SELECT {value} AS list_value, "
-            f"valid_from AS list_from, valid_until AS list_until FROM {quoted(table)}) WHERE list_value = {tried} "
-            f'AND (list_from IS NULL OR list_from <= "time") AND (list_until IS NULL OR "time" < list_until)) END'
-        )
+        found = f"{tried} IN (SELECT {value} FROM {quoted(table)})"
+        if self._lists.bounded(name):
+            found = (
+                f"EXISTS (SELECT 1 FROM (SELECT {value} AS list_value, valid_from AS list_from, valid_until AS "
+                f"list_until FROM {quoted(table)}) WHERE list_value = {tried} AND (list_from IS NULL OR "
+                f'list_from <= "time") AND (list_until IS NULL OR "time" < list_until))'
+            )
+        sql = f"CASE WHEN {tried} IS NOT NULL THEN {found} END"
         return f"in_list_{hashlib.sha256(sql.encode()).hexdigest()[:12]}", sql
 
     def list_names(self) -> frozenset[str]:

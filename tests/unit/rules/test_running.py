@@ -100,6 +100,15 @@ def test_the_tests_of_a_rule_run_on_the_engine(load: Load, body: str) -> None:
     assert failures(load(body)) == []
 
 
+def test_a_list_without_times_means_the_same(load: Load, directory: Path) -> None:
+    for content, fires in (("value\nK1\n", "[{at: 0s}]"), ("value\n", "[]")):
+        (directory / "lists" / "stolen.csv").write_text(content)
+        events = "[{at: 0s, plate: K1}, {at: 1s}]"
+        for test, expected in (("IN", fires), ("NOT IN", "[]" if fires != "[]" else "[{at: 0s}]")):
+            body = f"where: plate {test} LIST('stolen')\ntests: [{{name: a, events: {events}, expect: {expected}}}]"
+            assert failures(load(body)) == []
+
+
 def test_a_base_rule_is_tested_as_if_it_stood_alone(load: Load) -> None:
     ruleset = load(
         """
