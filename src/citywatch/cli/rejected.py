@@ -129,7 +129,8 @@ def _chunk(source: str, rows: Sequence[tuple[dict[str, Any], bytes]], *, json_: 
     return Chunk(origin, first.format, table, first.header, delimiter=first.delimiter)
 
 
-def _places(rejected: pa.Table) -> list[tuple[str, int]]:
+def _places(rejected: pa.Table) -> list[tuple[Any, Any]]:
+    """(source, line) of each refusal."""
     return list(zip(rejected.column("source").to_pylist(), rejected.column("line").to_pylist(), strict=True))
 
 

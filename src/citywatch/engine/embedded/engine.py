@@ -213,6 +213,10 @@ class Engine:
         self._stepping.catch_up(self._intake.last)
         self._stepping.drain()
 
+    def keep_up(self) -> bool:
+        """Do one piece of the housekeeping that is due, now instead of soon; False when nothing is."""
+        return self._upkeep.once()
+
     def check(self) -> None:
         """Raise what has gone wrong in any of the engine's threads."""
         self._stepping.check()
