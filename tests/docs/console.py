@@ -69,8 +69,8 @@ def commands(block: Block) -> Iterator[Command]:
 
 def shows(output: str, words: str) -> bool:
     """Whether the output has the words in their order; blanks of any length are one."""
-    lines = [line.split() for line in words.replace("…", "...").splitlines() if line.strip()]
-    pattern = ".*?".join(r"\s+".join(".*?".join(map(re.escape, word.split("..."))) for word in line) for line in lines)
+    lines = [line.split("...") for line in words.replace("…", "...").splitlines() if line.strip()]
+    pattern = ".*?".join(".*?".join(r"\s+".join(map(re.escape, part.split())) for part in line) for line in lines)
     return re.search(pattern, output, re.DOTALL) is not None
 
 

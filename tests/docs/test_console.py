@@ -25,6 +25,8 @@ def read(page: Path, text: str) -> None:
 
 def test_words_are_found_in_their_order_whatever_stands_between() -> None:
     assert shows("a  b\nnoise\nc d", "a b\nc ...")
+    assert shows("{a:1,b:2}", "{a:1...2}")
+    assert shows("{a:1,b:2}", "a:1 ... b:2")
     assert not shows("c d\na b", "a b\nc d")
     assert not shows("ab", "a b")
 

@@ -83,7 +83,7 @@ def test_every_exception_from_the_linter_says_why() -> None:
     assert not silent
 
 
-HEAVY = ("duckdb", "numpy", "pyarrow", "django", "sqlglot", "shapely", "yaml", "uvicorn", "asyncio", "sqlite3")
+HEAVY = ("duckdb", "numpy", "pyarrow", "django", "shapely", "yaml", "uvicorn", "asyncio", "sqlite3")
 
 
 def test_help_loads_no_heavy_module() -> None:

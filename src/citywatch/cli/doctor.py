@@ -19,7 +19,7 @@ from citywatch.cli.options import data_option
 from citywatch.errors import CitywatchError
 
 _GIB = 1 << 30
-_NEEDS = ("duckdb", "pyarrow", "numpy", "django", "shapely", "sqlglot", "vl-convert-python")
+_NEEDS = ("duckdb", "pyarrow", "numpy", "django", "shapely", "vl-convert-python")
 _BEHIND = 10_000
 _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "bad": ("BAD", "red")}
 
