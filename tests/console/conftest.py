@@ -6,6 +6,7 @@ import shutil
 import threading
 import urllib.parse
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +71,7 @@ class Running:
 
     desk: Path
     port: int
+    web: Web = field(init=False)
     links: list[str] = field(default_factory=list)
     told: threading.Event = field(default_factory=threading.Event)
 
@@ -97,22 +99,38 @@ class Running:
         return "; ".join(given)
 
 
+@pytest.fixture(scope="session")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory in which the console has its tables already: making them takes seconds."""
+    data = tmp_path_factory.mktemp("begun")
+    with _running(data):
+        return data
+
+
 @pytest.fixture
-def console(tmp_path: Path) -> Iterator[Running]:
+def console(begun: Path, tmp_path: Path) -> Iterator[Running]:
+    """Thirty alerts, for one test alone."""
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("desk.sqlite*"))
+    with _running(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def still_console(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The same for tests that only look."""
+    data = tmp_path_factory.mktemp("still") / "data"
+    shutil.copytree(begun, data, ignore=shutil.ignore_patterns("desk.sqlite*"))
+    with _running(data) as running:
+        yield running
+
+
+@contextmanager
+def _running(data: Path) -> Iterator[Running]:
     listener = listen("127.0.0.1", 0)
-    running = Running(tmp_path / "desk.sqlite", listener.getsockname()[1])
-    now = now_us()
-    with Desk(running.desk) as desk:
-        evidence = [
-            event("r1", kind="anpr.read", plate="K1234", lat=40.70, lon=-74.0, address="907 W 91st St"),
-            event("r2", kind="anpr.read", plate="K1234", lat=40.74, lon=-73.95),
-        ]
-        facts = [fact(name, first_seen=now - (30 - name) * 60_000_000, evidence=evidence) for name in range(30)]
-        violation = [event("v1", plate="K9", needs_human=True, lat=40.7, lon=-74.0)]
-        facts[7] |= fact(7, rule="needs_human", level="medium", title="A human is needed", evidence=violation)
-        desk.put_facts(table(facts), now=now)
+    running = Running(data / "desk.sqlite", listener.getsockname()[1])
+    _thirty_alerts(running.desk)
     served = Served(
-        data=str(tmp_path),
+        data=str(data),
         host="127.0.0.1",
         port=running.port,
         zone="America/New_York",
@@ -121,13 +139,26 @@ def console(tmp_path: Path) -> Iterator[Running]:
         rules={"cloned_plate": {"runbook": NOTES.runbook, "falsepositives": list(NOTES.falsepositives)}},
         zones={"school": [[(-73.99, 40.71), (-73.97, 40.71), (-73.97, 40.73), (-73.99, 40.73)]]},
     )
-    web = Web(served, listener, running.tell)
+    running.web = Web(served, listener, running.tell)
     listener.close()
     try:
         running.link()
         yield running
     finally:
-        web.stop()
+        running.web.stop()
+
+
+def _thirty_alerts(file: Path) -> None:
+    now = now_us()
+    evidence = [
+        event("r1", kind="anpr.read", plate="K1234", lat=40.70, lon=-74.0, address="907 W 91st St"),
+        event("r2", kind="anpr.read", plate="K1234", lat=40.74, lon=-73.95),
+    ]
+    facts = [fact(name, first_seen=now - (30 - name) * 60_000_000, evidence=evidence) for name in range(30)]
+    violation = [event("v1", plate="K9", needs_human=True, lat=40.7, lon=-74.0)]
+    facts[7] |= fact(7, rule="needs_human", level="medium", title="A human is needed", evidence=violation)
+    with Desk(file) as desk:
+        desk.put_facts(table(facts), now=now)
 
 
 FLAGS = (

@@ -92,7 +92,8 @@ class Web:
             encoding="utf-8",
         )
         self._write(json.dumps(asdict(served)) + "\n")
-        threading.Thread(target=self._read, name="console links", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name="console links", daemon=True)
+        self._reader.start()
 
     def check(self) -> None:
         """Raise ServeError when the process has ended."""
@@ -112,6 +113,7 @@ class Web:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._reader.join()
 
     def _write(self, text: str) -> None:
         if self._process.stdin is None:
@@ -120,8 +122,11 @@ class Web:
         self._process.stdin.flush()
 
     def _read(self) -> None:
-        for line in self._process.stdout or ():
-            self._told(line.strip())
+        if self._process.stdout is None:
+            return
+        with self._process.stdout as links:
+            for line in links:
+                self._told(line.strip())
 
 
 def serve(served: Served, listener: socket.socket) -> None:
@@ -157,7 +162,13 @@ def serve(served: Served, listener: socket.socket) -> None:
 def _server() -> uvicorn.Server:
     import uvicorn
 
-    from citywatch.console import site
+    from citywatch.console import site, stream
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """Streams have no end of their own; a request that is being answered is waited for."""
+            stream.tailer.close()
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
         site.application(),
@@ -168,7 +179,7 @@ def _server() -> uvicorn.Server:
         timeout_graceful_shutdown=1,
         timeout_keep_alive=30,
     )
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 def _stop_at_end_of_input(server: uvicorn.Server) -> None:

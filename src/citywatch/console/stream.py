@@ -25,6 +25,9 @@ POLL = 0.1
 HEARTBEAT = 15
 """Seconds after which a silent stream says that it lives, and asks whether its reader is still signed in."""
 
+LONGEST_QUEUE = 1000
+"""A page that has not read so many pieces of news is let go; it comes back and says what it saw last."""
+
 BURST = 100
 """More changes than that at once are not shown one by one: the newest are, and a line says so."""
 
@@ -44,19 +47,24 @@ class News:
 class Tailer:
     """Looks at the desk for all streams of this process; runs while there are any."""
 
-    readers: set[asyncio.Queue[News]] = field(default_factory=set)
+    readers: set[asyncio.Queue[News | None]] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
 
-    async def join(self) -> asyncio.Queue[News]:
-        """A queue that gets all news of what happens after this call."""
-        queue: asyncio.Queue[News] = asyncio.Queue(maxsize=1000)
+    async def join(self) -> asyncio.Queue[News | None]:
+        """A queue that gets all news of what happens after this call; None is the end."""
+        queue: asyncio.Queue[News | None] = asyncio.Queue()
         cursor = (await asyncio.to_thread(look, None)).end
         self.readers.add(queue)
         if self.task is None or self.task.done():
             self.task = asyncio.get_running_loop().create_task(self._run(cursor))
         return queue
 
-    def leave(self, queue: asyncio.Queue[News]) -> None:
+    def close(self) -> None:
+        """End all streams: the server is about to stop. For the thread of the event loop."""
+        for queue in self.readers:
+            queue.put_nowait(None)
+
+    def leave(self, queue: asyncio.Queue[News | None]) -> None:
         """No more news for that queue; the last one out stops the looking."""
         self.readers.discard(queue)
         if not self.readers and self.task is not None:
@@ -72,9 +80,10 @@ class Tailer:
             cursor = news.end
             await asyncio.sleep(POLL)
 
-    def _give(self, queue: asyncio.Queue[News], news: News) -> None:
-        if queue.full():  # a reader who does not read: the page comes back and starts from its last id
+    def _give(self, queue: asyncio.Queue[News | None], news: News) -> None:
+        if queue.qsize() >= LONGEST_QUEUE:
             self.readers.discard(queue)
+            queue.put_nowait(None)
             return
         queue.put_nowait(news)
 
@@ -119,10 +128,12 @@ async def _stream(request: HttpRequest, cursor: int | None, choice: Choice, only
             try:
                 news = await asyncio.wait_for(queue.get(), HEARTBEAT)
             except TimeoutError:
-                if queue not in tailer.readers or not await _still_in(request):
+                if not await _still_in(request):
                     return
                 yield ": still here\n\n"
                 continue
+            if news is None:
+                return
             if news.end > done:
                 done = news.end
                 yield await asyncio.to_thread(_message, news, choice, only)

@@ -1,0 +1,190 @@
+"""The page in a real browser: live, usable by hand, keyboard and screen reader, in light and dark, small and large."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from citywatch.alert import Action
+from citywatch.stores.desk import Desk
+from citywatch.stores.desk.database import now_us
+from citywatch.triage import Wish
+from tests.unit.desk.facts import alert_id, fact, table
+
+from .conftest import Running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+DESKTOP = {"width": 1280, "height": 860}
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a signed-in page; at the end nothing may have been said on the browser's console.
+
+    Tests ask for it after the console: pages are closed before the process that serves them ends.
+    """
+    said: list[str] = []
+    contexts = []
+
+    def open_page(console: Running, path: str = "/", *, scheme: str = "light", size: dict[str, int] = DESKTOP) -> Page:
+        context = browser.new_context(color_scheme=scheme, viewport=size)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        console.told.clear()
+        page.goto(console.links[-1])
+        console.link()
+        page.goto(console.base + path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+def until(page: Page, condition: Callable[[], Any]) -> None:
+    """Wait at most ten seconds; the page's policy forbids Playwright's own way of waiting."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, page.content()
+        page.wait_for_timeout(50)
+
+
+def born(console: Running, name: int, **told: Any) -> None:
+    with Desk(console.desk) as desk:
+        desk.put_facts(table([fact(name, first_seen=now_us(), **told)]), now=now_us())
+
+
+def first_row(page: Page) -> str:
+    return page.locator(".row").first.inner_text()
+
+
+def test_alerts_appear_at_the_top_while_one_looks(console: Running, opened: Callable[..., Page]) -> None:
+    page = opened(console)
+    until(page, lambda: page.locator("#live.on").count())
+    born(console, 100, title="Just now")
+    until(page, lambda: "Just now" in first_row(page))
+    assert page.locator("#count-open").inner_text() == "31"
+    born(console, 100, title="Just now", count=4)
+    until(page, lambda: "4×" in first_row(page))
+    assert page.locator(".row").count() == 31
+
+
+def test_an_alert_that_somebody_else_takes_leaves_the_list_of_open_ones(
+    console: Running, opened: Callable[..., Page]
+) -> None:
+    page = opened(console, "/?state=open")
+    until(page, lambda: page.locator("#live.on").count())
+    with Desk(console.desk) as desk:
+        desk.act(alert_id(29), Wish(Action.ACK, by="bo", channel="cli"))
+    until(page, lambda: page.locator(f"#a-{alert_id(29)}").count() == 0)
+    assert page.locator("#count-acknowledged").inner_text() == "1"
+
+
+def test_work_on_an_alert_by_keyboard_alone(console: Running, opened: Callable[..., Page]) -> None:
+    page = opened(console, f"/alerts/{alert_id(7)}")
+    page.locator("summary", has_text="Correct the code").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.type("38")
+    page.keyboard.press("Tab")
+    page.keyboard.type("it is a hydrant")
+    page.keyboard.press("Enter")
+    until(page, lambda: "closed: corrected" in page.locator(".standing").inner_text())
+    assert "to code 38 by anna: it is a hydrant" in page.locator(".history").inner_text()
+    page.locator("button", has_text="Undo").press("Enter")
+    until(page, lambda: "open" in page.locator(".standing").inner_text())
+    with Desk(console.desk) as desk:
+        assert desk.alert(alert_id(7)).alert["state"] == "open"
+
+
+def test_the_page_of_an_alert_follows_what_others_do_and_lets_one_go_on(
+    console: Running, opened: Callable[..., Page]
+) -> None:
+    page = opened(console, f"/alerts/{alert_id(3)}")
+    until(page, lambda: page.locator("#live.on").count())
+    page.locator("summary", has_text="Note").click()
+    page.locator("input[name=note]:visible").fill("half a word")
+    with Desk(console.desk) as desk:
+        desk.act(alert_id(3), Wish(Action.ACK, by="bo", channel="cli"))
+    until(page, lambda: "ack by bo" in page.locator(".history").inner_text())
+    assert page.locator("input[name=note]:visible").input_value() == "half a word"
+    page.locator("input[name=note]:visible").press("Enter")
+    until(page, lambda: "half a word" in page.locator(".history").inner_text())
+
+
+def test_closing_asks_for_an_outcome_and_offers_undo(console: Running, opened: Callable[..., Page]) -> None:
+    page = opened(console, f"/alerts/{alert_id(3)}")
+    page.locator("summary", has_text="Close").click()
+    page.locator("button", has_text="Close alert").click()
+    assert page.locator(".standing").inner_text().startswith("open")
+    page.get_by_label("false positive").check()
+    page.locator("button", has_text="Close alert").click()
+    until(page, lambda: "closed: false positive" in page.locator(".standing").inner_text())
+    page.locator("button", has_text="Undo").click()
+    until(page, lambda: page.locator(".standing").inner_text().startswith("open"))
+
+
+def test_plates_show_after_a_purpose(console: Running, opened: Callable[..., Page]) -> None:
+    page = opened(console, f"/alerts/{alert_id(3)}")
+    assert "K1234" not in page.content()
+    page.locator("summary", has_text="Show plates").click()
+    page.get_by_label(re.compile("For which purpose")).fill("answer a complaint")
+    page.locator("button", has_text="Show them").click()
+    until(page, lambda: "K1234" in page.locator(".evidence").inner_text())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    "path",
+    ["/?state=open&level=high", f"/alerts/{alert_id(3)}", f"/alerts/{alert_id(7)}"],
+    ids=["list", "alert", "violation"],
+)
+def test_axe_finds_nothing(
+    still_console: Running, opened: Callable[..., Page], path: str, size: dict[str, int], scheme: str
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+
+    page = opened(still_console, path, scheme=scheme, size=size)
+    for summary in page.locator("summary").all():
+        summary.click()
+    page.wait_for_timeout(200)
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("path", ["/", f"/alerts/{alert_id(3)}"], ids=["list", "alert"])
+def test_on_a_phone_nothing_is_cut_off_and_everything_is_big_enough_to_hit(
+    still_console: Running, opened: Callable[..., Page], path: str
+) -> None:
+    page = opened(still_console, path, size=PHONE)
+    for summary in page.locator("summary").all():
+        summary.click()
+    width = page.evaluate("() => document.documentElement.scrollWidth")
+    assert width <= PHONE["width"]
+    for target in page.locator("button:visible, summary:visible, .chip:visible, .row a:visible, select:visible").all():
+        box = target.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44, target.inner_text()
+
+
+def test_without_scripts_the_list_and_the_work_are_there(console: Running, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(console.links[-1])
+    page.goto(f"{console.base}/alerts/{alert_id(3)}")
+    page.locator("button", has_text="Acknowledge").click()
+    assert "acknowledged" in page.locator(".standing").inner_text()
+    context.close()
