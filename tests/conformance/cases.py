@@ -24,7 +24,9 @@ class After(StrEnum):
 
     GO_ON = "go on"
     RESTART = "restart"
-    """The engine is stopped and started again from what it has stored."""
+    """The engine is thrown away and starts again from what it has stored."""
+    REOPEN = "reopen"
+    """The same, and its files are closed and opened again."""
     FAIL = "fail"
     """The batch is computed and thrown away before its commit; the engine starts again and repeats it."""
 

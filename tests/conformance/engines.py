@@ -27,6 +27,8 @@ class Engine(ABC):
     name: ClassVar[str]
     TICKING: ClassVar[bool] = True
     """Whether a case can move the clock by real time alone."""
+    QUICK: ClassVar[bool] = True
+    """Whether a restart costs so little that every example can have one after each event."""
     PARTS: ClassVar[int] = 1_000_000
     """At most so many parts of a search: fewer for engines that take long to start."""
 
@@ -72,7 +74,7 @@ class _Shard:
         self.case = case
         self.ruleset = ruleset
         self.shard = shard
-        self.file = str(file) if After.RESTART in case.cuts.values() else ":memory:"
+        self.file = str(file) if After.REOPEN in case.cuts.values() else ":memory:"
         self.said: dict[str, Said] = {}
         self.start()
 
@@ -105,9 +107,11 @@ class _Shard:
             facts = self.step.advance(batch, clock)
         self.con.commit()
         self.hear(facts)
-        if after is After.RESTART:
+        if after is After.REOPEN:
             self.con.close()
             self.start()
+        elif after is After.RESTART:
+            self.renew()
 
     def hear(self, facts: pa.Table) -> None:
         """An alert never disappears; it grows."""

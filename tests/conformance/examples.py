@@ -29,13 +29,15 @@ class Example:
     """(rule, group, first_seen, last_seen, count, late, evidence)"""
     places: Mapping[str, tuple[float, float]]
     counts: Mapping[str, int]
+    file: str
+    """Stem of the file that it stands in."""
 
 
 def examples() -> Iterator[Example]:
     """All examples, in the order of files and lines."""
     for file in sorted(HERE.glob("*.yaml")):
         for entry in yaml.safe_load(file.read_text("utf-8")):
-            yield _example(entry)
+            yield _example(entry, file.stem)
 
 
 def document(given: Mapping[str, Any]) -> Document:
@@ -61,7 +63,7 @@ def _size(number: str, unit: str) -> int:
     return int(number) if unit == "us" else duration(number + unit)
 
 
-def _example(entry: Mapping[str, Any]) -> Example:
+def _example(entry: Mapping[str, Any], file: str) -> Example:
     settings = Settings(
         **{name: offset(text) for name, text in entry.get("settings", {}).items()},
         lists=entry.get("lists", {}),
@@ -79,6 +81,7 @@ def _example(entry: Mapping[str, Any]) -> Example:
         alerts=frozenset(_expected(alert) for alert in entry["alerts"]),
         places={a.get("rule", "r"): (a["lat"], a["lon"]) for a in entry["alerts"] if "lat" in a},
         counts=entry.get("counts", {}),
+        file=file,
     )
 
 

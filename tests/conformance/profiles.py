@@ -29,6 +29,13 @@ def parts() -> range:
     return range(PARTS[PROFILE])
 
 
+def generated(cases: st.SearchStrategy[Case], *, part: int, name: str) -> list[Case]:
+    """The cases of one part, the same that `search` tries first."""
+    found: list[Case] = []
+    search(cases, found.append, part=part, name=name)
+    return found
+
+
 def search(cases: st.SearchStrategy[Case], check: Callable[[Case], None], *, part: int, name: str) -> None:
     """Run `check` on the cases of one part; what Hypothesis raises is about the smallest that fails."""
 
