@@ -102,7 +102,8 @@ def member_sql(name: str, value: str, *, plain: bool = False) -> str:
 def _received_sql(intake: Intake) -> str:
     if not intake.replay:
         return _NOW
-    return f"coalesce(claimed, least(given, {_NOW}), make_timestamptz(CAST($2 AS BIGINT)))"
+    happened = f"CASE WHEN given IS NOT NULL THEN least(given, {_NOW}) END"  # least passes over NULL
+    return f"coalesce(claimed, {happened}, make_timestamptz(CAST($2 AS BIGINT)))"
 
 
 def _precision_sql(intake: Intake) -> str:
@@ -127,13 +128,15 @@ def _suspect_sql(fields: Sequence[str], intake: Intake) -> str:
         *(["(receivedat IS NOT NULL AND claimed IS NULL)"] if intake.replay else []),
         f"p NOT IN {PRECISIONS}",
         *_too_new(intake).values(),
-        *(_doubt_sql(f, BY_NAME[f].sql) for f in fields if BY_NAME[f].sql != "VARCHAR" or f == "time_precision"),
+        *(_doubt_sql(f, BY_NAME[f].sql) for f in fields if BY_NAME[f].sql != "VARCHAR" or f == "plate"),
     ]
     return "coalesce(" + " OR ".join(doubts) + ", false)"
 
 
 def _doubt_sql(field: str, sql: str) -> str:
     cast = f"{field} IS NULL" if sql != "VARCHAR[]" else "true"
+    if field == "plate":  # its letters and digits do not tell any more what it was
+        cast = "(left(f_plate, 1) IN ('{', '[') OR f_plate IN ('true', 'false'))"
     return f"(f_{field} IS NOT NULL AND {cast})"
 
 
