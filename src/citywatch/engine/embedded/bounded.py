@@ -15,6 +15,9 @@ from citywatch.stores.sorter import Sorter
 
 BATCH_ROWS = 65_536
 
+SPOOL_BYTES = 96 << 20
+"""What of a run's input is in memory before it is put aside in order."""
+
 Parse = Callable[[Chunk], Parsed]
 
 
@@ -88,4 +91,4 @@ def only_rejected(parsed: Parsed) -> Submission:
 
 def sorter_in(directory: Path) -> Sorter:
     """A sorter for the order of a bounded run."""
-    return Sorter(directory, ORDER)
+    return Sorter(directory, ORDER, memory=SPOOL_BYTES)
