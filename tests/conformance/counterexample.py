@@ -38,7 +38,11 @@ def describe(name: str, case: Case) -> list[str]:
         f"engine {name}, {case.shards} shard(s), batches end: "
         + (", ".join(f"after {at} ({what})" for at, what in sorted(case.cuts.items())) or "at the end"),
         f"clock in the end: {when(case.clock) if case.clock is not None else 'that of the events'}",
-        *(f"real time before item {at + 1}: {when(item['tick'])}" for at, item in enumerate(case.items) if "tick" in item),
+        *(
+            f"real time before item {at + 1}: {when(item['tick'])}"
+            for at, item in enumerate(case.items)
+            if "tick" in item
+        ),
         f"cd {directory} && citywatch run events.ndjson --once --rules rules --data data",
         "--- data/citywatch.toml",
         toml,
@@ -50,7 +54,7 @@ def describe(name: str, case: Case) -> list[str]:
 
 
 def _fresh(directory: Path) -> Path:
-    """An empty directory for this process: the last counter-example, which is the smallest, replaces those before it."""
+    """An empty directory for this process: the last counter-example, the smallest, replaces those before it."""
     own = directory.with_name(f"{directory.name}-{os.getpid()}")
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir(parents=True)

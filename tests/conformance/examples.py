@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,8 @@ def _size(number: str, unit: str) -> int:
 
 
 def _example(entry: Mapping[str, Any], file: str) -> Example:
-    settings = Settings(
-        **{name: offset(text) for name, text in entry.get("settings", {}).items()},
-        lists=entry.get("lists", {}),
-        polygons=entry.get("zones", {}),
-    )
+    limits: Any = {name: offset(text) for name, text in entry.get("settings", {}).items()}
+    settings = replace(Settings(lists=entry.get("lists", {}), polygons=entry.get("zones", {})), **limits)
     case = Case(
         rules=tuple(document(rule) for rule in entry["rules"]),
         items=tuple(_item(number, event) for number, event in enumerate(entry["events"], 1)),

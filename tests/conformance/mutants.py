@@ -64,7 +64,7 @@ def discrepancies(by: list[str]) -> Iterator[str]:
         with fresh_directory() as directory:
             try:
                 yield from differences(case, StepAlone().run(case, directory))
-            except Exception as error:  # noqa: BLE001 - a mutant may fail in any way, and is caught by it
+            except Exception as error:  # a mutant may fail in any way, and is caught by it
                 yield repr(error)
 
     for example in examples():

@@ -1,4 +1,4 @@
-"""How long the generated tests look: CITYWATCH_CONFORMANCE = quick (make check), ci (make test), soak (as long as wanted).
+"""How long the generated tests look: CITYWATCH_CONFORMANCE = quick (make check), ci (make test), soak (for hours).
 
 A search is many short parts, each from a seed of its own: after its first ten cases Hypothesis begins to vary those it
 has had, which here finds less than new ones do. The same seeds give the same cases in every run.

@@ -187,6 +187,30 @@ def conditions(least: int) -> st.SearchStrategy[dict[str, int]]:
     return st.one_of(st.integers(max(least, 1), 4).map(lambda n: {"gte": n}), possible)
 
 
+def _counts(least: int, **more: Any) -> st.SearchStrategy[dict[str, Any]]:
+    return conditions(least).map(lambda condition: {"condition": condition | more})
+
+
+_SPIKE = {
+    "spike_height": st.sampled_from([1, 0.5, 0.7, 1.5, 2]),
+    "threshold_cur": st.sampled_from([1, 1, 1, 2, 3]),
+    "threshold_ref": st.sampled_from([1, 1, 1, 2, 3]),
+}
+_TRAVEL = {"max_speed_kmh": st.sampled_from([180, 9000, 1.5]), "min_distance_km": st.sampled_from([5, 0, 0.05])}
+_A_VALUE = st.fixed_dictionaries({"field": st.sampled_from(VALUES)})
+
+PARTICULARS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "event_count": _counts(1),
+    "value_count": st.sampled_from(VALUES).flatmap(lambda field: _counts(0, field=field)),
+    "new_terms": _A_VALUE,
+    "change": _A_VALUE,
+    "spike": st.fixed_dictionaries(_SPIKE),
+    "dwell": st.fixed_dictionaries({"max_gap": st.sampled_from(["40s", "10s", "5s"])}),
+    "impossible_travel": st.fixed_dictionaries(_TRAVEL),
+}
+"""What only some types have."""
+
+
 @st.composite
 def correlations(draw: st.DrawFn, name: str, type_: str, named: list[str]) -> Document:
     """A correlation of this type, over its own base or over `named` rules."""
@@ -199,34 +223,14 @@ def correlations(draw: st.DrawFn, name: str, type_: str, named: list[str]) -> Do
         rule |= draw(selections(STAYS if type_ == "dwell" else [*[None] * 24, *PREDICATES]))
     if group := draw(st.sampled_from(GROUPS)):
         correlation["group-by"] = group
-    if named and draw(st.booleans()):
-        correlation["group-by"] = [*draw(st.sampled_from([[], ["source"]])), "who"]
+    aliased: bool = bool(named) and draw(st.booleans())
+    if aliased:
+        correlation["group-by"] = draw(st.sampled_from([["who"], ["source", "who"]]))
         correlation["aliases"] = {"who": {n: draw(st.sampled_from(["plate", "label", "device_id"])) for n in named}}
-    rule["correlation"] = correlation | draw(_particulars(type_))
+    rule["correlation"] = correlation | draw(PARTICULARS.get(type_, st.just({})))
     if draw(st.integers(0, 2)) == 2:
         rule["suppression"] = {"duration": draw(st.sampled_from([*SPANS, "1h"]))}
     return rule
-
-
-def _particulars(type_: str) -> st.SearchStrategy[dict[str, Any]]:
-    """What only this type has."""
-    value = st.sampled_from(VALUES)
-    if type_ == "event_count":
-        return conditions(1).map(lambda condition: {"condition": condition})
-    if type_ == "value_count":
-        return st.builds(lambda field, condition: {"condition": condition | {"field": field}}, value, conditions(0))
-    if type_ in ("new_terms", "change"):
-        return value.map(lambda field: {"field": field})
-    if type_ == "spike":
-        threshold = st.sampled_from([1, 1, 1, 2, 3])
-        height = st.sampled_from([1, 0.5, 0.7, 1.5, 2])
-        return st.fixed_dictionaries({"spike_height": height, "threshold_cur": threshold, "threshold_ref": threshold})
-    if type_ == "dwell":
-        return st.sampled_from(["40s", "10s", "5s"]).map(lambda gap: {"max_gap": gap})
-    if type_ == "impossible_travel":
-        speed, distance = st.sampled_from([180, 9000, 1.5]), st.sampled_from([5, 0, 0.05])
-        return st.fixed_dictionaries({"max_speed_kmh": speed, "min_distance_km": distance})
-    return st.just({})
 
 
 NAMED = {"temporal": (2, 3), "temporal_ordered": (2, 3), "absence": (2, 2), "dwell": (0, 0)}

@@ -99,7 +99,7 @@ def plain_alerts(rule: Document, events: Sequence[Event], settings: Settings) ->
             key = tuple(event.fields[name] for name in names)
             buckets[key, event.time // span if span else 0].append(Match(event.time, event))
     return {
-        _alert(rule, names, key, bucket, matches, [m.event for m in matches])
+        _alert(rule, tuple(zip(names, key, strict=True)), bucket, matches, [m.event for m in matches])
         for (key, bucket), matches in buckets.items()
     }
 
@@ -122,7 +122,7 @@ def correlation_alerts(
         first = min(matches, key=_match_order)
         others = [member.event for member in first.others if member.event is not first.event]
         evidence = [first.event, *sorted(others, key=lambda e: e.order)[: EVIDENCE_LIMIT - 1]]
-        alerts.add(_alert(rule, names, key, bucket, matches, evidence))
+        alerts.add(_alert(rule, tuple(zip(names, key, strict=True)), bucket, matches, evidence))
     return alerts
 
 
@@ -161,13 +161,13 @@ def _match_order(match: Match) -> tuple[int, str, str]:
 
 
 def _alert(
-    rule: Document, names: Sequence[str], key: Any, bucket: int, matches: Sequence[Match], evidence: Sequence[Event]
+    rule: Document, group: tuple[tuple[str, Any], ...], bucket: int, matches: Sequence[Match], evidence: Sequence[Event]
 ) -> Alert:
     first = min(matches, key=_match_order).event
     return Alert(
         rule=rule["name"],
         rule_id=rule["id"],
-        group=tuple(zip(names, key, strict=True)),
+        group=group,
         bucket=bucket,
         first_seen=min(match.time for match in matches),
         last_seen=max(match.time for match in matches),

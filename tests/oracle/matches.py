@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from tests.oracle.events import Event, duration
@@ -144,7 +145,7 @@ def new_terms(correlation: dict[str, Any], span: int, key: Key) -> Iterator[Matc
 
 def change(correlation: dict[str, Any], span: int, key: Key) -> Iterator[Match]:
     field = correlation["field"]
-    for before, e in zip(key, key[1:], strict=False):
+    for before, e in pairwise(key):
         if before.event.fields[field] != e.event.fields[field] and before.time > e.time - span:
             yield Match(e.time, e.event, [before])
 
@@ -172,8 +173,8 @@ def _too_far(correlation: dict[str, Any], p: Member, e: Member) -> bool:
     if None in places:
         return False
     distance = haversine_km(*places)
-    reach = correlation["max_speed_kmh"] * (e.time - p.time) / HOUR
-    return distance >= correlation.get("min_distance_km", 0) and distance > reach
+    least, speed = correlation.get("min_distance_km", 0), correlation["max_speed_kmh"]
+    return bool(distance >= least and distance > speed * (e.time - p.time) / HOUR)
 
 
 ROWS: dict[str, Row] = {

@@ -115,6 +115,10 @@ class _Parser:
         if self.take("IN_ZONE"):
             name = self.argument()
             return lambda event: None if event.fields["zones"] is None else name in event.fields["zones"]
+        return self.atom()
+
+    def atom(self) -> Value:
+        """A literal, a parameter, a member of `data` or a known field."""
         kind, token = self.tokens.pop(0)
         if kind == "literal":
             return lambda event: token
