@@ -17,6 +17,7 @@ class Choice:
     states: Sequence[str] = ()
     rules: Sequence[str] = ()
     levels: Sequence[str] = ()
+    statuses: Sequence[str] = ()
     since: int | None = None
     until: int | None = None
 

@@ -203,3 +203,14 @@ def test_without_the_right_nothing_is_revealed(desk: Desk) -> None:
     html = page(client, f"/alerts/{alert_id(1)}")
     assert "K1234" not in html
     assert "Show plates" not in html
+
+
+def test_rules_in_test_are_shown_to_those_who_ask(anna: Client, desk: Desk) -> None:
+    put(desk, fact(1, title="Real"), fact(2, title="Trial", status="test", rule="trial"))
+    html = page(anna, "/")
+    assert "Real" in html
+    assert "Trial" not in html
+    assert '<span id="count-open" class="count">1</span>' in html
+    html = page(anna, "/?test=1")
+    assert "Trial" in html
+    assert '<span id="count-open" class="count">2</span>' in html

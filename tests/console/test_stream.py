@@ -141,3 +141,16 @@ def test_open_streams_end_with_the_process_and_do_not_keep_it(
         assert events.response.read() == b"retry: 1000\n\n"
     assert time.monotonic() - begin < STOP_WITHIN
     assert capfd.readouterr().err == ""
+
+
+def test_rules_in_test_are_streamed_to_those_who_ask(console: Running) -> None:
+    start = place(console)
+    born(console, 100, status="test", rule="trial")
+    with stream(console, f"after={start}") as events:
+        told = events.next()
+    assert f'<li id="a-{alert_id(100)}" data-op="gone">' in told["data"]
+    assert '<span id="count-open" class="count">30</span>' in told["data"]
+    with stream(console, f"test=1&after={start}") as events:
+        told = events.next()
+    assert 'data-op="top"' in told["data"]
+    assert '<span id="count-open" class="count">31</span>' in told["data"]

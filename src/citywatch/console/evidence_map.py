@@ -9,7 +9,7 @@ from typing import Any
 
 from citywatch.console.port import Ring
 
-WIDTH, HEIGHT = 640, 360
+WIDTH, HEIGHT = 640, 300
 MARGIN = 48
 SMALLEST = 400.0
 """Metres that the map shows at least: one position alone needs some ground around it."""

@@ -30,7 +30,7 @@ class DeskPort(Protocol):
         """Alerts that changed after that place in the stream."""
         ...
 
-    def state_counts(self) -> dict[str, int]:
+    def state_counts(self, statuses: Sequence[str] = ...) -> dict[str, int]:
         """How many alerts stand in each state."""
         ...
 

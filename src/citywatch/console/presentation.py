@@ -86,7 +86,8 @@ def evidence_rows(alert: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for number, event in enumerate(alert["evidence"], 1):
         data = event.get("data") or {}
-        place = ", ".join(str(data[name]) for name in ("address", "street", "borough") if data.get(name))
+        named = [data.get("address") or data.get("street"), data.get("borough")]
+        place = ", ".join(str(name) for name in named if name)
         fields = [(name, _text(value)) for name, value in data.items() if name not in _FIELDS_IN_HEAD]
         where = position(data.get("lat"), data.get("lon"))
         rows.append({"number": number, "event": event, "place": place, "position": where, "fields": fields})

@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 
 from citywatch.console import presentation
 from citywatch.console.site import current
-from citywatch.console.views import choice_of
+from citywatch.console.views import NOTIFYING, choice_of
 from citywatch.triage import Choice, Listed
 
 POLL = 0.1
@@ -32,14 +32,20 @@ BURST = 100
 """More changes than that at once are not shown one by one: the newest are, and a line says so."""
 
 
+Counts = dict[tuple[str, ...], dict[str, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class News:
-    """Changes after `start` up to `end`. `skipped`: there were more than are listed here."""
+    """Changes after `start` up to `end`. `skipped`: there were more than are listed here.
+
+    `counts` are those by state, for every choice of statuses that a page may show.
+    """
 
     start: int
     end: int
     changed: list[Listed]
-    counts: dict[str, int]
+    counts: Counts
     skipped: bool = False
 
 
@@ -99,10 +105,11 @@ def look(cursor: int | None) -> News:
         if cursor is None or end == cursor:
             return News(end, end, [], {})
         changed = desk.changes_since(cursor, limit=BURST + 1)
+        counts: Counts = {statuses: desk.state_counts(statuses) for statuses in ((), NOTIFYING)}
         if len(changed) <= BURST:
-            return News(cursor, changed[-1].change if changed else end, changed, desk.state_counts())
+            return News(cursor, changed[-1].change if changed else end, changed, counts)
         newest = sorted(desk.newest(limit=BURST // 2), key=lambda listed: listed.raised)
-        return News(cursor, end, newest, desk.state_counts(), skipped=True)
+        return News(cursor, end, newest, counts, skipped=True)
 
 
 async def alerts(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
@@ -153,7 +160,7 @@ def _message(news: News, choice: Choice, only: str | None) -> str:
         touched = any(listed.alert["id"] == only for listed in news.changed) or news.skipped
         return _event(news.end, "alert", "changed") if touched else f"id: {news.end}\n\n"
     lines = [(presentation.row(listed), _place(listed, news, choice)) for listed in news.changed]
-    context = {"lines": lines, "counts": news.counts, "skipped": news.skipped}
+    context = {"lines": lines, "counts": news.counts[tuple(choice.statuses)], "skipped": news.skipped}
     return _event(news.end, "alerts", render_to_string("console/stream.html", context))
 
 
@@ -167,7 +174,7 @@ def _place(listed: Listed, news: News, choice: Choice) -> str:
 
 def _fits(listed: Listed, choice: Choice) -> bool:
     alert = listed.alert
-    parts = ((choice.states, "state"), (choice.levels, "level"), (choice.rules, "rule"))
+    parts = ((choice.states, "state"), (choice.levels, "level"), (choice.rules, "rule"), (choice.statuses, "status"))
     return all(not wanted or alert[name] in wanted for wanted, name in parts)
 
 

@@ -33,9 +33,14 @@ PURPOSES = ("stop or search a vehicle", "check for a mistake", "answer a complai
 SHELVES = ((30, "30 minutes"), (120, "2 hours"), (8 * 60, "8 hours"), (24 * 60, "a day"))
 
 
+NOTIFYING = ("stable",)
+"""Rules in test raise alerts that nobody has to look at: they are shown when one asks for them."""
+
+
 def choice_of(query: QueryDict) -> Choice:
     """Which alerts the address asks for; what is unknown in it is passed over."""
     return Choice(
+        statuses=() if query.get("test") else NOTIFYING,
         states=[state for state in query.getlist("state") if state in set(State)],
         levels=[level for level in query.getlist("level") if level in set(Level)],
         rules=[rule for rule in query.getlist("rule") if rule],
@@ -56,7 +61,7 @@ def listing(request: HttpRequest) -> HttpResponse:
             "rows": [presentation.row(listed) for listed in found[:PAGE]],
             "stream": None if older else "/stream?" + _query(choice, after=cursor),
             "older": "?" + _query(choice, before=found[PAGE - 1].raised) if len(found) > PAGE else None,
-            "counts": desk.state_counts(),
+            "counts": desk.state_counts(choice.statuses),
             "filters": _filters(choice, desk),
             "choice": choice,
             "first_page": older is None,
@@ -66,7 +71,8 @@ def listing(request: HttpRequest) -> HttpResponse:
 
 
 def _query(choice: Choice, **more: Any) -> str:
-    pairs = {"state": choice.states, "level": choice.levels, "rule": choice.rules, **more}
+    tests = () if choice.statuses else ("1",)
+    pairs = {"state": choice.states, "level": choice.levels, "rule": choice.rules, "test": tests, **more}
     return urlencode({name: value for name, value in pairs.items() if value not in ((), [])}, doseq=True)
 
 
@@ -74,7 +80,9 @@ def _filters(choice: Choice, desk: DeskPort) -> dict[str, Any]:
     """For every state and level the address with that one switched."""
     states = [(s, s in choice.states, "?" + _query(_toggled(choice, "states", s))) for s in presentation.STATES]
     levels = [(lv, lv in choice.levels, "?" + _query(_toggled(choice, "levels", lv))) for lv in presentation.LEVELS]
-    return {"states": states, "levels": levels, "rules": desk.rules()}
+    other = replace(choice, statuses=() if choice.statuses else NOTIFYING)
+    tests = {"on": not choice.statuses, "href": "?" + _query(other)}
+    return {"states": states, "levels": levels, "rules": desk.rules(), "tests": tests}
 
 
 def _toggled(choice: Choice, part: str, value: str) -> Choice:

@@ -195,7 +195,7 @@ class Triage(RuleBasedStateMachine):
 
 
 TestTriage = Triage.TestCase
-TestTriage.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestTriage.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
 def test_a_closed_alert_opens_again_once_with_a_note(desk: Desk) -> None:

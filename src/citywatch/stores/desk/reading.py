@@ -80,14 +80,22 @@ class Reading(Database):
         row = self._con.execute(query, [alerts]).fetchone()
         return int(row[0]) if row else 0
 
-    def state_counts(self, *, now: int | None = None) -> dict[str, int]:
-        """How many alerts stand in each state; quick however many there are, since nobody touched most of them."""
-        now = now or now_us()
-        counts = dict.fromkeys((str(state) for state in State), 0)
-        query = f"SELECT {_STATE}, count(*) FROM states s GROUP BY 1"
-        counts.update(dict(self._con.execute(query, {"now": now}).fetchall()))
-        total = self._con.execute("SELECT coalesce(sum(alerts), 0) FROM kinds").fetchone()[0]
-        counts["open"] += total - sum(counts.values())
+    def state_counts(self, statuses: Sequence[str] = (), *, now: int | None = None) -> dict[str, int]:
+        """How many alerts of rules of these statuses (none: all) stand in each state.
+
+        Quick however many there are, since nobody touched most of them.
+        """
+        chosen = json.dumps(list(statuses))
+        of_status = "(:any OR k.status IN (SELECT value FROM json_each(:chosen)))"
+        params = {"now": now or now_us(), "any": not statuses, "chosen": chosen}
+        touched = self._con.execute(
+            f"SELECT {_STATE}, count(*) FROM states s JOIN facts f ON f.n = s.fact JOIN kinds k USING (kind) "
+            f"WHERE {of_status} GROUP BY 1",
+            params,
+        )
+        counts = {**dict.fromkeys((str(state) for state in State), 0), **dict(touched.fetchall())}
+        total = self._con.execute(f"SELECT coalesce(sum(alerts), 0) FROM kinds k WHERE {of_status}", params)
+        counts["open"] += total.fetchone()[0] - sum(counts.values())
         return counts
 
     def rules(self) -> list[str]:
@@ -131,6 +139,7 @@ def _where(choice: Choice, extra: str | None = None) -> tuple[str, dict[str, Any
         one_of("id", "f.id", [bytes.fromhex(found) for found in choice.ids]),
         one_of("rule", "k.rule", choice.rules),
         one_of("level", "k.level", choice.levels),
+        one_of("status", "k.status", choice.statuses),
         one_of("state", _STATE, choice.states),
         "f.n IN (SELECT fact FROM states)" if touched else None,
         "f.first_seen >= :since" if choice.since is not None else None,
