@@ -17,6 +17,9 @@ PLAIN = "plain"
 INNER = ("_row", "_raw", "content_id", "arrived")
 """Columns that a mapping's expressions meet beside its fields."""
 
+OF_EACH = ("item", "nth")
+"""Columns that the expressions of an output with `each` meet: the item, and its number from 1 on."""
+
 
 def draft_sql(mapping: Mapping, relation: str, columns: Collection[str], fields: Sequence[str], fmt: Format) -> str:
     """Drafts (in brackets) of the records in `relation`.
@@ -123,8 +126,8 @@ def _source_sql(mapping: Mapping, output: Output, number: int) -> tuple[str, str
     if output.each is None:
         return "message", str(number)
     listed = f"(SELECT *, TRY({output.each.sql}) AS _items FROM message)"
-    source = f"(SELECT *, unnest(_items) AS item, generate_subscripts(_items, 1) AS _i FROM {listed})"
-    return source, f"{number} + {len(mapping.outputs)} * (_i - 1)"
+    source = f"(SELECT *, unnest(_items) AS item, generate_subscripts(_items, 1) AS nth FROM {listed})"
+    return source, f"{number} + {len(mapping.outputs)} * (nth - 1)"
 
 
 def _field_sql(output: Output, name: str, passed: Collection[str]) -> str:

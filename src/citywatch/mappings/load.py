@@ -12,6 +12,7 @@ from citywatch.mappings.drafts import SENT
 from citywatch.mappings.model import Expression, Field, Mapping, Output, Refusal, Return, Sample
 from citywatch.mappings.verify import verify
 from citywatch.records.chunk import Format
+from citywatch.records.csv_rows import column_names
 from citywatch.rules import document
 from citywatch.rules.document import Node, Scalar
 
@@ -23,6 +24,7 @@ _KEYS = (
     "format",
     "recognise",
     "absent",
+    "columns",
     "fields",
     "null",
     "refuse",
@@ -104,6 +106,7 @@ def _mapping(node: document.Mapping, file: Path) -> Mapping:
         samples=tuple(_sample(_table(item)) for item in _listed(node.items.get("samples"))),
         description=_text(node.items["description"]) if "description" in node.items else "",
         null=frozenset(_texts(node.items.get("null"))),
+        layouts=tuple(_layout(item) for item in _listed(node.items.get("columns"))),
     )
 
 
@@ -116,6 +119,11 @@ def _format(node: Node) -> Format:
         return Format(_text(node))
     except ValueError as error:
         raise MappingError(f"unknown format {_text(node)!r}", where=node.place, hint="json or csv") from error
+
+
+def _layout(node: Node) -> tuple[str, ...]:
+    """Names of columns, written as the header that the rows lack."""
+    return tuple(column_names(_text(node).split(",")))
 
 
 def _output(node: document.Mapping) -> Output:

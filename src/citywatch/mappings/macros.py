@@ -14,12 +14,40 @@ MACROS: dict[str, tuple[str, str]] = {
         "a TIMESTAMP on the clocks of the city as a time",
     ),
     "epoch_seconds(x)": (
-        "CASE WHEN regexp_full_match(x, '-?[0-9]{1,11}([.][0-9]*)?') THEN to_timestamp(TRY_CAST(x AS DOUBLE)) END",
-        "seconds since 1970 as a time",
+        "CASE WHEN regexp_full_match(x, '-?[0-9]{1,11}([.][0-9]*)?') THEN make_timestamptz(CAST(1000000 *"
+        " CAST(regexp_extract(x, '-?[0-9]+([.][0-9]{1,6})?') AS DECIMAL(24, 6)) AS BIGINT)) END",
+        "seconds since 1970 as a time, cut to microseconds",
     ),
     "epoch_millis(x)": (
         "CASE WHEN regexp_full_match(x, '-?[0-9]{1,14}') THEN make_timestamptz(TRY_CAST(x AS BIGINT) * 1000) END",
         "milliseconds since 1970 as a time",
+    ),
+    "time_in(x, zone)": (
+        "CASE WHEN regexp_full_match(x, '-?[0-9]{1,11}([.][0-9]*)?') THEN epoch_seconds(x)"
+        " WHEN regexp_full_match(x, '[0-9]{12,14}') THEN epoch_millis(x)"
+        " WHEN regexp_full_match(x, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?')"
+        " THEN timezone(zone, TRY_CAST(upper(x) AS TIMESTAMP))"
+        " WHEN regexp_full_match(x, '[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?"
+        " ?([Zz]|[+-][0-9]{2}:?[0-9]{2})') THEN TRY_CAST(upper(x) AS TIMESTAMPTZ) END",
+        "seconds or milliseconds since 1970 or ISO 8601 as a time, else NULL; without an offset it is on the clocks of"
+        " `zone`",
+    ),
+    "any_time(x)": ("time_in(x, '{zone}')", "the same on the clocks of the city"),
+    "flag(x)": (
+        "CASE WHEN lower(x) IN ('true', '1') THEN true WHEN lower(x) IN ('false', '0') THEN false END",
+        "true or false, else NULL",
+    ),
+    "beyond(x, low, high)": (
+        "coalesce(TRY_CAST(x AS DOUBLE) NOT BETWEEN low AND high, false)",
+        "whether a number lies outside of low..high",
+    ),
+    "half_a_place(lat, lon)": (
+        "CASE WHEN lat IS NULL THEN lon IS NOT NULL ELSE lon IS NULL END",
+        "whether one of two coordinates is missing",
+    ),
+    "image_hash(x)": (
+        "TRY(sha256(from_base64(regexp_replace(x, '^data:[^,]*,|\\s', '', 'g'))))",
+        "SHA-256 of an image that is written in base64; NULL when it is none",
     ),
     "american_date(x)": (
         "CASE WHEN x[-3] = '/' THEN TRY_CAST(try_strptime(x, '%m/%d/%y') AS DATE)"

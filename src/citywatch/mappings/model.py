@@ -90,7 +90,10 @@ class Mapping:
     Attributes
     ----------
     required, absent
-        Keys by which a record is recognised: all of the first are there, none of the second.
+        Keys by which a record is recognised: all of the first are there, none of the second. `after.label` is the key
+        `label` of the object `after`.
+    layouts
+        Names of the columns of rows that come without a header, one tuple for each width.
     """
 
     name: str
@@ -107,6 +110,12 @@ class Mapping:
     description: str = ""
     null: frozenset[str] = field(default_factory=frozenset)
     """Texts that mean nothing is known, beside the empty one in CSV."""
+    layouts: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def inner(self) -> frozenset[str]:
+        """Keys of inner objects by which a record is recognised."""
+        return frozenset(key for keys in (*self.required, self.absent) for key in keys if "." in key)
 
     def lacks(self, keys: frozenset[str]) -> list[str]:
         """Required keys (any spelling of each) that a record with `keys` has not, and those it should not have."""

@@ -6,6 +6,7 @@ and slower statements that see the suspects only.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Lookup
@@ -27,18 +28,19 @@ from citywatch.mappings.instants import instants
 from citywatch.mappings.macros import create_macros
 from citywatch.mappings.model import Mapping
 from citywatch.mappings.ordinals import Ordinals
-from citywatch.mappings.recognise import Verdict, verdict
+from citywatch.mappings.recognise import Verdict, inner_keys, inner_sql, positional, verdict
 from citywatch.mappings.refusals import Refusals
 from citywatch.mappings.statements import Statements
 from citywatch.mappings.texts import no_text, plain, texts
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed
 from citywatch.records.columns import Array, Column, Mask, Positions, listed, one_array
-from citywatch.records.csv_rows import column_names, split_columns
+from citywatch.records.csv_rows import Columns, column_names, split_columns, split_row
 from citywatch.scores import create_scores
 from citywatch.settings import Settings
 
 _TIME = pa.timestamp("us", tz="UTC")
 _CHUNKS_REMEMBERED = 1_000
+_ROWS_JUDGED = 100
 
 Keys = tuple[list[str] | None, list[str] | None]
 """Keys of a record and of its data, repeated ones included; None for what is no object."""
@@ -172,6 +174,7 @@ class Parser:
             relation, envelope = relation.filter(pa.array(good)), envelope.filter(pa.array(good))
         _, first, shape = np.unique(envelope["shape"].to_numpy(), return_index=True, return_inverse=True)
         keys = self._keys(relation.take(first))
+        shape, keys = self._inner(relation, shape, keys, [asked] if asked else self._mappings)
         verdicts = [verdict(*of, self._mappings, asked=asked, only_cloudevents=only) for of in keys]
         jobs = []
         for judged, shapes in _groups(verdicts):
@@ -195,6 +198,21 @@ class Parser:
             f" FROM {self._sql.table('examples', numbered)} ORDER BY number"
         )
         return list(zip(answer["keys"].to_pylist(), answer["data_keys"].to_pylist(), strict=True))
+
+    def _inner(
+        self, relation: pa.Table, shape: Positions, keys: list[Keys], mappings: Sequence[Mapping]
+    ) -> tuple[Positions, list[Keys]]:
+        """Shapes split by the keys of inner objects, for those few that only these can tell apart."""
+        inner, doubtful = inner_keys([top for top, _ in keys], mappings)
+        rows = np.flatnonzero(np.isin(shape, doubtful))
+        if not len(rows):
+            return shape, keys
+        bits = np.zeros(len(shape), np.int64)
+        bits[rows] = self._sql.run(inner_sql(self._sql.table("inner", relation.take(rows)), inner))["bits"].to_numpy()
+        pairs, split = np.unique(np.stack([shape, bits]), axis=1, return_inverse=True)
+        found = [[key for bit, key in enumerate(inner) if has >> bit & 1] for has in pairs[1].tolist()]
+        numbers = pairs[0].tolist()
+        return split.reshape(-1), [(_with(keys[n][0], more), keys[n][1]) for n, more in zip(numbers, found, strict=True)]
 
     def _cloudevents_job(self, relation: pa.Table, envelope: pa.Table, keys: list[Keys]) -> _Job:
         fields = self._fields(cloudevents.NAME, known({key for _, data in keys for key in data or ()}))
@@ -220,24 +238,43 @@ class Parser:
 
     def _csv(self, chunk: Chunk, relation: pa.Table, asked: Mapping | None, refusals: Refusals) -> list[_Job]:
         if chunk.header is None:
-            raise MappingError(f"{chunk.origin.name} has no header of columns")
+            return self._rows(chunk, relation, asked, refusals)
         names = column_names(chunk.header)
         judged = verdict(names, None, self._mappings, fmt=Format.CSV, asked=asked)
         if judged.reason or judged.mapping is None:
             raise MappingError(f"{chunk.origin.name}: {judged.reason}", hint="see `citywatch mappings list`")
         if not relation.num_rows:
             return []
-        raw = one_array(chunk.records["raw"].take(relation["row"]))
-        columns = split_columns(raw, names, chunk.delimiter)
+        columns = _split(chunk, relation, names)
         bad = sorted(columns.faults)
         rows = relation["row"].to_numpy()[bad].tolist()
         refusals.add(rows, [columns.faults[row] for row in bad], judged.mapping.name)
+        return self._csv_job(chunk, relation, columns, judged.mapping)
+
+    def _rows(self, chunk: Chunk, relation: pa.Table, asked: Mapping | None, refusals: Refusals) -> list[_Job]:
+        """Rows without a header: the mapping knows their columns, by their number."""
+        if not relation.num_rows:
+            return []
+        sample = (split_row(raw, chunk.delimiter) or () for raw in listed(chunk.records["raw"].slice(0, _ROWS_JUDGED)))
+        judged = positional({len(row) for row in sample}, self._mappings, asked)
+        if judged.reason or judged.mapping is None:
+            raise MappingError(f"{chunk.origin.name}: {judged.reason}", hint="see `citywatch mappings list`")
+        jobs = []
+        for layout in judged.mapping.layouts:
+            columns = _split(chunk, relation, list(layout))
+            jobs += self._csv_job(chunk, relation, columns, judged.mapping)
+            relation, faults = relation.take(sorted(columns.faults)), sorted(columns.faults.items())
+        reasons = [_expected(fault, judged.mapping) for _, fault in faults]
+        refusals.add(listed(relation["row"]), reasons, judged.mapping.name)
+        return jobs
+
+    def _csv_job(self, chunk: Chunk, relation: pa.Table, columns: Columns, mapping: Mapping) -> list[_Job]:
         if not len(columns.rows):
             return []
         relation = relation.take(columns.rows)
         table = columns.table.append_column("row", relation["row"])
-        records = self._arriving(table, relation["raw"], chunk, judged.mapping)
-        return [self._foreign_job(judged.mapping, records, set(names), Format.CSV)]
+        records = self._arriving(table, relation["raw"], chunk, mapping)
+        return [self._foreign_job(mapping, records, set(columns.table.column_names), Format.CSV)]
 
     # both
 
@@ -296,6 +333,21 @@ def _groups(verdicts: list[Verdict]) -> list[tuple[Verdict, list[int]]]:
         key = (judged.mapping.name if judged.mapping else None, judged.reason)
         groups.setdefault(key, (judged, []))[1].append(shape)
     return list(groups.values())
+
+
+def _with(keys: list[str] | None, more: list[str]) -> list[str] | None:
+    return [*keys, *more] if keys else keys
+
+
+def _expected(fault: str, mapping: Mapping) -> str:
+    """The fault of a row, with the widths that the mapping knows."""
+    widths = " or ".join(sorted(str(len(layout)) for layout in mapping.layouts))
+    return re.sub("where the header has [0-9]+", f"where {mapping.name} has {widths}", fault)
+
+
+def _split(chunk: Chunk, relation: pa.Table, names: list[str]) -> Columns:
+    raw = one_array(chunk.records["raw"].take(relation["row"]))
+    return split_columns(raw, names, chunk.delimiter)
 
 
 def _only(table: pa.Table, member: Mask) -> pa.Table:

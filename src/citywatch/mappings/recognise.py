@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from citywatch.mappings import cloudevents
@@ -44,10 +44,14 @@ def verdict(
     if fmt is Format.JSON and cloudevents.fits(present):
         names.insert(0, cloudevents.NAME)
     if len(names) > 1:
-        return Verdict(reason=f"fits the mappings {' and '.join(names)}: name one of them with --mapping")
+        return Verdict(reason=_several(names))
     if fitting:
         return Verdict(fitting[0])
     return _asked(present, data_keys, None) if names else Verdict(reason=unknown(present))
+
+
+def _several(names: Sequence[str]) -> str:
+    return f"fits the mappings {' and '.join(names)}: name one of them with --mapping"
 
 
 def _asked(present: frozenset[str], data_keys: Sequence[str] | None, asked: Mapping | None) -> Verdict:
@@ -58,7 +62,35 @@ def _asked(present: frozenset[str], data_keys: Sequence[str] | None, asked: Mapp
     return Verdict(reason=f"key {twice[0]!r} stands twice in data" if twice else None)
 
 
+def positional(widths: Collection[int], mappings: Sequence[Mapping], asked: Mapping | None) -> Verdict:
+    """What to do with rows that have no header, and `widths` columns."""
+    if asked is not None:
+        return Verdict(asked, None if asked.layouts else f"{asked.name} needs a header of columns")
+    fitting = [m for m in mappings if any(len(layout) in widths for layout in m.layouts)]
+    if len(fitting) == 1:
+        return Verdict(fitting[0])
+    if fitting:
+        return Verdict(reason=_several([m.name for m in fitting]))
+    shown = " or ".join(str(width) for width in sorted(widths))
+    return Verdict(reason=f"no mapping fits rows of {shown} columns without a header")
+
+
+def inner_keys(shapes: Sequence[Sequence[str] | None], mappings: Sequence[Mapping]) -> tuple[list[str], list[int]]:
+    """Keys of inner objects that tell mappings apart, and the shapes (by their top-level keys) where they may be."""
+    inner = sorted({key for mapping in mappings for key in mapping.inner})
+    outer = {key.split(".", 1)[0] for key in inner}
+    return inner, [number for number, keys in enumerate(shapes) if outer & set(keys or ())]
+
+
+def inner_sql(relation: str, inner: Sequence[str]) -> str:
+    """Which of the keys `inner` the records of `relation` (row, raw) have: one bit each of `bits`, in order of row."""
+    paths = ("$." + ".".join(f'"{name}"' for name in key.split(".")) for key in inner)
+    bits = (f"CAST(json_exists(raw, '{path}') AS BIGINT) << {bit}" for bit, path in enumerate(paths))
+    return f"SELECT {' | '.join(f'({bit})' for bit in bits)} AS bits FROM {relation} ORDER BY row"
+
+
 def unknown(keys: frozenset[str]) -> str:
     """No mapping knows records with these keys."""
+    keys = frozenset(key for key in keys if "." not in key) or keys
     shown = ", ".join(sorted(keys)[:8]) + (", …" if len(keys) > 8 else "")
     return f"no mapping fits a record with {shown}"

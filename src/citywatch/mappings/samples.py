@@ -57,8 +57,9 @@ def sample_chunk(sample: Sample, arrived: int) -> Chunk:
         return Chunk(origin, Format.JSON, cut.records)
     first, _, rest = content.partition(b"\n")
     header = read_header(first)
-    records = pa.concat_tables([cut.records for cut in cut_rows([rest], header, first=2)])
-    return Chunk(origin, Format.CSV, records, header.names, delimiter=header.delimiter)
+    rows, line, names = (content, 1, None) if header.is_row else (rest, 2, header.names)
+    records = pa.concat_tables([cut.records for cut in cut_rows([rows], header, first=line)])
+    return Chunk(origin, Format.CSV, records, names, delimiter=header.delimiter)
 
 
 def _wrong(mapping: Mapping, sample: Sample) -> Iterator[str]:

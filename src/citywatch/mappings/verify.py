@@ -10,7 +10,7 @@ import duckdb
 
 from citywatch.errors import MappingError
 from citywatch.event import COLUMNS
-from citywatch.mappings.foreign import INNER
+from citywatch.mappings.foreign import INNER, OF_EACH
 from citywatch.mappings.macros import MACROS, create_macros
 from citywatch.mappings.model import Expression, Mapping, Output
 from citywatch.rules.syntax import PredicateError, Syntax
@@ -51,7 +51,7 @@ def verify(mapping: Mapping) -> None:
 
 def _message(mapping: Mapping) -> dict[str, str]:
     for field in mapping.fields:
-        if field.name in INNER or field.name == "item":
+        if field.name in INNER + OF_EACH:
             raise MappingError(f"{field.name} is taken, call the field otherwise", where=field.place)
     own = {"_raw": "JSON", "content_id": "VARCHAR", "arrived": "TIMESTAMPTZ"}
     return {field.name: "VARCHAR" for field in mapping.fields} | own
@@ -62,7 +62,7 @@ def _verify_output(output: Output, columns: dict[str, str]) -> None:
         kind = _bind(output.each, columns)
         if not kind.endswith("[]"):
             raise MappingError(f"each has to be a list, not {kind}", where=output.each.place)
-        columns = {**columns, "item": kind.removesuffix("[]")}
+        columns = {**columns, "item": kind.removesuffix("[]"), "nth": "BIGINT"}
     if output.when:
         _bind(output.when, columns, "BOOLEAN")
     for expression in _expressions(output):

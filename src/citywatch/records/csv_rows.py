@@ -27,7 +27,9 @@ BYTES_OF_A_RECORD = 1 << 20
 QUOTE = 34
 
 _FIELDS: dict[str, re.Pattern[bytes]] = {}
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 _BLANKS = re.compile(r"[^0-9a-z]+")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class Header:
 
     names: tuple[str, ...]
     delimiter: str
+
+    @property
+    def is_row(self) -> bool:
+        """It holds a number, as no name of a column is: the first of rows that have no header."""
+        return any(_NUMBER.fullmatch(name.strip()) for name in self.names)
 
 
 def column_name(spelled: str) -> str:
@@ -55,6 +62,8 @@ def column_names(header: Sequence[str]) -> list[str]:
 def read_header(record: bytes) -> Header:
     """The header that `record` is; the delimiter is the one that occurs most. Raises ValueError when it is none."""
     text = record.decode("utf-8").rstrip("\r\n")
+    if _CONTROL.search(text):
+        raise ValueError("the first line is no header but binary data")
     delimiter = max(DELIMITERS, key=text.count)
     fields = split_row(record, delimiter)
     if fields is None or not any(fields):

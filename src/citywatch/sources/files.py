@@ -7,6 +7,7 @@ inside of a file is a fault with its line number, and the rest is read.
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ def open_files(text: str, options: Options) -> list[Source]:
     if text == "-":
         return [FileSource(None, Origin("-", options.arrived, date=options.date))]
     path = text.removeprefix("file://")
-    if Path(path).exists() or not _GLOB & set(path):
+    if os.path.lexists(path) or not _GLOB & set(path):
         return [_open_file(Path(path), options)]
     found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
     files = [Path(name) for name in found if Path(name).is_file()]
@@ -36,12 +37,12 @@ def open_files(text: str, options: Options) -> list[Source]:
 
 
 def _open_file(path: Path, options: Options) -> Source:
-    if path.is_dir():
-        raise SourceError(f"{path} is a directory", hint=f"name the files in it: '{path}/*.csv'")
     try:
         modified = path.stat().st_mtime_ns // 1000
         with path.open("rb"):
             pass
+    except IsADirectoryError as error:
+        raise SourceError(f"{path} is a directory", hint=f"name the files in it: '{path}/*.csv'") from error
     except FileNotFoundError as error:
         raise SourceError(f"no such file: {path}", hint="check the path") from error
     except OSError as error:

@@ -15,7 +15,7 @@ from citywatch.mappings.parse import Parser
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed, records_schema
 from citywatch.settings import Settings
 
-checked = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+checked = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 """Hypothesis at the pace of a machine that has other work."""
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)

@@ -27,16 +27,12 @@ def plainly(name: str, value: Any) -> Any:
         return None
     if sql == "VARCHAR[]":
         return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else REFUSED
-    if isinstance(value, (list, dict)):
-        return REFUSED
     if sql == "BOOLEAN":
         return {"true": True, "false": False}.get(json.dumps(value).strip('"'), REFUSED)
-    if isinstance(value, bool):
+    if isinstance(value, (list, dict, bool)):
         return REFUSED
-    if sql == "VARCHAR":
-        text = str(value)
-        return plate(text) if name == "plate" else text
-    return _number(name, sql, str(value))
+    text = str(value)
+    return _number(name, sql, text) if sql != "VARCHAR" else plate(text) if name == "plate" else text
 
 
 def _number(name: str, sql: str, text: str) -> Any:
@@ -48,8 +44,8 @@ def _number(name: str, sql: str, text: str) -> Any:
     if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
         return REFUSED
     number = float(text)
-    limit = {"lat": 90.0, "lon": 180.0}.get(name, math.inf)
-    return number if math.isfinite(number) and abs(number) <= limit else REFUSED
+    highest = {"lat": 90.0, "lon": 180.0}.get(name, math.inf)
+    return number if math.isfinite(number) and abs(number) <= highest else REFUSED
 
 
 def plate(text: str) -> str | None:
@@ -105,15 +101,20 @@ def test_a_number_field_refuses(value: Any) -> None:
     assert only_reason(PARSER.parse(chunk([cloudevent({"value": value})]))).startswith("value: ")
 
 
-@pytest.mark.parametrize(("name", "value"), [("lat", 90.0001), ("lat", -91), ("lon", 180.5), ("lon", -181), ("lat", 160)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("lat", 90.0001), ("lat", -91), ("lon", 180.5), ("lon", -181), ("lat", 160)]
+)
 def test_a_position_beyond_the_earth_is_refused(name: str, value: float) -> None:
     limit = {"lat": 90, "lon": 180}[name]
-    assert only_reason(PARSER.parse(chunk([cloudevent({name: value})]))) == f"{name}: {value} is no DOUBLE within ±{limit}"
+    assert (
+        only_reason(PARSER.parse(chunk([cloudevent({name: value})]))) == f"{name}: {value} is no DOUBLE within ±{limit}"
+    )
 
 
 @pytest.mark.parametrize(
-    ("plate", "kept"), [("k-1", "K1"), (" ab 12 ", "AB12"), ("--", None), ("", None), ("é1", "1"), (17, "17"), ("straße", "STRASSE")]
-)  # fmt: skip
+    ("plate", "kept"),
+    [("k-1", "K1"), (" ab 12 ", "AB12"), ("--", None), ("", None), ("é1", "1"), (17, "17"), ("straße", "STRASSE")],
+)
 def test_a_plate_keeps_letters_and_digits(plate: Any, kept: str | None) -> None:
     assert only(PARSER.parse(chunk([cloudevent({"plate": plate})])))["plate"] == kept
 
@@ -137,8 +138,9 @@ def test_one_bad_event_never_refuses_its_neighbours() -> None:
 
 
 def test_unknown_fields_stay_in_data_with_every_digit() -> None:
-    line = '{"specversion":"1.0","id":"1","source":"s","type":"t","data":{"big":123456789012345678901234567890,"s":"1.50"}}'
-    assert only(PARSER.parse(chunk([line])))["data"] == '{"big":123456789012345678901234567890,"s":"1.50"}'
+    data = '{"big":123456789012345678901234567890,"s":"1.50"}'
+    line = '{"specversion":"1.0","id":"1","source":"s","type":"t","data":' + data + "}"
+    assert only(PARSER.parse(chunk([line])))["data"] == data
 
 
 def test_derived_fields_are_not_taken_from_a_sender() -> None:

@@ -13,6 +13,7 @@ from citywatch.mappings.model import Mapping
 from citywatch.mappings.parse import Parser
 from citywatch.mappings.render import render
 from citywatch.mappings.samples import failures, parse_sample
+from citywatch.records.columns import listed
 from citywatch.settings import Settings
 from tests.unit.mappings.intake import chunk, parser, reasons
 
@@ -69,7 +70,7 @@ def _cloudevent(event: dict[str, Any]) -> str:
 def test_what_it_writes_it_reads(mapping: Mapping) -> None:
     for sample in mapping.samples:
         events = parse_sample(mapping, sample).events
-        for text in render(events, mapping).to_pylist():
+        for text in listed(render(events, mapping)):
             again = READER.parse(chunk([text]), mapping)
             assert again.events["type"].to_pylist() == events["type"].to_pylist()
 
@@ -80,7 +81,9 @@ def test_two_mappings_that_fit_are_an_error_that_names_both(tmp_path: Path) -> N
         file.write_text(f"name: {name}\ntitle: x\nrecognise: [a]\nfields: {{a: }}\n"
                         "to: {type: \"'t'\", source: \"'s'\", id: a}\n")  # fmt: skip
     twins = Parser(Settings(), load_mappings([tmp_path]), threads=1)
-    assert reasons(twins.parse(chunk(['{"a":"1"}']))) == ["fits the mappings one and two: name one of them with --mapping"]
+    assert reasons(twins.parse(chunk(['{"a":"1"}']))) == [
+        "fits the mappings one and two: name one of them with --mapping"
+    ]
     assert twins.parse(chunk(['{"a":"1"}']), "two").events.num_rows == 1
 
 
