@@ -160,6 +160,12 @@ def rule_file(rules: Sequence[Document]) -> str:
     return yaml.safe_dump_all(rules, sort_keys=False, allow_unicode=True)
 
 
+def settings_file(settings: Settings) -> str:
+    """The settings as `citywatch.toml`."""
+    limits = {"lateness": settings.lateness, "disorder": settings.disorder, "stale": settings.stale}
+    return "".join(f'{name} = "{value // 1_000_000}s"\n' for name, value in limits.items())
+
+
 def ndjson(items: Sequence[Item]) -> str:
     """The records among the items, one a line."""
     return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items if "tick" not in item)

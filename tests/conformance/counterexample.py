@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.conformance.cases import Case, Heard, differences, ndjson, rule_file, when
+from tests.conformance.cases import Case, Heard, differences, ndjson, rule_file, settings_file, when
 
 if TYPE_CHECKING:
     from tests.conformance.engines import Engine
@@ -29,9 +29,7 @@ def describe(name: str, case: Case) -> list[str]:
     directory = _fresh(DIRECTORY / name)
     write_rules(case, directory / "rules")
     (directory / "events.ndjson").write_text(ndjson(case.items), "utf-8")
-    settings = case.settings
-    limits = {"lateness": settings.lateness, "disorder": settings.disorder, "stale": settings.stale}
-    toml = "".join(f'{key} = "{value // 1_000_000}s"\n' for key, value in limits.items())
+    toml = settings_file(case.settings)
     (directory / "data").mkdir()
     (directory / "data" / "citywatch.toml").write_text(toml, "utf-8")
     return [

@@ -25,10 +25,10 @@ class Engine(ABC):
     """Runs a case and says which alerts there are in the end."""
 
     name: ClassVar[str]
-    TICKING: ClassVar[bool] = True
-    """Whether a case can move the clock by real time alone."""
     QUICK: ClassVar[bool] = True
     """Whether a restart costs so little that every example can have one after each event."""
+    EXAMPLES: ClassVar[bool] = True
+    """Whether it is given the examples; not, where another engine that runs it as well has them."""
     PARTS: ClassVar[int] = 1_000_000
     """At most so many parts of a search: fewer for engines that take long to start."""
 
@@ -43,6 +43,8 @@ class Engine(ABC):
 
 def engines() -> list[type[Engine]]:
     """Every engine, by name."""
+    import tests.conformance.command_line  # noqa: F401 - defines some
+
     found = Engine.__subclasses__()
     return sorted(found + [sub for engine in found for sub in engine.__subclasses__()], key=lambda engine: engine.name)
 

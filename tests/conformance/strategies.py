@@ -268,18 +268,16 @@ def rule_sets(draw: st.DrawFn, types: list[str]) -> tuple[Document, ...]:
 
 
 @st.composite
-def cases(draw: st.DrawFn, types: list[str] | None = None, *, most: int = 20, ticking: bool = True) -> Case:
-    """A whole case. `types`: the correlations; drawn when absent. `ticking`: whether real time moves the clock."""
+def cases(draw: st.DrawFn, types: list[str] | None = None, *, most: int = 20) -> Case:
+    """A whole case. `types`: the correlations; drawn when absent."""
     limits = draw(settings())
     if types is None:
         types = draw(st.lists(st.sampled_from(CORRELATIONS), max_size=4))
     rules = draw(rule_sets(types))
     items = draw(reading(limits, most))
-    if not ticking:
-        items = tuple(item for item in items if "tick" not in item)
     cuts = draw(st.dictionaries(st.integers(1, max(1, len(items) - 1)), st.sampled_from(After), max_size=4))
     behind = limits.lateness + limits.disorder
     far = st.just(BASE + duration("3h"))
     clock = draw(st.one_of(far, far, far, st.none(), moments(30).map(lambda time: time + behind)))
     shards = draw(st.sampled_from([*[1] * 6, 2, 3, 4, 5]))
-    return Case(rules, items, limits, clock if ticking else None, cuts, shards)
+    return Case(rules, items, limits, clock, cuts, shards)

@@ -19,14 +19,14 @@ every_part = pytest.mark.parametrize("part", parts())
 @every_part
 @pytest.mark.parametrize("type_", CORRELATIONS)
 def test_a_correlation_agrees_with_the_contract(type_: str, part: int, engine: type[Engine]) -> None:
-    _agrees(engine, cases([type_], ticking=engine.TICKING), part, type_)
+    _agrees(engine, cases([type_]), part, type_)
 
 
 @every_engine
 @every_part
 def test_many_rules_together_agree_with_the_contract(part: int, engine: type[Engine]) -> None:
     types = st.lists(st.sampled_from(CORRELATIONS), max_size=5)
-    _agrees(engine, types.flatmap(lambda some: cases(some, ticking=engine.TICKING)), part, "many")
+    _agrees(engine, types.flatmap(cases), part, "many")
 
 
 def _agrees(engine: type[Engine], some: st.SearchStrategy[Case], part: int, name: str) -> None:
