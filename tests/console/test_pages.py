@@ -214,3 +214,15 @@ def test_rules_in_test_are_shown_to_those_who_ask(anna: Client, desk: Desk) -> N
     html = page(anna, "/?test=1")
     assert "Trial" in html
     assert '<span id="count-open" class="count">2</span>' in html
+
+
+def test_a_fault_is_told_on_the_terminal_and_a_missing_page_is_not(
+    anna: Client, desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert anna.get("/nowhere").status_code == 404
+    assert caplog.records == []
+    monkeypatch.setattr(Desk, "rules", lambda _: 1 / 0)
+    anna.raise_request_exception = False
+    html = page(anna, "/", 500)
+    assert "It failed" in html
+    assert "ZeroDivisionError" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -44,6 +45,8 @@ def install(site: Site) -> None:
     import django  # noqa: PLC0415
 
     django.setup()
+    # Faults are told on the terminal, with their trace; a page that is not there is no fault.
+    logging.getLogger("django").setLevel(logging.ERROR)
     from django.core.management import call_command  # noqa: PLC0415
 
     call_command("migrate", verbosity=0, interactive=False)
