@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
@@ -50,6 +50,11 @@ class Summary:
         self.rejected += receipt.rejected
         self.late += receipt.late
         self.read = self.events + self.duplicates + self.rejected
+
+    def include(self, other: Summary) -> None:
+        """Count what another run has read."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
     def as_json(self) -> dict[str, int]:
         """The last line of `citywatch run`."""

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from citywatch.engine.embedded.bounded import Parse, Readable, Summary
+from citywatch.engine.embedded.doors import GATHER_ROWS
 from citywatch.engine.embedded.intake import Receipt
 from citywatch.errors import CapacityError
 
 if TYPE_CHECKING:
     from citywatch.engine.embedded.engine import Engine
-    from citywatch.records.chunk import Parsed
+    from citywatch.records.chunk import Chunk, Parsed
 
 _PATIENCE_S = 0.05
 _LOOK_S = 0.2
+_ROOM = 256
+"""So many chunks of a source wait to be parsed; then it is not read any further."""
 _QUIET_S = 2.0
 """A source that is read has nothing left when nothing came for so long: the pause of a pipe is not its end."""
 
@@ -45,14 +52,22 @@ class LiveSource:
     @contextmanager
     def busy(self) -> Iterator[None]:
         """Something is being read: real time does not overtake what was received and is not yet submitted."""
-        with self._lock:
-            self._busy += 1
+        self.begin()
         try:
             yield
         finally:
-            with self._lock:
-                self._busy -= 1
-                self._heard = time.monotonic()
+            self.end()
+
+    def begin(self) -> None:
+        """As `busy`, for what ends in another thread."""
+        with self._lock:
+            self._busy += 1
+
+    def end(self, times: int = 1) -> None:
+        """What was begun so many times has been submitted."""
+        with self._lock:
+            self._busy -= times
+            self._heard = time.monotonic()
 
     def submit(self, parsed: Parsed) -> Receipt:
         """`Engine.submit` under the name of this source."""
@@ -69,74 +84,145 @@ class LiveSource:
 
 
 class Listening:
-    """Reads live sources, each in a thread of its own, as they come. Made by `Engine.listen`."""
+    """Reads live sources, each in threads of its own, as they come. Made by `Engine.listen`."""
 
     def __init__(self, engine: Engine, sources: Sequence[tuple[Readable, Parse]]) -> None:
         self._engine = engine
-        self._summary = Summary()
         self._born = engine.born()
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
         # Registered before the first is read: the clock waits for all of them.
         listened = [(source, engine.live(source.name, quiet=_QUIET_S), parse) for source, parse in sources]
+        self._listeners = [Listener(engine, *each) for each in listened]
+
+    def wait(self) -> None:
+        """Wait until all sources have ended. Raises what went wrong in one, or in the engine."""
+        while any(listener.alive() for listener in self._listeners):
+            self._engine.check()
+            time.sleep(_LOOK_S)
+            self.check()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what went wrong in one of the sources."""
+        for listener in self._listeners:
+            listener.check()
+
+    def stop(self) -> None:
+        """Take nothing more; a source that blocks is left where it is."""
+        for listener in self._listeners:
+            listener.stop()
+
+    def summary(self, read: Summary) -> Summary:
+        """What was read in all, `read` before included."""
+        total = replace(read, alerts=self._engine.born() - self._born + read.alerts)
+        for listener in self._listeners:
+            total.include(listener.summary)
+        return total
+
+
+class Listener:
+    """One live source: a thread that reads, and one that parses all that has come meanwhile at once.
+
+    The parser's cost is that of its statements as long as there are few records: what waits is parsed together.
+    """
+
+    def __init__(self, engine: Engine, source: Readable, live: LiveSource, parse: Parse) -> None:
+        self.summary = Summary()
+        self._engine, self._source, self._live, self._parse = engine, source, live, parse
+        self._waiting: queue.Queue[Chunk | None] = queue.Queue(_ROOM)
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
         self._threads = [
-            threading.Thread(target=self._run, args=each, name=f"listener {each[0].name}", daemon=True)
-            for each in listened
+            threading.Thread(target=target, name=f"{what} {source.name}", daemon=True)
+            for what, target in (("reader of", self._read), ("parser of", self._take))
         ]
         for thread in self._threads:
             thread.start()
 
-    def wait(self) -> None:
-        """Wait until all sources have ended. Raises what went wrong in one, or in the engine."""
-        while any(thread.is_alive() for thread in self._threads):
-            self._engine.check()
-            self._stop.wait(_LOOK_S)
-            self.check()
-        self.check()
-
-    def stop(self) -> None:
-        """Take nothing more; a source that blocks is left where it is."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(1.0)
-
-    def summary(self, read: Summary) -> Summary:
-        """What was read in all, `read` before included."""
-        with self._lock:
-            total = replace(self._summary, alerts=self._engine.born() - self._born + read.alerts)
-        for name in ("read", "events", "duplicates", "rejected", "late"):
-            setattr(total, name, getattr(total, name) + getattr(read, name))
-        return total
+    def alive(self) -> bool:
+        """Whether it is still being read."""
+        return self._threads[1].is_alive()
 
     def check(self) -> None:
-        """Raise what went wrong in one of the sources."""
+        """Raise what went wrong."""
         if self._error is not None:
             raise self._error
 
-    def _run(self, source: Readable, live: LiveSource, parse: Parse) -> None:
+    def stop(self) -> None:
+        """Take nothing more."""
+        self._stop.set()
+        self._threads[1].join(_PATIENCE_S * 100)
+
+    def _read(self) -> None:
         try:
-            for chunk in source.chunks():
-                with live.busy():
-                    self._take(live, parse(chunk))
+            for chunk in self._source.chunks():
+                self._live.begin()
+                self._waiting.put(chunk)
                 if self._stop.is_set():
-                    return
+                    break
         except BaseException as error:
             self._error = error
         finally:
-            self._engine.forget(live.name)
+            self._waiting.put(None)
 
-    def _take(self, live: LiveSource, parsed: Parsed) -> None:
+    def _take(self) -> None:
+        try:
+            for chunks in self._gathered():
+                for chunk in joined(chunks):
+                    self._submit(self._parse(chunk))
+                self._live.end(len(chunks))
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._engine.forget(self._live.name)
+
+    def _gathered(self) -> Iterator[list[Chunk]]:
+        """All that waits, again and again, until the source has ended or is to be left."""
+        while True:
+            chunks = [_next(self._waiting, self._stop)]
+            rows = 0
+            while chunks[-1] is not None and rows < GATHER_ROWS and not self._waiting.empty():
+                rows += len(chunks[-1].records)
+                chunks.append(self._waiting.get())
+            found = [chunk for chunk in chunks if chunk is not None]
+            if found:
+                yield found
+            if chunks[-1] is None:
+                return
+
+    def _submit(self, parsed: Parsed) -> None:
         while parsed.read:
             try:
-                receipt = live.submit(parsed)
+                receipt = self._live.submit(parsed)
             except CapacityError:
                 if self._stop.wait(_PATIENCE_S):
                     return
             else:
-                with self._lock:
-                    self._summary.add(receipt)
+                self.summary.add(receipt)
                 return
+
+
+def joined(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
+    """The chunks with neighbours of one origin and form put together."""
+    for _, group in groupby(chunks, key=lambda c: (c.origin, c.format, c.header, c.delimiter, c.faults is None)):
+        parts = list(group)
+        starts = [n for n, chunk in enumerate(parts) if chunk.begins and n] + [len(parts)]
+        for start, stop in pairwise([0, *starts]):
+            run = parts[start:stop]
+            faults = [chunk.faults for chunk in run if chunk.faults is not None]
+            yield replace(
+                run[0],
+                records=pa.concat_tables([chunk.records for chunk in run]),
+                faults=pa.concat_tables(faults) if faults else None,
+            )
+
+
+def _next(waiting: queue.Queue[Chunk | None], stop: threading.Event) -> Chunk | None:
+    while not stop.is_set():
+        try:
+            return waiting.get(timeout=_LOOK_S)
+        except queue.Empty:
+            continue
+    return None
 
 
 class RealTime:

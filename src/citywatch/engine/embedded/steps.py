@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import duckdb
@@ -88,15 +89,13 @@ class Steps:
         """Make the step; rules that know nothing yet first read history in silence. What they found has to be told."""
         if self._step is not None:
             return None
+        # One transaction: a stop in between must not leave streams that are known and empty.
         with _transaction(self._con):
             step = Step(self._con, self._ruleset, self._settings)
-        if not step.unseen or not self.cursor:
-            self._step = step
-            return None
-        return self._catch_up(step.unseen)
-
-    def _catch_up(self, names: list[str]) -> Told | None:
-        with _transaction(self._con):
+            if not step.unseen or not self.cursor:
+                self._step = step
+                return None
+            names = step.unseen
             facts = catch_up(self._con, self._ruleset, self._settings, names, self._past(names))
             told = self._record(facts, _no_corrections(), self.cursor, self.clock)
             self._step = Step(self._con, self._ruleset, self._settings)
@@ -117,15 +116,15 @@ class Steps:
             raise
 
     def behind(self, until: int) -> Iterator[Accepted]:
-        """Events of the log between the cursor and number `until`, with the clock after them, as they were accepted."""
-        for segment in self._log.segments(self.cursor):
-            if self.cursor >= until:
-                return
-            yield from self._read(segment)
+        """Events of the log between the cursor and number `until`, with the clock after them, in large batches."""
+        while self.cursor < until:
+            segments = self._log.segments(self.cursor)
+            group = [segments[0], *_within(segments[1:], _BATCH_ROWS - segments[0].rows)]
+            yield from self._read(group)
 
-    def _read(self, segment: Segment) -> Iterator[Accepted]:
-        table = self._log.read(segment, self.cursor)
-        clock = max(self._log.footer(segment).clock, self.clock)
+    def _read(self, segments: list[Segment]) -> Iterator[Accepted]:
+        table = pa.concat_tables([self._log.read(segment, self.cursor) for segment in segments])
+        clock = max(self._log.footer(segments[-1]).clock, self.clock)
         for start in range(0, len(table), _BATCH_ROWS):
             part = table.slice(start, _BATCH_ROWS)
             ended = start + len(part) == len(table)
@@ -203,6 +202,12 @@ class Steps:
             for table in sorter.batches(_BATCH_ROWS):
                 yield table, table.column("received_at")[-1].cast(pa.int64()).as_py()
         yield batch_schema().empty_table(), self.clock
+
+
+def _within(segments: list[Segment], rows: int) -> list[Segment]:
+    """The first of `segments` that have at most `rows` rows together."""
+    totals = accumulate(segment.rows for segment in segments)
+    return [segment for segment, total in zip(segments, totals, strict=True) if total <= rows]
 
 
 def _reach(ruleset: Ruleset, names: list[str], settings: Settings) -> int:
