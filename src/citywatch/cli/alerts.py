@@ -16,6 +16,7 @@ from citywatch.errors import UsageError
 from citywatch.settings import Settings, duration
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
+from citywatch.stores.directory import DataDirectory
 from citywatch.triage import Choice, Wish
 
 format_option = click.option(
@@ -33,7 +34,7 @@ def alerts() -> None:
 @contextmanager
 def open_desk(data: Path) -> Iterator[tuple[Desk, Settings]]:
     """The desk of a data directory that exists, and its settings."""
-    settings = Settings.load(data)
+    settings = DataDirectory(data).settings()
     with Desk(data / "desk.sqlite", live=settings.live, create=False) as desk:
         yield desk, settings
 
@@ -154,7 +155,7 @@ def shelve(alert: str, data: Path, span: str | None, until: str | None, note: st
     """Put an alert aside for a while; it comes back open."""
     if (span is None) == (until is None):
         raise UsageError("an alert is shelved --for a while or --until a time")
-    end = _after(span) if span else instant(str(until), Settings.load(data).zone, now_us())
+    end = _after(span) if span else instant(str(until), DataDirectory(data).settings().zone, now_us())
     _act(data, alert, Action.SHELVE, "shelved", until=end, note=note)
 
 

@@ -13,8 +13,11 @@ from citywatch.notify import open_notifier
 from citywatch.stores.desk import Desk
 from citywatch.triage import Listed
 
-POLL = 0.05
-"""Seconds between two looks at the desk; a look without news takes about 30 µs."""
+POLL = 0.01
+"""Seconds between two looks at the desk; a look without news takes a few microseconds."""
+
+WAKE_EVERY = 0.5
+"""Seconds between two looks for alerts whose time on the shelf is over."""
 
 FIRST = 10
 """A cursor that is new begins so many alerts back."""
@@ -81,9 +84,13 @@ class Tail:
     def follow(self, stop: Event | None = None) -> None:
         """Print as they come, until `stop` or Ctrl-C."""
         halt = stop or Event()
+        seen, woken = None, 0.0
         while not halt.is_set():
-            self.catch_up()
-            if time.monotonic() - self._said > SAY_EVERY:
+            now = time.monotonic()
+            if (there := self._desk.seen()) != seen or now - woken > WAKE_EVERY:
+                seen, woken = there, now
+                self.catch_up()
+            if now - self._said > SAY_EVERY:
                 self.say_quiet()
             halt.wait(POLL)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - how one asks for it; the default is this machine only
+
 _installed: list[Site] = []
 
 
@@ -30,7 +32,8 @@ def link(name: str) -> str:
     from citywatch.console.models import make_link  # noqa: PLC0415 - needs Django set up
 
     site = current()
-    host = f"[{site.host}]" if ":" in site.host else site.host
+    host = socket.gethostname() if site.host in EVERYWHERE else site.host
+    host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{site.port}/sign-in/{make_link(name, all_rights=True)}"
 
 
@@ -132,7 +135,7 @@ def _django_settings(site: Site) -> dict[str, Any]:
 
 def _own_names(host: str) -> set[str]:
     """The names under which a browser may ask for this machine, when it listens on `host`."""
-    if host not in ("0.0.0.0", "::"):  # noqa: S104 - asked for, not chosen
+    if host not in EVERYWHERE:
         return {f"[{host}]" if ":" in host else host}
     name = socket.gethostname()
     return {name, socket.getfqdn(), *(str(found[4][0]) for found in socket.getaddrinfo(name, None))}

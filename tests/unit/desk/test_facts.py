@@ -177,3 +177,20 @@ def test_a_hundred_thousand_alerts_are_taken_in_within_seconds(desk: Desk) -> No
     assert desk.state_counts(now=NOW)["open"] == 100_000
     # Two seconds are what is wanted; the bound leaves room for a machine that is busy and slow.
     assert time.process_time() - begin < 15
+
+
+def test_a_few_alerts_that_matter_are_found_under_many_that_do_not(desk: Desk) -> None:
+    desk.put_facts(table([fact("old"), fact("other", rule="dwell", level="low")]), now=NOW)
+    desk.put_facts(table(fact(name, rule="trial", status="test") for name in range(500)), now=NOW)
+
+    def newest(choice: Choice, before: int | None = None) -> list[str]:
+        return [listed.alert["id"] for listed in desk.newest(choice, before=before, limit=3)]
+
+    stable = Choice(statuses=["stable"])
+    assert newest(stable) == [alert_id("other"), alert_id("old")]
+    assert newest(Choice(statuses=["stable"], states=["open"], levels=["high"])) == [alert_id("old")]
+    assert newest(stable, before=2) == [alert_id("old")]
+    assert newest(Choice(statuses=["stable", "test"])) == [alert_id(name) for name in (499, 498, 497)]
+    assert newest(Choice(statuses=["experimental"])) == []
+    assert desk.state_counts(["stable"], now=NOW)["open"] == 2
+    assert desk.state_counts(now=NOW)["open"] == 502

@@ -109,7 +109,7 @@ def record(con: sqlite3.Connection, entry: Entry, before: Standing, after: Stand
 def reopen_grown(con: sqlite3.Connection, base: int, now: int) -> None:
     """Open closed alerts again that changed after number `base` and have new matches; each once, with a note."""
     grown = con.execute(
-        'SELECT f.n, f."count" - s.closed_count FROM facts f JOIN states s ON s.fact = f.n '
+        'SELECT f.n, f."count" - s.closed_count FROM facts f CROSS JOIN states s ON s.fact = f.n '
         'WHERE f.change > ? AND s.state = ? AND s.reopened = 0 AND f."count" > s.closed_count',
         [base, State.CLOSED],
     ).fetchall()
