@@ -112,8 +112,8 @@ class Reading(Database):
         of_status = "(:any OR k.status IN (SELECT value FROM json_each(:chosen)))"
         params = {"now": now or now_us(), "any": not statuses, "chosen": chosen}
         touched = self._con.execute(
-            f"SELECT {_STATE}, count(*) FROM states s CROSS JOIN facts f ON f.n = s.fact CROSS JOIN kinds k USING (kind) "
-            f"WHERE {of_status} GROUP BY 1",
+            f"SELECT {_STATE}, count(*) FROM states s CROSS JOIN facts f ON f.n = s.fact "
+            f"CROSS JOIN kinds k USING (kind) WHERE {of_status} GROUP BY 1",
             params,
         )
         counts = {**dict.fromkeys((str(state) for state in State), 0), **dict(touched.fetchall())}
