@@ -10,7 +10,7 @@ STAMP := $(VENV)/.synced
 CORES := $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ "$$n" -gt 4 ] && echo 4 || echo "$$n")
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup browser run lint types test check soak bench docs wheel clean
+.PHONY: help setup browser run lint types test check soak bench docs wheel sender clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -55,6 +55,9 @@ docs: setup ## write the reference pages anew from the code
 wheel: setup ## build the wheel and the source archive into dist/
 	@sh scripts/uv build --quiet --out-dir dist
 	@ls dist
+
+sender: setup ## build dist/citywatch-send.pyz, the sender for old PCs in one file
+	@$(BIN)/python -m scripts.sender
 
 clean: ## remove what was built, and the caches; keeps .venv
 	@rm -rf dist build .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

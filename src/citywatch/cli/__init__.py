@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "up": ("up", "up", "Everything on this machine: ingest, engine, console."),
     "run": ("run", "run", "Read sources, apply the rules, keep history."),
     "simulate": ("simulate", "simulate", "Make the events of a simulated city."),
+    "send": ("send", "send", "Send a file to the citywatch on another machine."),
     "alerts": ("alerts", "alerts", "Watch, list and work on alerts."),
     "events": ("events", "events", "Print the events in history."),
     "report": ("report", "report", "Answer a named question from history."),
