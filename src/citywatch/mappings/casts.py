@@ -18,15 +18,15 @@ FIRST_TIME = "TIMESTAMPTZ '0001-01-02 00:00:00+00'"
 LAST_TIME = "TIMESTAMPTZ '9999-12-30 23:59:59.999999+00'"
 """One day short of what a date can show, so that the time can be shown in every zone."""
 
-_RANGES = {"lat": 90, "lon": 180}
+RANGES = {"lat": 90, "lon": 180}
 _INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT"})
 PRECISIONS = ("second", "minute", "day")
 
 
 def wanted(column: Column) -> str:
     """Wanted type in words, for the reason of a rejection."""
-    if column.name in _RANGES:
-        return f"{column.sql} within ±{_RANGES[column.name]}"
+    if column.name in RANGES:
+        return f"{column.sql} within ±{RANGES[column.name]}"
     if column.name == "time_precision":
         return " or ".join(PRECISIONS)
     return "TIMESTAMPTZ in RFC 3339 with an offset" if column.sql == "TIMESTAMPTZ" else column.sql
@@ -41,7 +41,7 @@ def cast_sql(column: Column, text: str) -> str:
     if column.sql in _INTEGERS:
         return f"CASE WHEN regexp_full_match({text}, '{INTEGER}') THEN TRY_CAST({text} AS {column.sql}) END"
     if column.sql == "DOUBLE":
-        return _double_sql(text, _RANGES.get(column.name))
+        return _double_sql(text, RANGES.get(column.name))
     cast: str = _OTHERS[column.sql](text)
     return cast
 

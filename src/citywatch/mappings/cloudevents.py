@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from citywatch.event import BY_NAME
+
 NAME = "cloudevents"
 
 ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "receivedat", "timeprecision", "data")
 """Attributes that have a column; all others are kept as extensions."""
+
+
+_ODD = {
+    "VARCHAR": r"[tf{\[]",
+    "BOOLEAN": r'["{\[0-9-]',
+    "DOUBLE": r'(["tf{\[]|-?[0-9]{18}|-?[0-9.]+[eE])',
+    "SMALLINT": r'(["tf{\[]|-?[0-9]{5}|-?[0-9]+[.eE])',
+    "INTEGER": r'(["tf{\[]|-?[0-9]{10}|-?[0-9]+[.eE])',
+    "VARCHAR[]": r"[^n]",
+}
+"""Beginnings of JSON values that need an exact look, by the type of the field."""
 
 
 def fits(keys: Collection[str]) -> bool:
@@ -29,16 +42,49 @@ SELECT row, e IS NOT NULL AS ok, {columns},
 FROM (SELECT row, raw, TRY(from_json(raw, '{{{struct}}}')) AS e FROM {chunk})"""
 
 
-def draft_sql(envelope: str, fields: Sequence[str], extended: bool) -> str:
-    """Drafts (in brackets) of the relation `envelope`: the columns of `envelope_sql`, t, r, and `raw` if `extended`."""
-    struct = ", ".join(f'"{name}": "VARCHAR"' for name in fields)
-    texts = "".join(f", d.{name} AS f_{name}" for name in fields)
+def draft_sql(envelope: str, fields: Sequence[str], *, extended: bool, exact: bool) -> str:
+    """Drafts (in brackets) of the relation `envelope`, which has the columns of `envelope_sql`, t and r.
+
+    Parameters
+    ----------
+    envelope
+        Relation of the attributes.
+    fields
+        Known fields that occur in the data.
+    extended
+        There are further attributes: `envelope` has `raw`, too.
+    exact
+        The fields are texts, for `reasons_sql`, and `envelope` has `raw`. Otherwise they have their types as DuckDB's
+        JSON reader casts them, and `odd` says where it may have been more patient than we are.
+    """
+    struct = ", ".join(f'"{name}": {_type(name, exact)}' for name in fields)
+    columns = "".join(f", d.{name} AS f_{name}" for name in fields)
     values = f"TRY(from_json(data, '{{{struct}}}'))" if fields else "NULL"
     removed = ", ".join(f'"{name}": null' for name in ATTRIBUTES)
     extensions = f"nullif(CAST(json_merge_patch(raw, '{{{removed}}}') AS VARCHAR), '{{}}')"
+    own = "raw" if exact else f"{odd_sql(fields)} AS odd"
     return f"""(
 SELECT row, 0 AS n, id, source, type, subject, time, receivedat, timeprecision AS time_precision,
-  t, r, CAST(data AS VARCHAR) AS data,
-  {extensions if extended else "CAST(NULL AS VARCHAR)"} AS extensions{", raw" if extended else ""},
-  CASE WHEN specversion <> '1.0' THEN concat('specversion: ', specversion, ' is not 1.0') END AS refused{texts}
+  t, r, CAST(data AS VARCHAR) AS data, {extensions if extended else "CAST(NULL AS VARCHAR)"} AS extensions, {own},
+  CASE WHEN specversion <> '1.0' THEN concat('specversion: ', specversion, ' is not 1.0') END AS refused{columns}
 FROM (SELECT *, {values} AS d FROM {envelope}))"""
+
+
+def _type(field: str, exact: bool) -> str:
+    sql = BY_NAME[field].sql
+    if sql.endswith("[]") and not exact:
+        return '["VARCHAR"]'
+    return '"VARCHAR"' if exact else f'"{sql}"'
+
+
+def odd_sql(fields: Sequence[str]) -> str:
+    """SQL that is true where a value in `data` is not of the kind that its field has in JSON, or is very long.
+
+    `data` is JSON without blanks, and a quote inside of a text has a backslash before it: so `"lat":"` is a key that a
+    text follows, and nothing else. A nested key of the same name is a doubt too many, which costs time and no event.
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in fields:
+        kinds.setdefault(_ODD[BY_NAME[name].sql], []).append(name)
+    patterns = [f'"({"|".join(names)})":{values}' for values, names in kinds.items()]
+    return f"coalesce(regexp_matches(CAST(data AS VARCHAR), '{'|'.join(patterns)}'), false)" if patterns else "false"

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from citywatch.event import BY_NAME, FIELDS
-from citywatch.mappings.casts import PRECISIONS, cast_sql, time_sql, wanted
+from citywatch.event import BY_NAME, FIELDS, Column
+from citywatch.mappings.casts import PRECISIONS, RANGES, cast_sql, plate_sql, time_sql, wanted
 
 REQUIRED = ("id", "source", "type")
 NOT_SENT = frozenset(c.name for c in FIELDS if c.derived) | {"zones"}
@@ -51,7 +51,7 @@ class Data(Enum):
     again is the same.
     """
 
-    GIVEN = "as it is"
+    GIVEN = "as it is; the fields have their types, and `odd` is true where they want an exact look"
     OBJECT = "a JSON object"
     MEMBERS = "members of a JSON object, none of them a known field"
 
@@ -62,7 +62,9 @@ def events_sql(draft: str, fields: Sequence[str], intake: Intake, data: Data = D
     Columns: row, n, suspect, then those of `event.STORED` that are not constant: the attributes, `fields`, stale,
     data, extensions, ident_hi, ident_lo, fingerprint.
     """
-    casts = "".join(f", {cast_sql(BY_NAME[f], f'f_{f}')} AS {f}, f_{f}" for f in fields)
+    cast = _typed_sql if data is Data.GIVEN else cast_sql
+    casts = "".join(f", {cast(BY_NAME[f], f'f_{f}')} AS {f}, f_{f}" for f in fields)
+    casts += ", odd" if data is Data.GIVEN else ""
     values = "".join(f", {f}" for f in fields)
     return f"""
 WITH draft AS {draft},
@@ -71,7 +73,7 @@ casted AS (SELECT row, n, id, source, type, subject, data, extensions, refused, 
 received AS (SELECT * REPLACE ({_data_sql(fields, data)} AS data), {_received_sql(intake)} AS received_at FROM casted),
 timed AS (SELECT *, coalesce(given, received_at) AS happened,
   md5_number(concat(strlen(source), ':', source, id)) AS ident FROM received)
-SELECT row, n, {_suspect_sql(fields, intake)} AS suspect,
+SELECT row, n, {_suspect_sql(fields, intake, data)} AS suspect,
   id, source, type, subject, happened AS time, received_at,
   epoch_us(received_at) - epoch_us(happened) > {intake.lateness} AS late,
   {_precision_sql(intake)} AS time_precision{values},
@@ -119,7 +121,12 @@ def _too_new(intake: Intake) -> dict[str, str]:
     }
 
 
-def _suspect_sql(fields: Sequence[str], intake: Intake) -> str:
+def _typed_sql(column: Column, value: str) -> str:
+    """The value as it came from JSON with its type."""
+    return plate_sql(value) if column.name == "plate" else value
+
+
+def _suspect_sql(fields: Sequence[str], intake: Intake, data: Data) -> str:
     """True for every draft that may have to be refused, texts aside; cheap, and wrong on the side of doubt."""
     doubts = [
         "refused IS NOT NULL",
@@ -128,16 +135,18 @@ def _suspect_sql(fields: Sequence[str], intake: Intake) -> str:
         *(["(receivedat IS NOT NULL AND claimed IS NULL)"] if intake.replay else []),
         f"p NOT IN {PRECISIONS}",
         *_too_new(intake).values(),
-        *(_doubt_sql(f, BY_NAME[f].sql) for f in fields if BY_NAME[f].sql != "VARCHAR" or f == "plate"),
+        *(_typed_doubts(fields) if data is Data.GIVEN else _text_doubts(fields)),
     ]
     return "coalesce(" + " OR ".join(doubts) + ", false)"
 
 
-def _doubt_sql(field: str, sql: str) -> str:
-    cast = f"{field} IS NULL" if sql != "VARCHAR[]" else "true"
-    if field == "plate":  # its letters and digits do not tell any more what it was
-        cast = "(left(f_plate, 1) IN ('{', '[') OR f_plate IN ('true', 'false'))"
-    return f"(f_{field} IS NOT NULL AND {cast})"
+def _typed_doubts(fields: Sequence[str]) -> list[str]:
+    return ["odd", *(f"abs({name}) > {limit}" for name, limit in RANGES.items() if name in fields)]
+
+
+def _text_doubts(fields: Sequence[str]) -> list[str]:
+    others = [name for name in fields if BY_NAME[name].sql != "VARCHAR"]
+    return [f"(f_{name} IS NOT NULL AND {name} IS NULL)" for name in others]
 
 
 def reasons_sql(draft: str, fields: Sequence[str], intake: Intake, *, typed: bool) -> str:

@@ -46,7 +46,7 @@ MACROS: dict[str, tuple[str, str]] = {
         "whether one of two coordinates is missing",
     ),
     "image_hash(x)": (
-        "TRY(sha256(from_base64(regexp_replace(x, '^data:[^,]*,|\\s', '', 'g'))))",
+        "TRY(sha256(from_base64(nullif(regexp_replace(x, '^data:[^,]*,|\\s', '', 'g'), ''))))",
         "SHA-256 of an image that is written in base64; NULL when it is none",
     ),
     "american_date(x)": (

@@ -20,7 +20,6 @@ import numpy as np
 import pyarrow as pa
 
 from citywatch.errors import MappingError
-from citywatch.event import BY_NAME
 from citywatch.mappings import cloudevents, foreign
 from citywatch.mappings.drafts import SENT, TEXTS, Data, Intake, events_sql, known, reasons_sql
 from citywatch.mappings.finish import finished
@@ -212,7 +211,9 @@ class Parser:
         pairs, split = np.unique(np.stack([shape, bits]), axis=1, return_inverse=True)
         found = [[key for bit, key in enumerate(inner) if has >> bit & 1] for has in pairs[1].tolist()]
         numbers = pairs[0].tolist()
-        return split.reshape(-1), [(_with(keys[n][0], more), keys[n][1]) for n, more in zip(numbers, found, strict=True)]
+        return split.reshape(-1), [
+            (_with(keys[n][0], more), keys[n][1]) for n, more in zip(numbers, found, strict=True)
+        ]
 
     def _cloudevents_job(self, relation: pa.Table, envelope: pa.Table, keys: list[Keys]) -> _Job:
         fields = self._fields(cloudevents.NAME, known({key for _, data in keys for key in data or ()}))
@@ -224,7 +225,7 @@ class Parser:
         whole = envelope.append_column("raw", relation["raw"])
 
         def draft(name: str) -> str:
-            return cloudevents.draft_sql(name, fields, extended=more or name.startswith("judged"))
+            return cloudevents.draft_sql(name, fields, extended=more, exact=name.startswith("judged"))
 
         return _Job(cloudevents.NAME, whole if more else envelope, draft, fields, whole, Data.GIVEN)
 
@@ -318,10 +319,10 @@ class Parser:
 
 
 def _suspects(events: pa.Table, job: _Job) -> Mask:
-    """Events that may have to be refused; texts that come straight from JSON may be no texts."""
+    """Events that may have to be refused; an attribute that comes straight from JSON may be no text."""
     suspect = np.array(events["suspect"])
     if not job.foreign:
-        for name in (*TEXTS, *(field for field in job.fields if BY_NAME[field].sql == "VARCHAR")):
+        for name in TEXTS:
             suspect |= no_text(events[name])
     return suspect
 

@@ -55,7 +55,7 @@ def sniffed(head: bytes) -> Kind:
 
 
 def chunks_of(blocks: Blocks, kind: Kind, origin: Origin) -> Iterator[Chunk]:
-    """Chunks of what the blocks hold; the first begins its origin. Raises SourceError for a CSV without a header."""
+    """Chunks of what the blocks hold; the first begins its origin. Raises SourceError for a CSV that cannot be read."""
     if kind is Kind.CSV:
         yield from _csv_chunks(blocks, origin)
         return
@@ -77,12 +77,15 @@ def _csv_chunks(blocks: Blocks, origin: Origin) -> Iterator[Chunk]:
     except ValueError as error:
         hint = "CSV has to begin with the names of its columns, in UTF-8"
         raise SourceError(f"cannot be read as CSV: {error}", where=Place(origin.name, line), hint=hint) from error
+    if header.is_row:
+        behind, line = head, line - 1
     cuts = cut_rows(chain([behind], rest), header, first=line + 1, broken=lambda: blocks.fault)
     yield from _chunks(cuts, Format.CSV, origin, header)
 
 
 def _chunks(cuts: Iterator[Cut], fmt: Format, origin: Origin, header: Header | None) -> Iterator[Chunk]:
-    names, delimiter = (header.names, header.delimiter) if header else (None, ",")
+    delimiter = header.delimiter if header else ","
+    names = header.names if header and not header.is_row else None
     begins = True
     for cut in cuts:
         if cut.records.num_rows or cut.faults.num_rows:
