@@ -8,8 +8,8 @@ from citywatch.event import BY_NAME
 
 NAME = "cloudevents"
 
-ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "receivedat", "timeprecision", "data")
-"""Attributes that have a column; all others are kept as extensions."""
+ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "receivedat", "timeprecision", "data", "late")
+"""Attributes that have a column; all others are kept as extensions. `late` is said by `citywatch events`, and decided anew."""
 
 
 _ODD = {

@@ -264,7 +264,8 @@ class Parser:
         for layout in judged.mapping.layouts:
             columns = _split(chunk, relation, list(layout))
             jobs += self._csv_job(chunk, relation, columns, judged.mapping)
-            relation, faults = relation.take(sorted(columns.faults)), sorted(columns.faults.items())
+            faults = sorted(columns.faults.items())
+            relation = relation.take(pa.array([row for row, _ in faults], pa.int64()))
         reasons = [_expected(fault, judged.mapping) for _, fault in faults]
         refusals.add(listed(relation["row"]), reasons, judged.mapping.name)
         return jobs
