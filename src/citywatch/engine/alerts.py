@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from citywatch.alert import EVIDENCE_LIMIT, facts_schema
-from citywatch.engine.correlations import Evaluator, Evidence, Matches
+from citywatch.engine.evaluator import Evaluator, Evidence, Matches
 from citywatch.engine.runs import Ints, Keys, Mask, ranges
 from citywatch.engine.state import State
 from citywatch.engine.streams import Names, in_order

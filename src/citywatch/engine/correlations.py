@@ -6,26 +6,24 @@ type and little else. An evaluator is *at once* where more events can only add m
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
+from citywatch.engine.annotations import OUTSIDE, annotate_previous_value, annotate_stay, of_row_before
+from citywatch.engine.evaluator import Evaluator, Evidence, Matches, rows_of
 from citywatch.engine.runs import (
-    BEGINNING,
     Ints,
     Keys,
     Mask,
     Run,
     count_between,
-    earliest,
     first_within,
     last_before,
     ranges,
 )
-from citywatch.engine.streams import Names, Stream, in_order
-from citywatch.rules.model import Correlation, CorrelationType, Rule
+from citywatch.engine.streams import Names, Stream
+from citywatch.rules.model import CorrelationType, Rule
 
 _OPERATORS = {
     "gte": np.greater_equal,
@@ -35,123 +33,6 @@ _OPERATORS = {
     "eq": np.equal,
     "neq": np.not_equal,
 }
-
-
-@dataclass(slots=True)
-class Matches:
-    """Match events, sorted by (k, at, source, id): key, time of the event, time of the match, event, its stream."""
-
-    k: Keys
-    t: Ints
-    at: Ints
-    ref: Ints
-    stream: Ints
-
-    def __len__(self) -> int:
-        return len(self.k)
-
-    def take(self, rows: Ints | Mask) -> Matches:
-        """Rows by position or mask."""
-        return Matches(self.k[rows], self.t[rows], self.at[rows], self.ref[rows], self.stream[rows])
-
-
-@dataclass(slots=True)
-class Evidence:
-    """Events beside the match event, flattened: `owner` says which of the asked matches an event belongs to."""
-
-    owner: Ints
-    ref: Ints
-
-
-NO_EVIDENCE = Evidence(np.zeros(0, np.int64), np.zeros(0, np.int64))
-
-
-class Evaluator(ABC):
-    """One rule over its streams. `limit` is how many events evidence may hold."""
-
-    TYPE: ClassVar[CorrelationType]
-    WAITS: ClassVar[bool] = True
-    LIMIT: ClassVar[int] = 20
-
-    def __init__(self, rule: Rule, streams: list[Stream], names: Names) -> None:
-        self.rule = rule
-        self.correlation: Correlation = rule.correlated
-        self.streams = streams
-        self.names = names
-        self.span = self.correlation.timespan
-        self.mark = f"matched:{rule.name}"
-        if not self.waits:
-            for stream in self._candidates():
-                stream.mark(self.mark)
-
-    @property
-    def waits(self) -> bool:
-        """Whether a match is known only when the watermark has passed it."""
-        return self.WAITS
-
-    def _candidates(self) -> list[Stream]:
-        """Streams whose events can be match events, each once."""
-        return list({id(s): s for s in self.streams}.values())
-
-    def annotate(self) -> None:  # noqa: B027 - most types need nothing
-        """Work out columns of the heads that later questions rest on."""
-
-    @abstractmethod
-    def test(self, run: Run, rows: Ints) -> Mask:
-        """Which rows of a run are matches, looking at all that is known now."""
-
-    def known(self, touched: Keys) -> Matches:
-        """New matches among the events that may still change, of keys that got new events."""
-        found = []
-        for stream in self._candidates():
-            start, end = stream.head.segments(touched)
-            rows = ranges(start, end - start)
-            marks = stream.head.columns[self.mark]
-            rows = rows[~marks[rows]]
-            rows = rows[stream.watched(stream.head.k[rows])]
-            hits = rows[self.test(stream.head, rows)] if len(rows) else rows
-            marks[hits] = True
-            found.append(self._matches(stream, stream.head, hits))
-        return self._once(found)
-
-    def settled(self, blocks: dict[int, Run], before: int, watermark: int) -> Matches:  # noqa: ARG002 - the delayed types use them
-        """Matches among the events that the watermark has just passed."""
-        found = []
-        for stream in self._candidates():
-            block = blocks[stream.number]
-            rows = np.flatnonzero(stream.watched(block.k))
-            hits = rows[self.test(block, rows)] if len(rows) else rows
-            found.append(self._matches(stream, block, hits))
-        return self._once(found)
-
-    def _matches(self, stream: Stream, run: Run, rows: Ints) -> Matches:
-        t = run.t[rows]
-        return Matches(run.k[rows], t, t + self._delay, run.ref[rows], np.full(len(rows), stream.number))
-
-    _delay = 0
-
-    def _once(self, found: list[Matches]) -> Matches:
-        """One event that came through several streams is one match."""
-        if len(found) == 1:
-            return found[0]
-        both = Matches(*(np.concatenate([getattr(m, n) for m in found]) for n in ("k", "t", "at", "ref", "stream")))
-        order = np.lexsort((both.ref, both.k))
-        again = (both.k[order][1:] == both.k[order][:-1]) & (both.ref[order][1:] == both.ref[order][:-1])
-        both = both.take(order[np.concatenate(([True], ~again))] if len(order) else order)
-        return both.take(in_order(both.k, both.at, both.ref, self.names))
-
-    def evidence(self, matches: Matches) -> Evidence:  # noqa: ARG002 - some types have none
-        """The earliest other events that the test counted or paired; the match event itself may be among them."""
-        return NO_EVIDENCE
-
-    def values(self, matches: Matches) -> list[dict[str, Any]]:
-        """Numbers for people, one object a match."""
-        return [{} for _ in range(len(matches))]
-
-    def _window(self, matches: Matches, runs: list[list[Run]]) -> Evidence:
-        """The earliest events in (t-T, t] of each group of runs."""
-        parts = [earliest(group, matches.k, matches.t - self.span, matches.t, self.LIMIT) for group in runs]
-        return Evidence(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
 
 
 class EventCount(Evaluator):
@@ -368,7 +249,7 @@ class Change(Evaluator):
         head = stream.head
         v = head.columns["v"]
         for name, own in (("before_t", head.t), ("before_v", v.view(np.int64)), ("before_ref", head.ref)):
-            head.columns[name] = _of_row_before(stream, own, name.removeprefix("before_"))
+            head.columns[name] = of_row_before(stream, own, name.removeprefix("before_"))
 
     def test(self, run: Run, rows: Ints) -> Mask:
         near: Mask = run.columns["before_t"][rows] > run.t[rows] - self.span
@@ -421,102 +302,6 @@ class Dwell(Evaluator):
         owner, rows = np.repeat(np.arange(len(low)), size), ranges(low, size)
         other = run.columns[self._since][rows] != since[owner]
         return low + np.bincount(owner[other], minlength=len(low))
-
-
-OUTSIDE: int = np.iinfo(np.int64).min // 2
-"""Start of the stay of an event that does not satisfy `where`."""
-
-
-def annotate_stay(stream: Stream, name: str, max_gap: int) -> None:
-    """Column `name`: since when the run of events goes on that ends in a row; OUTSIDE where `where` does not hold."""
-    head = stream.head
-    flag = head.columns["flag"].astype(np.bool_)
-    last_t = _of_row_before(stream, head.t, "t")
-    last_since = _of_row_before(stream, np.zeros(len(head), np.int64), name)  # true only for a key's first row
-    first = _first_of_key(head)
-    was_inside = np.where(first, last_since > OUTSIDE, np.concatenate(([False], flag[:-1]))[: len(head)])
-    goes_on = flag & was_inside & (head.t - last_t <= max_gap)
-    begins = flag & ~goes_on
-    since = np.where(first & goes_on, last_since, head.t)
-    anchor = np.maximum.accumulate(np.where(begins | first | ~flag, np.arange(len(head)), 0)) if len(head) else first
-    head.columns[name] = np.where(flag, since[anchor], OUTSIDE)
-
-
-def annotate_previous_value(stream: Stream) -> None:
-    """Columns `previous`: last time < t at which the key had the row's value; `again`: an equal row is just before."""
-    head = stream.head
-    if "previous" in head.columns:
-        return
-    both = _mixed(head.k, head.columns["v"].astype(np.uint64))
-    order = np.lexsort((head.t, both))
-    b, t = both[order], head.t[order]
-    same = np.concatenate(([False], b[1:] == b[:-1]))[: len(b)]
-    again = np.concatenate(([False], (b[1:] == b[:-1]) & (t[1:] == t[:-1])))[: len(b)]
-    earlier = np.concatenate(([0], t[:-1]))[: len(b)]
-    first = np.flatnonzero(~same)
-    earlier[first] = _last_seen(stream, b[first])
-    anchor = np.maximum.accumulate(np.where(again, 0, np.arange(len(b)))) if len(b) else first
-    previous, repeated = np.empty(len(b), np.int64), np.empty(len(b), np.bool_)
-    previous[order], repeated[order] = earlier[anchor], again
-    head.columns["previous"], head.columns["again"] = previous, repeated
-
-
-def _last_seen(stream: Stream, both: Keys) -> Ints:
-    """Last settled time of each (key, value)."""
-    seen = np.full(len(both), BEGINNING, np.int64)
-    for run in stream.settled.runs:
-        if "values" not in run.derived:
-            mixed = _mixed(run.k, run.columns["v"].astype(np.uint64))
-            order = np.lexsort((run.t, mixed))
-            last = np.flatnonzero(np.concatenate((mixed[order][1:] != mixed[order][:-1], [True])))
-            run.derived["values"] = (mixed[order][last], run.t[order][last])
-        values, times = run.derived["values"]
-        at = np.minimum(np.searchsorted(values, both), len(values) - 1)
-        seen = np.where(values[at] == both, np.maximum(seen, times[at]), seen)
-    return seen
-
-
-def _mixed(k: Keys, v: Keys) -> Keys:
-    """One hash of a key and a value."""
-    mixed = k ^ (v * np.uint64(0x9E3779B97F4A7C15))
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    out: Keys = mixed ^ (mixed >> np.uint64(32))
-    return out
-
-
-def _first_of_key(run: Run) -> Mask:
-    first = np.zeros(len(run), np.bool_)
-    first[run.starts[:-1]] = True
-    return first
-
-
-def _of_row_before(stream: Stream, own: Ints, name: str) -> Ints:
-    """For each row of the head `own` of the row of its key just before it, settled rows included; BEGINNING if none."""
-
-    def column(run: Run) -> Ints:
-        if name in ("t", "ref"):
-            value: Ints = getattr(run, name)
-            return value
-        stored = run.columns[name]
-        return stored.view(np.int64) if stored.dtype == np.uint64 else stored.astype(np.int64)
-
-    head = stream.head
-    before = np.concatenate(([BEGINNING], own[:-1]))[: len(head)]
-    first = head.starts[:-1]
-    before[first] = last_before(stream.settled.runs, head.k[first], head.t[first], "right", column=column)
-    return before
-
-
-def rows_of(run: Run, matches: Matches) -> tuple[Ints, Ints]:
-    """Positions in a run of those match events that it holds, and which matches they are."""
-    start, end = run.segments(matches.k)
-    low = run.positions((start, end), matches.t, "left")
-    high = run.positions((start, end), matches.t, "right")
-    rows = ranges(low, high - low)
-    owner = np.repeat(np.arange(len(matches)), high - low)
-    same = run.ref[rows] == matches.ref[owner]
-    return rows[same], owner[same]
 
 
 def _running(mask: Mask) -> Ints:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from citywatch.engine.correlations import Evaluator, Evidence, Matches, rows_of
+from citywatch.engine.evaluator import Evaluator, Evidence, Matches, rows_of
 from citywatch.engine.runs import Floats, Ints, Mask, Run, ranges
 from citywatch.engine.streams import Names, Stream
 from citywatch.rules.model import CorrelationType, Rule

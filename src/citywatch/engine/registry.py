@@ -6,7 +6,6 @@ from citywatch.engine.correlations import (
     Absence,
     Change,
     Dwell,
-    Evaluator,
     EventCount,
     Flatline,
     NewTerms,
@@ -16,6 +15,7 @@ from citywatch.engine.correlations import (
     ValueCount,
 )
 from citywatch.engine.derive import Atom, StreamSpec
+from citywatch.engine.evaluator import Evaluator
 from citywatch.engine.movement import ImpossibleTravel
 from citywatch.engine.streams import Names, Stream
 from citywatch.rules.model import CorrelationType, Rule

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from citywatch.engine.alerts import AlertBook, joined
-from citywatch.engine.correlations import Evaluator
 from citywatch.engine.derive import Derivation, Derived, base_rows, in_parts
+from citywatch.engine.evaluator import Evaluator
 from citywatch.engine.guard import overflow_facts
 from citywatch.engine.plain import single_facts
 from citywatch.engine.registry import evaluator_for, stream_specs
