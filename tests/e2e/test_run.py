@@ -103,7 +103,7 @@ def test_events_read_back_are_the_same_events(call: Call, rules: Path, tmp_path:
     assert [line["id"] for line in found] == ["1", "2", "3"]
     assert found[1]["data"] == more["data"]
     assert (found[1]["subject"], found[1]["traceparent"]) == ("K1", "00-ab")
-    assert found[0]["receivedat"] == "2026-01-05T12:00:01.500000Z"
+    assert (found[0]["receivedat"], found[0]["late"]) == ("2026-01-05T12:00:01.500000Z", False)
 
 
 def test_events_as_csv_and_parquet_have_all_columns(call: Call, rules: Path, tmp_path: Path) -> None:

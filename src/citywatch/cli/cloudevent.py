@@ -17,7 +17,7 @@ def cloudevent_sql() -> str:
     return (
         """'{"specversion":"1.0","id":' || to_json(id) || ',"source":' || to_json(source)"""
         """ || ',"type":' || to_json(type) || coalesce(',"subject":' || to_json(subject), '')"""
-        f""" || ',"time":"' || {time("time")} || '","receivedat":"' || {time("received_at")} || '"'"""
+        f""" || ',"time":"' || {time("time")} || '","receivedat":"' || {time("received_at")} || '","late":' || late"""
         """ || CASE WHEN time_precision <> 'second' THEN ',"timeprecision":' || to_json(time_precision) ELSE '' END"""
         """ || CASE WHEN length(extensions) > 2 THEN ',' || substr(extensions, 2, length(extensions) - 2) ELSE '' END"""
         """ || coalesce(',"data":' || data, '') || '}'"""

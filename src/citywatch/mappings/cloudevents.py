@@ -9,7 +9,10 @@ from citywatch.event import BY_NAME
 NAME = "cloudevents"
 
 ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "receivedat", "timeprecision", "data", "late")
-"""Attributes that have a column; all others are kept as extensions. `late` is said by `citywatch events`, and decided anew."""
+"""Attributes that have a column; all others are kept as extensions.
+
+`late` is what `citywatch events` says of an event: it is decided anew.
+"""
 
 
 _ODD = {
