@@ -27,7 +27,7 @@ class CommandLine(Engine):
     name = "run"
     QUICK: ClassVar[bool] = False
     EXAMPLES: ClassVar[bool] = False
-    PARTS: ClassVar[int] = 2
+    ALONE: ClassVar[bool] = False
 
     def reading(self, case: Case) -> Case:
         """Real time is told by events, and each run sorts what it reads."""
@@ -64,7 +64,6 @@ class BackTest(CommandLine):
 
     name = "backtest"
     EXAMPLES: ClassVar[bool] = True
-    PARTS: ClassVar[int] = 1
 
     def reading(self, case: Case) -> Case:
         """One run: what a later run would take as backfill takes part in a back-test."""

@@ -29,8 +29,8 @@ class Engine(ABC):
     """Whether a restart costs so little that every example can have one after each event."""
     EXAMPLES: ClassVar[bool] = True
     """Whether it is given the examples; not, where another engine that runs it as well has them."""
-    PARTS: ClassVar[int] = 1_000_000
-    """At most so many parts of a search: fewer for engines that take long to start."""
+    ALONE: ClassVar[bool] = True
+    """Whether each type is searched by itself; engines that take long to start have many rules at once only."""
 
     @abstractmethod
     def run(self, case: Case, directory: Path) -> Heard:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.conformance.cases import Case
 
-PARTS = {"quick": 1, "ci": 5, "soak": 250}
+PARTS = {"quick": 1, "ci": 3, "soak": 250}
 """Parts of a search for each engine and correlation type."""
 
 PROFILE = os.environ.get("CITYWATCH_CONFORMANCE", "ci")
