@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -37,15 +38,7 @@ def test_make_run_in_a_fresh_copy_shows_an_alert_within_a_minute(tmp_path: Path)
     took = time.monotonic() - began
     assert done.returncode == 0, done.stdout + done.stderr
     assert "http://127.0.0.1:" in done.stdout + done.stderr
-    alerts = subprocess.run(
-        [copy / ".venv/bin/citywatch", "alerts", "list", "--format", "ndjson"],
-        cwd=copy,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert alerts.stdout.count("\n") >= 1, alerts.stderr
+    assert re.search(r"^\d\d:\d\d:\d\d  (LOW|MEDIUM|HIGH|CRITICAL) ", done.stdout, re.MULTILINE), done.stdout
     assert took < 60, f"{took:.0f} s to the first alert"
 
 
