@@ -66,7 +66,8 @@ class Compactor:
         days = {day: files for day, files in manifest.days.items() if day != REST}
         days |= {day: [*days.get(day, []), file] for day, file in written.items()}
         old = [*rest, *self._log.paths(segments[-1].last)]
-        self._commit(replace(manifest, seq=segments[-1].last, days=days), old)
+        footer = self._log.footer(segments[-1])
+        self._commit(replace(manifest, seq=segments[-1].last, days=days, footer=footer), old)
         return segments[-1].last
 
     def merge_day(self) -> bool:

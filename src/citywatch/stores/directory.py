@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from citywatch.errors import DataDirectoryBusyError, DataVersionError, DiskFullError, SettingError, StoreError
 from citywatch.settings import Settings
@@ -82,6 +83,7 @@ class DataDirectory:
 
         Raises DataVersionError, SettingError (naming the setting and both values), StoreError.
         """
+        _require_zone(settings.zone)
         wanted = {name: getattr(settings, name) for name in BELONGING}
         try:
             for path in (self.path, self.log, self.history, self.identity, self.media, self.rejected, self.tmp):
@@ -101,8 +103,11 @@ class DataDirectory:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory as its only writer. Raises DataDirectoryBusyError naming the process that has it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise durable.not_written(self.lock_file, error) from error
         try:
             if not _exclusive(handle):
                 raise DataDirectoryBusyError(
@@ -151,6 +156,13 @@ class DataDirectory:
                 f"{(needed + reserve) // _MIB + 1} MiB are needed: nothing was accepted",
                 hint="free some space and send again; what was accepted before is safe",
             )
+
+
+def _require_zone(zone: str) -> None:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise SettingError(f"there is no time zone {zone!r}", hint="write it like America/New_York") from error
 
 
 def _exclusive(handle: int) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from citywatch.errors import DiskFullError, StoreError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -14,17 +17,30 @@ ASIDE = ".tmp"
 
 
 def write(path: Path, content: Buffer) -> None:
-    """Put `content` at `path`, whole or not at all; it is on the disk when this returns. Raises OSError."""
+    """Put `content` at `path`, whole or not at all; it is on the disk when this returns.
+
+    Raises DiskFullError, StoreError; then `path` is as it was.
+    """
     aside = path.with_name(path.name + ASIDE)
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
-        rest = memoryview(content).cast("B")
-        while rest.nbytes:
-            rest = rest[os.write(handle, rest) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    publish(aside, path)
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            rest = memoryview(content).cast("B")
+            while rest.nbytes:
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        publish(aside, path)
+    except OSError as error:
+        raise not_written(path, error) from error
+
+
+def not_written(path: Path, error: OSError) -> StoreError:
+    """What a person is told when `path` could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(f"{path} cannot be written: the disk is full", hint="free some space, then go on")
+    return StoreError(f"{path} cannot be written: {error.strerror or error}", hint="may you write there? see `ls -l`")
 
 
 def publish(aside: Path, path: Path) -> None:

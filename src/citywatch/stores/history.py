@@ -15,7 +15,7 @@ from citywatch.errors import StoreError
 from citywatch.event import COLUMNS, STORED, derived_sql
 from citywatch.stores import durable
 from citywatch.stores.directory import DataDirectory
-from citywatch.stores.log import Log
+from citywatch.stores.log import Footer, Log
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,13 +37,15 @@ class HistoryFile:
 class Manifest:
     """Which compacted files count; they hold exactly the events up to `seq`.
 
-    `days` is by ISO date. `replaced` says since when (Unix seconds) files, named from the data directory, do not count.
+    `footer` is that of the last published segment. `days` is by ISO date. `replaced` says since when (Unix seconds)
+    files, named from the data directory, do not count.
     """
 
     seq: int = 0
     version: int = 0
     days: dict[str, list[HistoryFile]] = field(default_factory=dict)
     replaced: dict[str, float] = field(default_factory=dict)
+    footer: Footer | None = None
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:
@@ -54,7 +56,8 @@ class Manifest:
         try:
             found = json.loads(path.read_text("utf-8"))
             days = {day: [HistoryFile(**file) for file in files] for day, files in found["days"].items()}
-            return cls(found["seq"], found["version"], days, found["replaced"])
+            footer = Footer.from_json(found["footer"]) if found["footer"] else None
+            return cls(found["seq"], found["version"], days, found["replaced"], footer)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path} cannot be read: {error!r}", hint="restore it from a backup") from error
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from citywatch.errors import StoreError
 from citywatch.stores import durable
 
 RECORD = 16
@@ -109,7 +110,13 @@ class Identities:
             state = json.loads(self._manifest.read_text("utf-8"))
         self.cursor: int = state["cursor"]
         """Events up to this sequence number are in files; later ones have to be added again after a start."""
-        self._files: dict[str, Run] = {name: _mapped(directory / name) for name in state["runs"]}
+        self._files: dict[str, Run] = {}
+        for name in state["runs"]:
+            if not (directory / name).exists():
+                raise StoreError(
+                    f"{directory / name} is missing", hint=f"remove {directory}: it is made again from history"
+                )
+            self._files[name] = _mapped(directory / name)
         self._memory: list[Run] = []
         self._reached = self.cursor
         self._remove_strays()
@@ -145,8 +152,12 @@ class Identities:
         """Whether so many identities are in memory that they should become a file."""
         return sum(map(len, self._memory)) >= self._limit
 
-    def flush(self) -> None:
-        """Write what is in memory as a run. Call it only when the log holds everything that was added."""
+    def flush(self, last: int = 0) -> None:
+        """Write what is in memory as a run. Call it only when the log holds everything that was added.
+
+        `last` is the number of the last event whose identity was added, where `add` was not told.
+        """
+        self._reached = max(self._reached, last)
         if not self._memory:
             return
         run = sorted_run(self._memory)

@@ -95,6 +95,11 @@ class Footer:
     clock: int
     counts: Counts
 
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Footer:
+        """The footer that `dataclasses.asdict` had made."""
+        return cls(found["clock"], Counts(**found["counts"]))
+
 
 class Log:
     """The segments below one directory. One writer; any number of readers in other processes."""
@@ -148,9 +153,11 @@ class Log:
 
     def footer(self, segment: Segment) -> Footer:
         """What the segment says beside its events."""
-        metadata = pq.read_metadata(segment.path).metadata or {}
-        found = json.loads(metadata[_FOOTER.encode()])
-        return Footer(found["clock"], Counts(**found["counts"]))
+        try:
+            metadata = pq.read_metadata(segment.path).metadata or {}
+            return Footer.from_json(json.loads(metadata[_FOOTER.encode()]))
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{segment.path} cannot be read: {error}", hint="restore it from a backup") from error
 
     def last(self) -> Segment | None:
         """The newest segment, if there is any."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from citywatch.errors import DiskFullError, SettingError, SourceError
+from citywatch.errors import DiskFullError, SettingError, SourceError, StoreError
 from citywatch.mappings.parse import Parser
 from citywatch.settings import Settings
 from citywatch.stores import directory
+from citywatch.stores.compaction import Compactor
+from citywatch.stores.directory import DataDirectory
 
 from .city import PLATES, THREE, File, alerts, chunk, engine, event, rules, run, stored
 
@@ -110,6 +113,23 @@ def test_a_nearly_full_disk_accepts_nothing_and_says_so(tmp_path: Path, monkeypa
     monkeypatch.undo()
     assert stored(tmp_path) == ["1"]
     assert run(tmp_path, event(1, 0), event(2, 0)).as_json()["events"] == 1
+
+
+def test_lost_identities_are_made_again_from_history(tmp_path: Path) -> None:
+    run(tmp_path, *(event(n, n) for n in range(9)))
+    assert Compactor(DataDirectory(tmp_path)).publish(until=9) == 9
+    Compactor(DataDirectory(tmp_path)).remove_replaced(grace_s=-1)
+    run(tmp_path, event(9, 9))
+    shutil.rmtree(tmp_path / "identity")
+    assert run(tmp_path, *(event(n, n) for n in range(11))).as_json()["events"] == 1
+    assert run(tmp_path, *(event(n, n) for n in range(11))).as_json()["duplicates"] == 11
+
+
+def test_a_missing_file_of_identities_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    run(tmp_path, event(1, 0))
+    (tmp_path / "identity" / "manifest.json").write_text('{"cursor": 1, "runs": ["gone.run"]}')
+    with pytest.raises(StoreError, match=r"gone.run is missing \(remove .*identity: it is made again"):
+        run(tmp_path, event(1, 0))
 
 
 def test_a_run_with_another_lateness_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from citywatch.errors import DataDirectoryBusyError, DataVersionError, DiskFullError, SettingError, StoreError
 from citywatch.settings import MINUTE, Settings
-from citywatch.stores import directory
+from citywatch.stores import directory, durable
 from citywatch.stores.directory import DataDirectory
 
 
@@ -67,6 +68,27 @@ def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot make the data directory"):
         DataDirectory(tmp_path / "file" / "data").prepare(Settings())
+
+
+def test_a_time_zone_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="no time zone 'Mars/Base'"):
+        DataDirectory(tmp_path).prepare(replace(Settings(), zone="Mars/Base"))
+
+
+def test_a_directory_that_cannot_be_locked_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"), DataDirectory(tmp_path / "file").locked():
+        pass
+
+
+def test_a_write_that_finds_the_disk_full_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(DiskFullError, match="the disk is full"):
+        durable.write(tmp_path / "file", b"content")
+    assert not (tmp_path / "file").exists()
 
 
 def test_a_second_writer_is_refused_and_told_the_process(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_torn_segment_is_nothing_and_is_removed(tmp_path: Path, monkeypatch: p
         raise OSError("the power went")
 
     monkeypatch.setattr(Path, "replace", torn)
-    with pytest.raises(OSError, match="power"):
+    with pytest.raises(StoreError, match="power"):
         log.append(batch([START], first=3), FOOTER)
     assert numbers(log) == [1, 2]
     assert durable.remove_torn(tmp_path) == 1

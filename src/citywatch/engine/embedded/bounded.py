@@ -61,12 +61,22 @@ class Summary:
         return asdict(self)
 
 
-def spool(sources: Sequence[Readable], parse: Parse, sorter: Sorter, reject: Callable[[Parsed], None]) -> None:
-    """Parse all sources into the sorter; what is refused goes to `reject`, which keeps it. Raises SourceError."""
+def spool(
+    sources: Sequence[Readable],
+    parse: Parse,
+    sorter: Sorter,
+    reject: Callable[[Parsed], None],
+    room: Callable[[int], None],
+) -> None:
+    """Parse all sources into the sorter; what is refused goes to `reject`, which keeps it.
+
+    `room` raises DiskFullError unless so many bytes can be put aside. Raises SourceError.
+    """
 
     def take(parsed: Parsed) -> None:
         if len(parsed.rejected):
             reject(parsed)
+        room(parsed.events.nbytes)
         sorter.add(parsed.events)
 
     keeping = Worker("the sorting of the input", take, room=2)

@@ -17,6 +17,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from citywatch.engine.embedded.bounded import Parse, Readable, Summary, in_order, only_rejected, sorter_in, spool
+from citywatch.engine.embedded.clock import BEGINNING
 from citywatch.engine.embedded.deskside import DeskSide, outage_event
 from citywatch.engine.embedded.doors import Door
 from citywatch.engine.embedded.intake import Intake, Receipt, Submission
@@ -125,7 +126,11 @@ class Engine:
 
         Raises SourceError when one cannot be read; then no event was accepted.
         """
-        return self._bounded(lambda sorter, keep: spool(sources, parse, sorter, keep), parse)
+
+        def fill(sorter: Sorter, keep: Callable[[Parsed], None]) -> None:
+            spool(sources, parse, sorter, keep, self.data.require_space)
+
+        return self._bounded(fill, parse)
 
     def run_parsed(self, parsed: Sequence[Parsed]) -> Summary:
         """As `run_bounded`, with records that are parsed already."""
@@ -178,7 +183,7 @@ class Engine:
         `parse` is of use to the engine's own thread only: it reads what people and the engine itself have to say.
         """
         kept, now = self._intake.clock.now, self._now()
-        if self._desk.was_live() and now - kept > RealTime.JUMP_US:
+        if self._desk.was_live() and BEGINNING < kept < now - RealTime.JUMP_US:
             self._blind(parse, kept, now)
         self._desk.set_live()
         self._real_time = RealTime(self._now, lambda: self.tick(parse), lambda a, b: self._blind(parse, a, b))

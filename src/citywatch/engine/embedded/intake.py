@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from citywatch.engine.embedded.clock import BEGINNING, Clock
 from citywatch.records.chunk import Parsed
 from citywatch.settings import Settings
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
+from citywatch.stores.history import Manifest
 from citywatch.stores.identity import Identities, Verdict
 from citywatch.stores.log import Counts, Footer, Log
 
@@ -78,9 +81,7 @@ class Intake:
         self._log = Log(data.log)
         self._desk = Desk(data.desk)
         self.identities = Identities(data.identity)
-        last = self._log.last()
-        footer = self._log.footer(last) if last else Footer(BEGINNING, Counts())
-        self.last = last.last if last else self.identities.cursor
+        self.last, footer = self._reached()
         self.counts = footer.counts
         self.clock = Clock(max(footer.clock, clock))
         self._remember_log()
@@ -89,7 +90,23 @@ class Intake:
         """Close the desk."""
         self._desk.close()
 
+    def _reached(self) -> tuple[int, Footer]:
+        """Number of the last event that was ever accepted, and what its segment said."""
+        published = Manifest.read(self._data.history)
+        last = self._log.last()
+        if last is not None and last.last > published.seq:
+            return last.last, self._log.footer(last)
+        return published.seq, published.footer or Footer(BEGINNING, Counts())
+
     def _remember_log(self) -> None:
+        """Add what the index has no file of: the newest segments, or, where it was lost, all of history."""
+        known = self.identities.cursor
+        published = Manifest.read(self._data.history)
+        if known < published.seq:
+            for file in published.files():
+                table = pq.read_table(self._data.history / file.path, columns=_IDENTITY, partitioning=None)
+                self.identities.add(*_identity(table.filter(pc.field("seq") > known)), known)
+            self.identities.flush(published.seq)
         for segment in self._log.segments(self.identities.cursor):
             table = self._log.read(segment, self.identities.cursor, _IDENTITY)
             self.identities.add(*_identity(table), segment.last)
