@@ -55,6 +55,19 @@ class Statements:
 
     def run(self, sql: str, *values: int) -> pa.Table:
         """Answer of `sql` as Arrow; ``CAST($1 AS BIGINT)`` and so on in it are `values`."""
+        used = [value for i, value in enumerate(values, start=1) if f"CAST(${i} AS BIGINT)" in sql]
+        given = f"({', '.join(map(str, used))})" if used else ""
+        try:
+            return self._answer(self._plan(sql), given)
+        except (duckdb.DataError, duckdb.InvalidInputException):
+            return self._exact(sql, given)
+
+    def _answer(self, plan: str, given: str) -> pa.Table:
+        answer: pa.Table = self._con.sql(f"EXECUTE {plan}{given}").to_arrow_table()
+        return answer
+
+    def _plan(self, sql: str) -> str:
+        """Name of the statement's plan."""
         if sql not in self._prepared:
             self._number += 1
             self._prepared[sql] = f"statement_{self._number}"
@@ -62,10 +75,20 @@ class Statements:
             if len(self._prepared) > _KEPT:
                 self._con.execute(f"DEALLOCATE {self._prepared.popitem(last=False)[1]}")
         self._prepared.move_to_end(sql)
-        used = [value for i, value in enumerate(values, start=1) if f"CAST(${i} AS BIGINT)" in sql]
-        given = f"({', '.join(map(str, used))})" if used else ""
-        answer: pa.Table = self._con.sql(f"EXECUTE {self._prepared[sql]}{given}").to_arrow_table()
-        return answer
+        return self._prepared[sql]
+
+    def _exact(self, sql: str, given: str) -> pa.Table:
+        """The answer of a statement that failed by its optimisation.
+
+        DuckDB computes once what expressions have in common, even out of two TRY, and so outside of both.
+        """
+        self._con.execute("SET disabled_optimizers = 'common_subexpressions'")
+        try:
+            self._con.execute(f"PREPARE exact AS {sql}")
+            return self._answer("exact", given)
+        finally:
+            self._con.execute("DEALLOCATE exact")
+            self._con.execute("RESET disabled_optimizers")
 
     def release(self) -> None:
         """Let go of the rows of all tables."""
