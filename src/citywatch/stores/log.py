@@ -159,6 +159,10 @@ class Log:
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{segment.path} cannot be read: {error}", hint="restore it from a backup") from error
 
+    def holds(self, number: int) -> bool:
+        """Whether the event of that number is in a segment that is still here."""
+        return any(segment.first <= number <= segment.last for segment in self._found())
+
     def last(self) -> Segment | None:
         """The newest segment, if there is any."""
         return max(self._found(), key=lambda segment: (segment.last, segment.rows), default=None)

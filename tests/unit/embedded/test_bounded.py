@@ -125,6 +125,17 @@ def test_lost_identities_are_made_again_from_history(tmp_path: Path) -> None:
     assert run(tmp_path, *(event(n, n) for n in range(11))).as_json()["duplicates"] == 11
 
 
+def test_a_lost_step_is_made_again_from_history(tmp_path: Path) -> None:
+    data, ruleset = tmp_path / "data", rules(tmp_path / "rules", THREE)
+    run(data, *(event(n, n, plate="K1") for n in range(3)), ruleset=ruleset)
+    Compactor(DataDirectory(data)).publish(until=3)
+    Compactor(DataDirectory(data)).remove_replaced(grace_s=-1)
+    (data / "engine.duckdb").unlink()
+    run(data, event(3, 3, plate="K1"), ruleset=ruleset)
+    (alert,) = alerts(data)
+    assert alert["count"] == 2
+
+
 def test_a_missing_file_of_identities_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     run(tmp_path, event(1, 0))
     (tmp_path / "identity" / "manifest.json").write_text('{"cursor": 1, "runs": ["gone.run"]}')

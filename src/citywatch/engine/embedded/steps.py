@@ -20,7 +20,7 @@ from citywatch.event import batch_schema
 from citywatch.rules.model import Correlation, Ruleset
 from citywatch.settings import MINUTE, Settings
 from citywatch.stores.directory import DataDirectory
-from citywatch.stores.history import History
+from citywatch.stores.history import History, Manifest
 from citywatch.stores.log import Log, Segment
 from citywatch.stores.sorter import Sorter
 
@@ -117,6 +117,9 @@ class Steps:
 
     def behind(self, until: int) -> Iterator[Accepted]:
         """Events of the log between the cursor and number `until`, with the clock after them, in large batches."""
+        published = Manifest.read(self._data.history).seq
+        if self.cursor < published and not self._log.holds(self.cursor + 1):
+            yield from self._forgotten(published)
         while self.cursor < until:
             segments = self._log.segments(self.cursor)
             group = [segments[0], *_within(segments[1:], _BATCH_ROWS - segments[0].rows)]
@@ -190,18 +193,33 @@ class Steps:
     def _past(self, names: list[str]) -> Iterator[tuple[pa.Table, int]]:
         """Events that new rules still have to know, in the order of their receipt, with the clock after each batch."""
         since = self.clock - _reach(self._ruleset, names, self._settings)
-        relation = History(self._data.path).relation_sql(until=self.cursor)
-        columns = ", ".join(f'"{name}"' for name in batch_schema().names)
-        query = (
-            f"SELECT {columns} FROM ({relation}) WHERE NOT stale AND NOT backfill "
-            f"AND received_at >= make_timestamptz({since})"
-        )
-        with duckdb.connect() as reader, Sorter(self._data.tmp, ORDER) as sorter:
-            for batch in reader.sql(query).to_arrow_reader(_BATCH_ROWS):
-                sorter.add(pa.Table.from_batches([batch]).cast(batch_schema()))
-            for table in sorter.batches(_BATCH_ROWS):
-                yield table, table.column("received_at")[-1].cast(pa.int64()).as_py()
+        condition = f"NOT stale AND NOT backfill AND received_at >= make_timestamptz({since})"
+        for table in self._history(0, self.cursor, condition, ORDER):
+            yield table, _latest(table)
         yield batch_schema().empty_table(), self.clock
+
+    def _forgotten(self, until: int) -> Iterator[Accepted]:
+        """Published events that the step does not know: its database was lost, and is made again."""
+        for table in self._history(self.cursor, until, "true", ["seq"]):
+            current = table.filter(pc.invert(table.column("backfill")))
+            clock = max(self.clock, _latest(current)) if len(current) else self.clock
+            yield Accepted(table, clock, table.column("seq")[-1].as_py())
+
+    def _history(self, above: int, until: int, condition: str, order: list[str]) -> Iterator[pa.Table]:
+        """Stored events numbered in (above, until] that meet `condition`, put in order."""
+        relation = History(self._data.path).relation_sql(above=above, until=until)
+        columns = ", ".join(f'"{name}"' for name in batch_schema().names)
+        with duckdb.connect() as reader, Sorter(self._data.tmp, order) as sorter:
+            query = reader.sql(f"SELECT {columns} FROM ({relation}) WHERE {condition}")
+            for batch in query.to_arrow_reader(_BATCH_ROWS):
+                sorter.add(pa.Table.from_batches([batch]).cast(batch_schema()))
+            yield from sorter.batches(_BATCH_ROWS)
+
+
+def _latest(events: pa.Table) -> int:
+    """The latest receipt among events, µs."""
+    received: int = pc.max(events.column("received_at").cast(pa.int64())).as_py()
+    return received
 
 
 def _within(segments: list[Segment], rows: int) -> list[Segment]:
