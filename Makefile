@@ -10,6 +10,9 @@ STAMP := $(VENV)/.synced
 CORES := $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ "$$n" -gt 4 ] && echo 4 || echo "$$n")
 PYTEST := $(BIN)/python -m pytest
 
+# Compiled modules are kept, whatever the environment says: the tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help setup browser run lint types test check soak bench docs wheel sender clean
 
 help: ## what can be made

@@ -28,7 +28,7 @@ def list_(paths: tuple[Path, ...], form: str) -> None:
     """Show the shipped mappings, or those in PATHS: what is read, and by which keys it is recognised."""
     from citywatch.mappings.load import load_mappings
 
-    loaded = load_mappings(paths or None)
+    loaded = load_mappings(paths or None, judged=True)
     for mapping in loaded:
         click.echo(json.dumps(_row(mapping), ensure_ascii=False) if form == "ndjson" else _line(mapping))
 

@@ -17,7 +17,7 @@ from citywatch.records.columns import listed
 from citywatch.settings import Settings
 from tests.unit.mappings.intake import chunk, parser, reasons
 
-MAPPINGS = load_mappings()
+MAPPINGS = load_mappings(judged=True)
 EACH = pytest.mark.parametrize("mapping", MAPPINGS, ids=lambda mapping: mapping.name)
 READER = parser(mapped=True)
 
