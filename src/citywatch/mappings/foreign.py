@@ -40,10 +40,11 @@ def draft_sql(mapping: Mapping, relation: str, columns: Collection[str], fields:
     message = (
         _json_sql(mapping, relation, fields) if fmt is Format.JSON else _csv_sql(mapping, relation, columns, fields)
     )
-    outputs = " UNION ALL ".join(
-        _output_sql(mapping, output, n, fields, fmt) for n, output in enumerate(mapping.outputs)
-    )
-    return f"(WITH message AS MATERIALIZED ({message}) {outputs})"
+    parts = [_output_sql(mapping, output, n, fields, fmt) for n, output in enumerate(mapping.outputs)]
+    if mapping.refusals:
+        message = f"SELECT *, {_refused_sql(mapping)} AS _refused FROM ({message})"
+        parts.append(_refusals_sql(fields))
+    return f"(WITH message AS MATERIALIZED ({message}) {' UNION ALL '.join(parts)})"
 
 
 def output_fields(mapping: Mapping, keys: Collection[str], known: Sequence[str]) -> list[str]:
@@ -107,7 +108,6 @@ def _output_sql(mapping: Mapping, output: Output, number: int, fields: Sequence[
         "_precision": _text(output.attributes.get("time_precision")),
         "_received": _text(output.attributes.get("received_at")),
         "_data": _data_sql(output, fmt),
-        "_refused": _refused_sql(mapping),
         **{f"f_{name}": _field_sql(output, name, _passed(mapping, fields)) for name in fields},
     }
     inner = f"SELECT *, {', '.join(f'{sql} AS {name}' for name, sql in made.items())} FROM {source}"
@@ -118,14 +118,15 @@ def _output_sql(mapping: Mapping, output: Output, number: int, fields: Sequence[
   _subject AS subject, CASE WHEN typeof(_time) = 'VARCHAR' THEN CAST(_time AS VARCHAR) END AS time,
   _received AS receivedat, _precision AS time_precision,
   CASE WHEN typeof(_time) <> 'VARCHAR' THEN TRY_CAST(_time AS TIMESTAMPTZ) END AS t, CAST(NULL AS TIMESTAMPTZ) AS r,
-  _data AS data, CAST(NULL AS VARCHAR) AS extensions, _refused AS refused{texts} FROM ({inner}))"""
+  _data AS data, CAST(NULL AS VARCHAR) AS extensions, CAST(NULL AS VARCHAR) AS refused{texts} FROM ({inner}))"""
 
 
 def _source_sql(mapping: Mapping, output: Output, number: int) -> tuple[str, str]:
     """Relation of what becomes an event each, and SQL of its number among the events of its record."""
+    message = "(SELECT * FROM message WHERE _refused IS NULL)" if mapping.refusals else "message"
     if output.each is None:
-        return "message", str(number)
-    listed = f"(SELECT *, TRY({output.each.sql}) AS _items FROM message)"
+        return message, str(number)
+    listed = f"(SELECT *, TRY({output.each.sql}) AS _items FROM {message})"
     source = f"(SELECT *, unnest(_items) AS item, generate_subscripts(_items, 1) AS nth FROM {listed})"
     return source, f"{number} + {len(mapping.outputs)} * (nth - 1)"
 
@@ -167,6 +168,15 @@ def _data_sql(output: Output, fmt: Format) -> str:
     return f"CAST(json_merge_patch(_raw, json_object({pairs})) AS VARCHAR)"
 
 
+def _refusals_sql(fields: Sequence[str]) -> str:
+    """One draft for each record that is refused as a whole, whatever it would have become."""
+    nothing = "".join(f", CAST(NULL AS VARCHAR) AS f_{name}" for name in fields)
+    return f"""(SELECT _row AS row, CAST(0 AS BIGINT) AS n, '-' AS id, '-' AS source, '-' AS type,
+  CAST(NULL AS VARCHAR) AS subject, CAST(NULL AS VARCHAR) AS time, CAST(NULL AS VARCHAR) AS receivedat,
+  CAST(NULL AS VARCHAR) AS time_precision, CAST(NULL AS TIMESTAMPTZ) AS t, CAST(NULL AS TIMESTAMPTZ) AS r,
+  CAST(NULL AS VARCHAR) AS data, CAST(NULL AS VARCHAR) AS extensions, _refused AS refused{nothing}
+  FROM message WHERE _refused IS NOT NULL)"""
+
+
 def _refused_sql(mapping: Mapping) -> str:
-    cases = "".join(f" WHEN TRY({refusal.when.sql}) THEN {refusal.reason.sql}" for refusal in mapping.refusals)
-    return f"CASE{cases} END" if cases else "CAST(NULL AS VARCHAR)"
+    return "CASE" + "".join(f" WHEN TRY({r.when.sql}) THEN {r.reason.sql}" for r in mapping.refusals) + " END"

@@ -41,6 +41,10 @@ MACROS: dict[str, tuple[str, str]] = {
         "coalesce(TRY_CAST(x AS DOUBLE) NOT BETWEEN low AND high, false)",
         "whether a number lies outside of low..high",
     ),
+    "hundredth(x)": (
+        "coalesce(CAST(TRY_CAST(x AS DOUBLE) / 100 AS VARCHAR), x)",
+        "a percentage as 0..1; what is no number stays, and is refused",
+    ),
     "half_a_place(lat, lon)": (
         "CASE WHEN lat IS NULL THEN lon IS NOT NULL ELSE lon IS NULL END",
         "whether one of two coordinates is missing",

@@ -53,8 +53,25 @@ def _message(mapping: Mapping) -> dict[str, str]:
     for field in mapping.fields:
         if field.name in INNER + OF_EACH:
             raise MappingError(f"{field.name} is taken, call the field otherwise", where=field.place)
+    _refuse_unreadable(mapping)
     own = {"_raw": "JSON", "content_id": "VARCHAR", "arrived": "TIMESTAMPTZ"}
     return {field.name: "VARCHAR" for field in mapping.fields} | own
+
+
+def _refuse_unreadable(mapping: Mapping) -> None:
+    """A key is read as a text or as an object with keys, not as both; keys that differ in case only are one to DuckDB."""
+    spelled: dict[str, str] = {}
+    objects = {
+        path.rsplit(".", n)[0] for f in mapping.fields for path in f.paths for n in range(1, path.count(".") + 1)
+    }
+    for field in mapping.fields:
+        if both := objects.intersection(field.paths):
+            raise MappingError(
+                f"{min(both)} is read whole and by its keys", where=field.place, hint="take the keys from its JSON text"
+            )
+        for path in field.paths:
+            if spelled.setdefault(path.lower(), path) != path:
+                raise MappingError(f"{path} and {spelled[path.lower()]} differ in case only", where=field.place)
 
 
 def _verify_output(output: Output, columns: dict[str, str]) -> None:
