@@ -59,11 +59,10 @@ def _message(mapping: Mapping) -> dict[str, str]:
 
 
 def _refuse_unreadable(mapping: Mapping) -> None:
-    """A key is read as a text or as an object with keys, not as both; keys that differ in case only are one to DuckDB."""
+    """A key is read as a text or as an object with keys, not as both; DuckDB takes no two that differ in case only."""
+    paths = [path for field in mapping.fields for path in field.paths]
+    objects = {path.rsplit(".", n)[0] for path in paths for n in range(1, path.count(".") + 1)}
     spelled: dict[str, str] = {}
-    objects = {
-        path.rsplit(".", n)[0] for f in mapping.fields for path in f.paths for n in range(1, path.count(".") + 1)
-    }
     for field in mapping.fields:
         if both := objects.intersection(field.paths):
             raise MappingError(
