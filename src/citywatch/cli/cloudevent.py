@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from citywatch.event import FIELDS
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def cloudevent_sql() -> str:
-    """A stored event as a CloudEvent: its attributes, its extensions, its data as it came."""
+def cloudevent_sql(*, full: bool = False) -> str:
+    """A stored event as a CloudEvent: its attributes, its extensions, its data as it came.
+
+    `full`: the known fields that it has stand in the data as they were understood (a plate in capitals, a code as a
+    number), the local ones too; the batch then has all columns.
+    """
 
     def time(column: str) -> str:
         return f"strftime({column}, '%Y-%m-%dT%H:%M:%S.%fZ')"
@@ -20,7 +26,14 @@ def cloudevent_sql() -> str:
         f""" || ',"time":"' || {time("time")} || '","receivedat":"' || {time("received_at")} || '","late":' || late"""
         """ || CASE WHEN time_precision <> 'second' THEN ',"timeprecision":' || to_json(time_precision) ELSE '' END"""
         """ || CASE WHEN length(extensions) > 2 THEN ',' || substr(extensions, 2, length(extensions) - 2) ELSE '' END"""
-        """ || coalesce(',"data":' || data, '') || '}'"""
+        f""" || coalesce(',"data":' || {_full_data() if full else "data"}, '') || '}}'"""
+    )
+
+
+def _full_data() -> str:
+    known = (f"""'"{field.name}":' || to_json({field.name})""" for field in FIELDS)
+    return (
+        f"CAST(json_merge_patch(coalesce(data, '{{}}'), '{{' || concat_ws(',', {', '.join(known)}) || '}}') AS VARCHAR)"
     )
 
 

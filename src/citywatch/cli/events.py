@@ -33,7 +33,7 @@ _BESIDE = ("stale", "backfill", "data", "extensions")
     type=click.Choice(["ndjson", "csv", "parquet"]),
     default="ndjson",
     show_default=True,
-    help="ndjson: CloudEvents, one a line. csv, parquet: a column for each known field.",
+    help="ndjson: CloudEvents, one a line, known fields in data as understood. csv, parquet: a column for each.",
 )
 @click.option("--type", "types", multiple=True, help="Only events of this type; may be given several times.")
 @click.option("--from", "start", help="Only from then on: 2026-05-01, 2026-05-01T12:00, RFC 3339, 2h (ago).")
@@ -94,7 +94,7 @@ def _chosen(
 def _write_ndjson(con: duckdb.DuckDBPyConnection, batches: Iterator[pa.Table], out: BinaryIO) -> None:
     for batch in batches:
         con.register("batch", batch)
-        lines = con.sql(f"SELECT {cloudevent_sql()} || chr(10) AS line FROM batch").to_arrow_table()
+        lines = con.sql(f"SELECT {cloudevent_sql(full=True)} || chr(10) AS line FROM batch").to_arrow_table()
         for chunk in lines.column("line").chunks:
             out.write(b"".join(text.encode() for text in chunk.to_pylist()))
 
