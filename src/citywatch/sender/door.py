@@ -118,11 +118,11 @@ class Door:
     def _exchange(
         self, method: str, path: str, body: bytes, headers: dict[str, str]
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        connection = self._connection or self._connect()
         target = self._base + path
         if self._proxy and not self.secure:
             target = f"http://{self._netloc}{target}"
         try:
+            connection = self._connection or self._connect()
             # Who refuses a large body hangs up while it comes: the reason can be read all the same.
             with contextlib.suppress(ConnectionError):
                 connection.request(method, target, body or None, dict(self._headers, **headers))
@@ -151,6 +151,7 @@ class Door:
         )
         if self._proxy and self.secure:
             connection.set_tunnel(self._host, self._port)
+        connection.connect()
         self._connection = connection
         return connection
 
