@@ -36,7 +36,7 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
     contexts = []
 
     def open_page(console: Running, path: str = "/", *, scheme: str = "light", size: dict[str, int] = DESKTOP) -> Page:
-        context = browser.new_context(color_scheme=scheme, viewport=size)  # type: ignore[arg-type]
+        context = browser.new_context(color_scheme=scheme, viewport=size)  # type: ignore[arg-type]  # plain dicts for its typed ones
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
@@ -155,7 +155,7 @@ def test_plates_show_after_a_purpose(console: Running, opened: Callable[..., Pag
 def test_axe_finds_nothing(
     still_console: Running, opened: Callable[..., Page], path: str, size: dict[str, int], scheme: str
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # ships no types
 
     page = opened(still_console, path, scheme=scheme, size=size)
     for summary in page.locator("summary").all():

@@ -81,7 +81,7 @@ class Up:
 
 def wait_for(found: object, up: Up) -> str:
     end = time.monotonic() + PATIENCE
-    while not (value := found()):  # type: ignore[operator]
+    while not (value := found()):  # type: ignore[operator]  # whatever it is that is looked for
         assert up.process.poll() is None, "".join(up.said)
         assert time.monotonic() < end, "".join([*up.said, *up.printed])
         time.sleep(0.05)

@@ -46,7 +46,7 @@ def _both(before: Callable[[HttpRequest], HttpResponseBase | None], after: Calla
         return in_thread
 
     middleware.sync_capable = True  # type: ignore[attr-defined]  # how Django asks
-    middleware.async_capable = True  # type: ignore[attr-defined]
+    middleware.async_capable = True  # type: ignore[attr-defined]  # how Django asks
     return middleware
 
 

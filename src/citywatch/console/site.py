@@ -45,21 +45,21 @@ def install(site: Site) -> None:
     if settings.configured:
         return
     settings.configure(**_django_settings(site))
-    import django  # noqa: PLC0415
+    import django  # noqa: PLC0415 - after the settings
 
     django.setup()
     # Faults are told on the terminal, with their trace; a page that is not there is no fault.
     logging.getLogger("django").setLevel(logging.ERROR)
-    from django.core.management import call_command  # noqa: PLC0415
+    from django.core.management import call_command  # noqa: PLC0415 - after the settings
 
     call_command("migrate", verbosity=0, interactive=False)
 
 
 def application() -> ASGI3Application:
     """The ASGI application with its static files."""
-    from django.core.asgi import get_asgi_application  # noqa: PLC0415
-    from django_htmx import __file__ as htmx  # noqa: PLC0415
-    from servestatic import ServeStaticASGI  # noqa: PLC0415
+    from django.core.asgi import get_asgi_application  # noqa: PLC0415 - after the settings
+    from django_htmx import __file__ as htmx  # noqa: PLC0415 - after the settings
+    from servestatic import ServeStaticASGI  # noqa: PLC0415 - after the settings
 
     # A year: their addresses carry the version (`?v=`).
     served = ServeStaticASGI(get_asgi_application(), max_age=31_536_000, allow_all_origins=False)

@@ -50,7 +50,7 @@ FULL: dict[str, dict[str, object]] = {
 
 
 def wish(action: str, **details: object) -> Wish:
-    return Wish(Action(action), by="anna", channel="cli", **{**FULL.get(action, {}), **details})  # type: ignore[arg-type]
+    return Wish(Action(action), by="anna", channel="cli", **{**FULL.get(action, {}), **details})  # type: ignore[arg-type]  # words of many types
 
 
 def state(desk: Desk, now: int = NOW) -> str:

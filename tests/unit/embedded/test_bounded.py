@@ -96,7 +96,7 @@ def test_a_new_rule_first_reads_the_past_in_silence(tmp_path: Path) -> None:
 
 def test_a_source_that_breaks_off_accepts_no_event(tmp_path: Path) -> None:
     class Broken(File):
-        def chunks(self):  # type: ignore[no-untyped-def]
+        def chunks(self):  # type: ignore[no-untyped-def]  # as File has it
             yield chunk([event(1, 0)])
             raise SourceError("the disk with the file is gone")
 

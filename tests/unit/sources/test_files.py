@@ -194,7 +194,7 @@ def test_a_disk_that_fails_in_mid_file_is_a_fault() -> None:
         yield b"one\ntw"
         raise OSError(5, "Input/output error")
 
-    read = Blocks(blocks(), "x")  # type: ignore[arg-type]
+    read = Blocks(blocks(), "x")  # type: ignore[arg-type]  # a generator that fails
     assert b"".join(read) == b"one\ntw"
     assert read.fault == "cannot be read further: Input/output error"
 

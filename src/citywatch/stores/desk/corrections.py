@@ -165,7 +165,7 @@ def _index_step(con: sqlite3.Connection) -> bool:
 
 def _rows(batch: pa.Table) -> list[tuple[Any, ...]]:
     import pyarrow as pa  # noqa: PLC0415 - reading the desk needs no Arrow
-    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415 - readers of the desk do without Arrow
 
     found = batch.filter(pc.equal(batch["type"], pa.scalar(TYPE)))
     if found.num_rows == 0:
