@@ -97,7 +97,9 @@ def test_help_loads_no_heavy_module() -> None:
     assert done.stdout.splitlines()[-1].split() == ["loaded:"]
 
 
-@pytest.mark.parametrize("target", ["setup", "run", "test", "check", "soak", "bench", "docs", "wheel", "clean"])
+@pytest.mark.parametrize(
+    "target", ["setup", "run", "test", "check", "soak", "bench", "docs", "wheel", "sender", "clean"]
+)
 def test_make_help_lists_the_target_and_make_knows_it(target: str) -> None:
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     said = subprocess.run(["make", "help"], cwd=ROOT, env=plain, capture_output=True, text=True, check=True).stdout
