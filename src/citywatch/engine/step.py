@@ -144,7 +144,7 @@ class Step:
         watermark = max(before, self.clock - self._settings.lateness - self._settings.disorder)
         facts = []
         touched: dict[int, Keys] = {}
-        batch = batch.filter(pc.invert(pc.or_(batch["stale"], batch["backfill"]))) if len(batch) else batch
+        batch = _judged(batch)
         self._con.register("batch", in_parts(batch))
         if len(batch):
             derived = self._derivation(batch)
@@ -212,6 +212,12 @@ class Step:
             if evaluator.waits and watermark > before:
                 self._book.fold(evaluator.rule, evaluator.settled(blocks, before, watermark), self._names)
         self._book.describe(self._evaluators)
+
+
+def _judged(batch: pa.Table) -> pa.Table:
+    """The events that take part: not what is for history only. Copies nothing where all do."""
+    aside = pc.or_(batch["stale"], batch["backfill"])
+    return batch.filter(pc.invert(aside)) if pc.any(aside).as_py() else batch
 
 
 def _touched_by(evaluator: Evaluator, touched: dict[int, Keys]) -> Keys:
