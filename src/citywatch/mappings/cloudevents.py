@@ -21,7 +21,6 @@ _ODD = {
     "DOUBLE": r'(["tf{\[]|-?[0-9]{18}|-?[0-9.]+[eE])',
     "SMALLINT": r'(["tf{\[]|-?[0-9]{5}|-?[0-9]+[.eE])',
     "INTEGER": r'(["tf{\[]|-?[0-9]{10}|-?[0-9]+[.eE])',
-    "VARCHAR[]": r"[^n]",
 }
 """Beginnings of JSON values that need an exact look, by the type of the field."""
 
@@ -87,7 +86,18 @@ def odd_sql(fields: Sequence[str]) -> str:
     text follows, and nothing else. A nested key of the same name is a doubt too many, which costs time and no event.
     """
     kinds: dict[str, list[str]] = {}
+    lists = [name for name in fields if BY_NAME[name].sql.endswith("[]")]
     for name in fields:
-        kinds.setdefault(_ODD[BY_NAME[name].sql], []).append(name)
+        if name not in lists:
+            kinds.setdefault(_ODD[BY_NAME[name].sql], []).append(name)
     patterns = [f'"({"|".join(names)})":{values}' for values, names in kinds.items()]
-    return f"coalesce(regexp_matches(CAST(data AS VARCHAR), '{'|'.join(patterns)}'), false)" if patterns else "false"
+    tests = [f"regexp_matches(CAST(data AS VARCHAR), '{'|'.join(patterns)}')"] if patterns else []
+    return f"coalesce({' OR '.join([*tests, *map(_odd_list, lists)]) or 'false'}, false)"
+
+
+def _odd_list(name: str) -> str:
+    """SQL that is true where a list is anything but null or an array of texts without a backslash, or stands twice."""
+    text, key = "CAST(data AS VARCHAR)", f'"{name}":'
+    times = f"length({text}) - length(replace({text}, '{key}', ''))"
+    plain = f"""{key}(null|\\[("[^"\\\\]*"(,"[^"\\\\]*")*)?\\])"""
+    return f"(contains({text}, '{key}') AND ({times} <> {len(key)} OR NOT regexp_matches({text}, '{plain}')))"
