@@ -14,11 +14,12 @@ import pyarrow as pa
 
 from citywatch.alert import EVIDENCE_LIMIT, facts_schema
 from citywatch.engine.evaluator import Evaluator, Evidence, Matches
-from citywatch.engine.runs import Ints, Keys, Mask, ranges
+from citywatch.engine.groups import PlainGroups
+from citywatch.engine.runs import Keys
 from citywatch.engine.state import State
-from citywatch.engine.streams import Names, in_order
+from citywatch.engine.streams import Names
 from citywatch.engine.words import reason
-from citywatch.rules.model import CorrelationType, Rule
+from citywatch.rules.model import Correlation, CorrelationType, Rule
 
 Order = tuple[int, str, str]
 """(time, source, id)."""
@@ -225,14 +226,23 @@ class AlertBook:
         correlation = rule.correlation
         if correlation is None or correlation.type not in (CorrelationType.ABSENCE, CorrelationType.FLATLINE):
             return False
-        start, end = alert.first_at - correlation.timespan, alert.first_at
-        return any(gone < end and back > start for gone, back in self._outages)
+        return any(_overlaps(alert, correlation, outage) for outage in self._outages)
+
+    def blinded(self) -> dict[tuple[int, int], int]:
+        """Outages (from, until) that alerts of this batch overlap, and how many open alerts each makes doubtful."""
+        new = [alert for alert in self._changed.values() if alert.inconclusive and not alert.silent]
+        doubtful = [alert for alert in self._open.values() if alert.inconclusive] if new else []
+        found: dict[tuple[int, int], int] = {}
+        for outage in self._outages:
+            if any(_overlaps(alert, self._rules[alert.rule].correlated, outage) for alert in new):
+                found[outage] = sum(_overlaps(a, self._rules[a.rule].correlated, outage) for a in doubtful)
+        return found
 
     # Plain rules with a suppression
 
     def fold_plain(self, found: Iterable[tuple[Rule, pa.Table]], names: Names) -> None:
         """Add the events that plain rules hold for: by rule ref, t, late, key (JSON text)."""
-        groups = [(rule, _PlainGroups.of(rule, rows, names)) for rule, rows in found]
+        groups = [(rule, PlainGroups.of(rule, rows, names)) for rule, rows in found]
         if not groups:
             return
         refs = np.unique(np.concatenate([g.ref[g.shown()] for _, g in groups]))
@@ -372,35 +382,6 @@ class AlertBook:
 
 
 @dataclass(slots=True)
-class _PlainGroups:
-    """Events of a plain rule sorted by (key, time, source, id), cut into groups [start, end) of one key and bucket."""
-
-    texts: list[str]
-    k: Keys
-    t: Ints
-    ref: Ints
-    late: Mask
-    bucket: Ints
-    starts: Ints
-    ends: Ints
-
-    @classmethod
-    def of(cls, rule: Rule, rows: pa.Table, names: Names) -> _PlainGroups:
-        code = rows["key"].combine_chunks().dictionary_encode()
-        k, t, ref = code.indices.to_numpy().astype(np.uint64), rows["t"].to_numpy(), rows["ref"].to_numpy()
-        order = in_order(k, t, ref, names)
-        k, t, ref, late = k[order], t[order], ref[order], rows["late"].to_numpy()[order]
-        bucket = t // rule.suppression
-        starts = np.flatnonzero(np.concatenate(([True], (k[1:] != k[:-1]) | (bucket[1:] != bucket[:-1]))))
-        texts = [str(text) for text in code.dictionary.to_pylist()]
-        return cls(texts, k, t, ref, late, bucket, starts, np.append(starts[1:], len(k)))
-
-    def shown(self) -> Ints:
-        """Positions of the events that may stand in evidence: the earliest of each group."""
-        return ranges(self.starts, np.minimum(self.ends - self.starts, EVIDENCE_LIMIT))
-
-
-@dataclass(slots=True)
 class _Description:
     """Alerts of one rule whose first match is to be described, and what the rule says about these matches."""
 
@@ -427,6 +408,11 @@ class _Description:
         for owner, ref in zip(self.evidence.owner.tolist(), self.evidence.ref.tolist(), strict=True):
             others[owner].append(ref)
         return zip(self.alerts, others, self.values, strict=True)
+
+
+def _overlaps(alert: OpenAlert, correlation: Correlation, outage: tuple[int, int]) -> bool:
+    """Whether the silence that an alert is about overlaps a time in which nothing was heard."""
+    return outage[0] < alert.first_at and outage[1] > alert.first_at - correlation.timespan
 
 
 def _name(alert: OpenAlert, rule: Rule, text: str) -> None:

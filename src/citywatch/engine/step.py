@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from citywatch.engine.alerts import AlertBook, joined
 from citywatch.engine.derive import Derivation, Derived, base_rows, in_parts
 from citywatch.engine.evaluator import Evaluator
-from citywatch.engine.guard import overflow_facts
+from citywatch.engine.own import blind_facts, overflow_facts
 from citywatch.engine.plain import single_facts
 from citywatch.engine.registry import evaluator_for, stream_specs
 from citywatch.engine.runs import BEGINNING, Ints, Keys, Run
@@ -153,6 +153,7 @@ class Step:
             facts += self._guard(touched)
         self._watermark = watermark
         self._correlate(touched, before, watermark)
+        facts.append(blind_facts(self._book))
         facts.append(self._book.finish(watermark))
         self._state.drop(before - self._retention)
         if self._keeps_clock:

@@ -1,0 +1,81 @@
+"""Alerts that the engine raises about itself: a key that grew too large, a time in which nothing was heard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from citywatch.alert import Level, facts_schema
+from citywatch.engine.alerts import AlertBook, alert_id
+from citywatch.engine.runs import END, Keys, last_before
+from citywatch.engine.state import State
+from citywatch.engine.streams import Stream
+from citywatch.rules.model import Rule, Status
+from citywatch.settings import DAY
+
+_OVERFLOW = ("key_overflow", "5d0b8a52-52b4-4e0e-9c39-0a1f6f1f7c10", "A key has too many events to be evaluated")
+_BLIND = ("blind", "0f7c9a1e-3c55-4b0e-8a57-5d2b8c6e4a21", "For a time nothing was heard")
+_VERSION = "1"
+
+
+def overflow_facts(state: State, stream: Stream, keys: Keys, rules: Iterable[Rule], *, silent: bool) -> pa.Table:
+    """One alert a day for each rule and key that is not evaluated any more (rule `key_overflow`)."""
+    end = np.full(len(keys), END)
+    newest = last_before(stream.runs, keys, end, "right", column=lambda run: run.t)
+    refs = last_before(stream.runs, keys, end, "right", column=lambda run: run.ref)
+    asked = pa.table({"stream": np.full(len(keys), stream.number, np.int32), "ref": refs, "k": keys})
+    texts = state.keys(asked)
+    rows = []
+    for rule in rules:
+        for k, t, ref in zip(keys.tolist(), newest.tolist(), refs.tolist(), strict=True):
+            key = texts[stream.number, ref, k]
+            words = f"{key} has too many events: {rule.name} is not evaluated for it until they are fewer"
+            rows.append(_fact(_OVERFLOW, {"rule": rule.name, "key": key}, (t, t), t // DAY, words) | {"silent": silent})
+    return pa.Table.from_pylist(rows, schema=facts_schema())
+
+
+def blind_facts(book: AlertBook) -> pa.Table:
+    """For each outage that new alerts overlap, one alert in place of all of them (rule `blind`).
+
+    What waited for silence and overlaps an outage is inconclusive: it is stored, and only this says so to people.
+    """
+    rows = []
+    for (start, end), n in book.blinded().items():
+        span = f"{_clock(start)} to {_clock(end)}"
+        group = {"from": _clock(start), "until": _clock(end)}
+        words = f"blind from {span}: {n} alerts that waited for silence cannot be trusted"
+        rows.append(_fact(_BLIND, group, (start, end), 0, words) | {"count": n})
+    return pa.Table.from_pylist(rows, schema=facts_schema())
+
+
+def _clock(t: int) -> str:
+    return datetime.fromtimestamp(t // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _fact(
+    rule: tuple[str, str, str], group: Mapping[str, str], seen: tuple[int, int], bucket: int, words: str
+) -> dict[str, object]:
+    name, rule_id, title = rule
+    return {
+        "id": alert_id(rule_id, _VERSION, list(group.values()), bucket),
+        "rule": name,
+        "rule_id": rule_id,
+        "rule_version": _VERSION,
+        "title": title,
+        "level": Level.MEDIUM.value,
+        "status": Status.STABLE.value,
+        "group": json.dumps(group, ensure_ascii=False, separators=(",", ":")),
+        "first_seen": seen[0],
+        "last_seen": seen[1],
+        "count": 1,
+        "late": False,
+        "reason": words,
+        "values": "{}",
+        "evidence": "[]",
+        "inconclusive": False,
+        "silent": False,
+    }
