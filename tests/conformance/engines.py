@@ -26,7 +26,7 @@ class Engine(ABC):
 
     name: ClassVar[str]
     QUICK: ClassVar[bool] = True
-    """Whether a restart costs so little that every example can have one after each event."""
+    """Whether a start costs little: then examples have one after each event, and `quick` runs it."""
     EXAMPLES: ClassVar[bool] = True
     """Whether it is given the examples; not, where another engine that runs it as well has them."""
     ALONE: ClassVar[bool] = True

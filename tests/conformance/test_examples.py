@@ -13,7 +13,9 @@ from tests.conformance.engines import Engine, engines
 from tests.conformance.examples import Example, examples
 from tests.conformance.profiles import PROFILE
 
-every_engine = pytest.mark.parametrize("engine", [pytest.param(e, id=e.name) for e in engines() if e.EXAMPLES])
+every_engine = pytest.mark.parametrize(
+    "engine", [pytest.param(e, id=e.name) for e in engines() if e.EXAMPLES and (e.QUICK or PROFILE != "quick")]
+)
 every_example = pytest.mark.parametrize("example", [pytest.param(e, id=e.name) for e in examples()])
 
 

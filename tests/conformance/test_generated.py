@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.conformance.cases import Case
 from tests.conformance.counterexample import verdict
 from tests.conformance.engines import Engine, engines, fresh_directory
-from tests.conformance.profiles import parts, search
+from tests.conformance.profiles import PROFILE, parts, search
 from tests.conformance.strategies import CORRELATIONS, cases
 
 every_part = pytest.mark.parametrize("part", parts())
@@ -21,7 +21,7 @@ def test_a_correlation_agrees_with_the_contract(type_: str, part: int, engine: t
     search(cases([type_]), lambda case: _check(engine, case), part=part, name=type_)
 
 
-@pytest.mark.parametrize("engine", [pytest.param(e, id=e.name) for e in engines()])
+@pytest.mark.parametrize("engine", [pytest.param(e, id=e.name) for e in engines() if e.QUICK or PROFILE != "quick"])
 @every_part
 def test_many_rules_together_agree_with_the_contract(part: int, engine: type[Engine]) -> None:
     types = st.lists(st.sampled_from(CORRELATIONS), max_size=5)
