@@ -42,7 +42,7 @@ def build(target: Path) -> None:
 
 def _members() -> Iterator[tuple[str, str]]:
     yield "__main__.py", _MAIN.format(version=__version__)
-    for file in PACKAGE.glob("*.py"):
+    for file in set(PACKAGE.glob("*.py")) - {PACKAGE / "__main__.py"}:
         yield f"citywatch_send/{file.name}", file.read_text("utf-8")
 
 

@@ -32,6 +32,11 @@ class Screen(Watcher):
         self.clear()
         self._write(words + "\n")
 
+    def prepares(self, source: Source) -> None:
+        """Large files take a while."""
+        if self._terminal:
+            self._over(f"{source.path.name}: looking for identical lines")
+
     def at(self, progress: Progress, source: Source) -> None:
         """The place in the file, and how fast it goes."""
         now = self._quiet_since = time.monotonic()

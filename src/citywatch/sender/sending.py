@@ -53,6 +53,9 @@ class Watcher:
     def notice(self, words: str) -> None:
         """Something that a person should know."""
 
+    def prepares(self, source: Source) -> None:
+        """The file is read for its identical lines, before the first is sent."""
+
     def at(self, progress: Progress, source: Source) -> None:
         """A batch was acknowledged."""
 
@@ -135,6 +138,7 @@ class Sending:
             return None
         if not self._patiently(lambda: self.door.counts(mapping)):
             return None
+        self._watcher.prepares(self.source)
         return Repeats(records_of(self.source, self.kind, self._decoder))
 
     # records

@@ -89,6 +89,7 @@ def kept_rows(text: str) -> list[tuple[int, str, str]]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import json
 import os
 import shutil
@@ -162,6 +163,21 @@ def test_memory_does_not_depend_on_the_size_of_the_file(tmp_path: Path, alone: P
         done = run(sys.executable, "-c", MEASURED, alone, file, "--to", city.url, "--mapping", "any", "--batch", 5000)
     assert "1 kept in large.rejected.csv" in done.stderr
     assert int(done.stdout) < 45_000, "KiB: under 60 MB, and this is Python's own for the most part"
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(sys.platform != "linux", reason="measures as Linux does")
+@pytest.mark.parametrize("program", ["alone", "citywatch"])
+def test_two_gigabytes_need_no_more_memory(tmp_path: Path, alone: Path, program: str) -> None:
+    rows = "".join(f"4,K{n},{'x' * 4000},10/21/2020 0309A,46\n" for n in range(500)).encode()
+    file = tmp_path / "large.csv.gz"
+    file.write_bytes(gzip.compress(HEADER.encode() + b"\n") + gzip.compress(rows) * (2 * 10**9 // len(rows) + 1))
+    command = [alone] if program == "alone" else [Path(sys.executable).with_name("citywatch"), "send"]
+    with open_city(City(ids="natural", keep_bodies=False)) as city:
+        done = run(sys.executable, "-c", MEASURED, *command, file, "--to", city.url, "--mapping", "any")
+    assert done.stderr.endswith(" lines sent\n")
+    assert int(done.stdout) < 60_000, "KiB"
 
 
 def test_state_is_whole_json_beside_the_file(city: City, tmp_path: Path, alone: Path) -> None:

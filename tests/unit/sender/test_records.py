@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from citywatch.records.columns import listed, one_array
-from citywatch.records.csv_rows import column_names, cut_rows, read_header, split_columns
+from citywatch.records.columns import listed
+from citywatch.records.csv_rows import cut_rows, read_header, split_row
 from citywatch.sender.encoding import Decoder
 from citywatch.sender.lines import Source
 from citywatch.sender.records import CSV, records_of
@@ -33,12 +33,9 @@ def as_run(header: bytes, content: bytes) -> list[tuple[int, bytes, bool]]:
     read = read_header(header)
     found: list[tuple[int, bytes, bool]] = []
     for cut in cut_rows([content] if content else [], read, first=2):
-        if not cut.records.num_rows:
-            continue
-        raw = one_array(cut.records["raw"])
-        columns = split_columns(raw, column_names(read.names), read.delimiter)
-        for row, (line, text) in enumerate(zip(listed(cut.records["line"]), listed(raw), strict=True)):
-            found.append((line, text.rstrip(b"\r\n"), row not in columns.faults))
+        for line, text in zip(listed(cut.records["line"]), listed(cut.records["raw"]), strict=True):
+            values = split_row(text, read.delimiter)
+            found.append((line, text.rstrip(b"\r\n"), values is not None and len(values) == len(read.names)))
     return found
 
 
