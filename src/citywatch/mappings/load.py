@@ -154,8 +154,10 @@ def _refusal(node: document.Mapping) -> Refusal:
 
 
 def _return(node: document.Mapping) -> Return:
-    _only(node, ("when", "record"))
-    return Return(_expression(_needed(node, "when")), _expressions(_needed(node, "record")))
+    _only(node, ("when", "record", "line"))
+    line = _maybe(node, "line")
+    record = None if line else _needed(node, "record")
+    return Return(_expression(_needed(node, "when")), _expressions(record), line)
 
 
 def _sample(node: document.Mapping) -> Sample:

@@ -84,6 +84,11 @@ MACROS: dict[str, tuple[str, str]] = {
         "CASE WHEN x = trunc(x) THEN to_json(CAST(x AS BIGINT)) ELSE to_json(x) END",
         "a number as JSON, without decimals where it has none",
     ),
+    "csv_value(x)": (
+        "CASE WHEN regexp_matches(x, '[,;|\"\\s]') THEN '\"' || replace(x, '\"', '\"\"') || '\"'"
+        " ELSE coalesce(x, '') END",
+        "a text as a value of CSV, in quotes where it needs them; NULL as nothing",
+    ),
     "squeezed(x)": (
         "nullif(trim(CASE WHEN contains(x, '  ') OR x <> translate(x, chr(9) || chr(10) || chr(13), '')"
         " THEN regexp_replace(x, '\\s+', ' ', 'g') ELSE x END), '')",

@@ -77,10 +77,11 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """How an event becomes a message of this shape: for which events, and its keys in order."""
+    """How an event becomes a message of this shape: for which events, and its keys in order, or the whole line."""
 
     when: Expression
     record: Lookup[str, Expression]
+    line: Expression | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from citywatch.settings import Settings
 
 
 def render(events: pa.Table, mapping: Mapping, settings: Settings | None = None) -> Array:
-    """JSON text for each of `events` (with `event.batch_schema()`), NULL where the shape has no word for the event.
+    """The message (JSON, or a line) of each of `events`, NULL where the shape has no word for the event.
+
+    `events` has `event.batch_schema()`.
 
     Raises MappingError when the mapping goes one way only.
     """
@@ -27,8 +29,9 @@ def render(events: pa.Table, mapping: Mapping, settings: Settings | None = None)
     con.register("stored", events.append_column("_row", pa.array(range(events.num_rows))))
     derived = ", ".join(f"{sql} AS {name}" for name, sql in derived_sql(zone).items())
     pairs = ", ".join(f"'{key}', {expression.sql}" for key, expression in mapping.returns.record.items())
+    text = mapping.returns.line.sql if mapping.returns.line else f"json_object({pairs})"
     answer = con.sql(
-        f"SELECT CASE WHEN {mapping.returns.when.sql} THEN CAST(json_object({pairs}) AS VARCHAR) END AS record"
+        f"SELECT CASE WHEN {mapping.returns.when.sql} THEN CAST({text} AS VARCHAR) END AS record"
         f" FROM (SELECT * REPLACE (CAST(data AS JSON) AS data), {derived} FROM stored) ORDER BY _row"
     ).to_arrow_table()
     con.close()

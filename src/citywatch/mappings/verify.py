@@ -45,7 +45,7 @@ def verify(mapping: Mapping) -> None:
     if mapping.returns:
         known = {column.name: column.sql for column in COLUMNS} | {"data": "JSON"}
         _bind(mapping.returns.when, known, "BOOLEAN")
-        for expression in mapping.returns.record.values():
+        for expression in (*mapping.returns.record.values(), *filter(None, [mapping.returns.line])):
             _bind(expression, known)
 
 
