@@ -18,7 +18,7 @@ import pytest
 
 from scripts.sender import PACKAGE, build
 from tests.unit.sender.city import City, kept_rows, open_city
-from tests.unit.sender.test_sending import HEADER, event, events_file
+from tests.unit.sender.sent import HEADER, event, events_file
 
 pytestmark = pytest.mark.timeout(120)
 

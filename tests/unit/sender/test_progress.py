@@ -15,7 +15,7 @@ import pytest
 from citywatch.sender.door import Door
 from citywatch.sender.progress import Screen
 from tests.unit.sender.city import City, closed_port, open_city
-from tests.unit.sender.test_sending import HEADER, event, events_file, send
+from tests.unit.sender.sent import HEADER, event, events_file, send
 
 pytestmark = pytest.mark.timeout(60)
 
