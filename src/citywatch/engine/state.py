@@ -24,7 +24,7 @@ _KEPT = (
     "lat DOUBLE, lon DOUBLE, address VARCHAR, data VARCHAR"
 )
 _TABLES = """
-CREATE TABLE IF NOT EXISTS engine_number (name VARCHAR PRIMARY KEY, value BIGINT);
+CREATE TABLE IF NOT EXISTS engine_clock (clock BIGINT, watermark BIGINT);
 CREATE TABLE IF NOT EXISTS stream (number INTEGER, fingerprint VARCHAR);
 CREATE TABLE IF NOT EXISTS slice (n INTEGER, opened BIGINT);
 CREATE TABLE IF NOT EXISTS open_alert (id VARCHAR, rule VARCHAR, version VARCHAR, expiry BIGINT, body VARCHAR);
@@ -55,16 +55,17 @@ class State:
         ((latest,),) = self.con.execute(f"SELECT max(t) FROM base_{n}").fetchall()
         return BEGINNING if latest is None else int(latest)
 
-    def number(self, name: str, default: int = BEGINNING) -> int:
-        """A number kept by name: `clock`, `watermark`."""
-        rows = self.con.execute("SELECT value FROM engine_number WHERE name = ?", [name]).fetchall()
-        return int(rows[0][0]) if rows else default
+    def clock(self) -> tuple[int, int]:
+        """Clock and watermark as they were kept; before any batch the beginning of time."""
+        rows = self.con.execute("SELECT clock, watermark FROM engine_clock").fetchall()
+        if not rows:
+            self.con.execute("INSERT INTO engine_clock VALUES (?, ?)", [BEGINNING, BEGINNING])
+            return BEGINNING, BEGINNING
+        return int(rows[0][0]), int(rows[0][1])
 
-    def set_numbers(self, **numbers: int) -> None:
-        """Keep numbers by name."""
-        self.con.execute(
-            "INSERT OR REPLACE INTO engine_number SELECT unnest(?), unnest(?)", [list(numbers), list(numbers.values())]
-        )
+    def set_clock(self, clock: int, watermark: int) -> None:
+        """Keep clock and watermark."""
+        self.con.execute("UPDATE engine_clock SET clock = ?, watermark = ?", [clock, watermark])
 
     def streams(self) -> dict[str, int]:
         """Number of each stream that has state, by fingerprint."""

@@ -65,8 +65,8 @@ class Step:
         self._plain = [r for r in rules if r.selection is not None]
         self._correlations = [r for r in rules if r.correlation is not None]
         catching_up = only is not None
-        self.clock = BEGINNING if catching_up else self._state.number("clock")
-        self._watermark = BEGINNING if catching_up else self._state.number("watermark")
+        kept = self._state.clock()
+        self.clock, self._watermark = (BEGINNING, BEGINNING) if catching_up else kept
         self._keeps_clock = not catching_up
         self.unseen: list[str] = []
         """Rules that found no state of theirs: what they would know of the past has to be read from history."""
@@ -157,7 +157,7 @@ class Step:
         facts.append(self._book.finish(watermark))
         self._state.drop(before - self._retention)
         if self._keeps_clock:
-            self._state.set_numbers(clock=self.clock, watermark=watermark)
+            self._state.set_clock(self.clock, watermark)
         self._names.keep(
             np.concatenate([s.head.ref for s in self._streams]) if self._streams else np.zeros(0, np.int64)
         )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from citywatch.records.chunk import Chunk, Parsed
 
 _PATIENCE_S = 0.05
+_FEW = 1_000
+_REST_S = 0.2
 _LOOK_S = 0.2
 _ROOM = 256
 """So many chunks of a source wait to be parsed; then it is not read any further."""
@@ -122,7 +124,8 @@ class Listening:
 class Listener:
     """One live source: a thread that reads, and one that parses all that has come meanwhile at once.
 
-    The parser's cost is that of its statements as long as there are few records: what waits is parsed together.
+    The parser's cost is that of its statements as long as there are few records: what waits is parsed together, and
+    after few records it rests a while for more to come, so that a trickle leaves the machine to others.
     """
 
     def __init__(self, engine: Engine, source: Readable, live: LiveSource, parse: Parse) -> None:
@@ -167,9 +170,12 @@ class Listener:
     def _take(self) -> None:
         try:
             for chunks in self._gathered():
+                began = time.monotonic()
                 for chunk in joined(chunks):
                     self._submit(self._parse(chunk))
                 self._live.end(len(chunks))
+                if sum(len(chunk.records) for chunk in chunks) < _FEW:
+                    self._stop.wait(min(2 * (time.monotonic() - began), _REST_S))
         except BaseException as error:
             self._error = error
         finally:
@@ -226,9 +232,9 @@ def _next(waiting: queue.Queue[Chunk | None], stop: threading.Event) -> Chunk | 
 
 
 class RealTime:
-    """Calls `tick` a few times a second, and tells when the machine's clock or the machine itself has jumped."""
+    """Calls `tick` twice a second, and tells when the machine's clock or the machine itself has jumped."""
 
-    EVERY_S = 0.2
+    EVERY_S = 0.5
     JUMP_US = 10_000_000
 
     def __init__(self, now: Callable[[], int], tick: Callable[[], None], jumped: Callable[[int, int], None]) -> None:
