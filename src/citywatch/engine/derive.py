@@ -171,10 +171,19 @@ class Derivation:
             result: pa.Table = self._reader.sql(f"EXECUTE {statement.name}").to_arrow_table()
         except duckdb.Error:
             # A predicate failed on some row: evaluate so that it is not true there, and elsewhere as ever.
-            result = self._reader.sql(statement.sql(self._local, guarded=True)).to_arrow_table()
+            result = self._guarded(statement)
             for i, predicate in enumerate(statement.predicates):
                 if failed := pc.sum(result[f"e{i}"]).as_py():
                     self.errors[predicate] += failed
+        return result
+
+    def _guarded(self, statement: _Statement) -> pa.Table:
+        # DuckDB takes what several expressions share out of their TRY, and there it fails after all.
+        self._reader.execute("SET disabled_optimizers = 'common_subexpressions'")
+        try:
+            result: pa.Table = self._reader.sql(statement.sql(self._local, guarded=True)).to_arrow_table()
+        finally:
+            self._reader.execute("RESET disabled_optimizers")
         return result
 
 
