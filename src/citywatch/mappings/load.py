@@ -57,7 +57,7 @@ def load_mappings(paths: Sequence[Path] | None = None, *, judged: bool = False) 
     """Mappings of files and directories; by default those that are shipped.
 
     Raises MappingError, with the place in its file, for the first thing that is wrong. The expressions of shipped
-    mappings are judged where `judged` asks for it (as the tests do): they come as they were tested, and a start is quick.
+    mappings are judged where `judged` asks for it (as the tests do): they come as tested, and a start is quick.
     """
     files = mapping_files(paths if paths is not None else [shipped()])
     mappings = [read_mapping(file, judged=judged or file.parent != shipped()) for file in files]
