@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from citywatch.records.chunk import Chunk, Parsed
 
 _PATIENCE_S = 0.05
-_FEW = 1_000
+_FEW = 100
 _REST_S = 0.2
 _LOOK_S = 0.2
 _ROOM = 256
