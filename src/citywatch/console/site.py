@@ -68,6 +68,23 @@ def application() -> ASGI3Application:
     return served  # type: ignore[no-any-return]  # servestatic types its application as itself
 
 
+_TEMPLATES: dict[str, Any] = {
+    "BACKEND": "django.template.backends.django.DjangoTemplates",
+    "DIRS": [_HERE / "templates"],
+    "OPTIONS": {
+        "context_processors": [
+            "django.template.context_processors.request",
+            "django.contrib.auth.context_processors.auth",
+            "citywatch.console.presentation.around",
+        ],
+        "builtins": ["citywatch.console.templatetags.console"],
+        "loaders": [
+            ("django.template.loaders.cached.Loader", ["django.template.loaders.filesystem.Loader"]),
+        ],
+    },
+}
+
+
 def _django_settings(site: Site) -> dict[str, Any]:
     database = {
         "ENGINE": "django.db.backends.sqlite3",
@@ -79,26 +96,11 @@ def _django_settings(site: Site) -> dict[str, Any]:
         },
         "TEST": {"NAME": site.data / "console-test.sqlite"},
     }
-    templates = {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [_HERE / "templates"],
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "citywatch.console.presentation.around",
-            ],
-            "builtins": ["citywatch.console.templatetags.console"],
-            "loaders": [
-                ("django.template.loaders.cached.Loader", ["django.template.loaders.filesystem.Loader"]),
-            ],
-        },
-    }
     return {
         "SECRET_KEY": _secret(site.data / "console.secret"),
         "ALLOWED_HOSTS": sorted({"127.0.0.1", "localhost", "[::1]", *_own_names(site.host)}),
         "DATABASES": {"default": database},
-        "TEMPLATES": [templates],
+        "TEMPLATES": [_TEMPLATES],
         "INSTALLED_APPS": [
             "django.contrib.auth",
             "django.contrib.contenttypes",
