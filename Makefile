@@ -40,8 +40,8 @@ lint: setup
 types: setup
 	@$(BIN)/mypy
 
-check: lint types ## lint, types and unit tests: for while you work, under 3 minutes
-	@$(PYTEST) -n $(CORES) tests/unit
+check: lint types ## lint, types, unit tests and a quick look at conformance: for while you work, under 3 minutes
+	@CITYWATCH_CONFORMANCE=quick $(PYTEST) -n $(CORES) tests/unit tests/conformance
 
 test: setup browser lint types ## everything; prints the ten slowest tests
 	@$(PYTEST) -n $(CORES) --dist worksteal $(ARGS)
