@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from citywatch.engine.annotations import OUTSIDE, annotate_previous_value, annotate_stay, of_row_before
-from citywatch.engine.evaluator import Evaluator, Evidence, Matches, rows_of
+from citywatch.engine.evaluator import Evaluator, Evidence, Matches, in_time, rows_of
 from citywatch.engine.runs import (
     Ints,
     Keys,
@@ -183,9 +183,7 @@ class Flatline(Evaluator):
             rows = _between(run, before - self.span, watermark - self.span)
             rows = rows[stream.watched(run.k[rows])]
             found.append(self._matches(stream, run, rows[self.test(run, rows)]))
-        if not found:
-            return self._matches(stream, stream.head, np.zeros(0, np.int64))
-        return self._once(found)
+        return in_time(found) if found else self._matches(stream, stream.head, np.zeros(0, np.int64))
 
 
 class Absence(Flatline):

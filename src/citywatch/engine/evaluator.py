@@ -110,7 +110,7 @@ class Evaluator(ABC):
         """One event that came through several streams is one match."""
         if len(found) == 1:
             return found[0]
-        both = Matches(*(np.concatenate([getattr(m, n) for m in found]) for n in ("k", "t", "at", "ref", "stream")))
+        both = _joined(found)
         order = np.lexsort((both.ref, both.k))
         again = (both.k[order][1:] == both.k[order][:-1]) & (both.ref[order][1:] == both.ref[order][:-1])
         both = both.take(order[np.concatenate(([True], ~again))] if len(order) else order)
@@ -128,6 +128,16 @@ class Evaluator(ABC):
         """The earliest events in (t-T, t] of each group of runs."""
         parts = [earliest(group, matches.k, matches.t - self.span, matches.t, self.LIMIT) for group in runs]
         return Evidence(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
+
+
+def _joined(found: list[Matches]) -> Matches:
+    return Matches(*(np.concatenate([getattr(m, n) for m in found]) for n in ("k", "t", "at", "ref", "stream")))
+
+
+def in_time(found: list[Matches]) -> Matches:
+    """Matches of runs, oldest first. Equal times stand in one run and in order there, which a stable sort keeps."""
+    both = _joined(found)
+    return both.take(np.lexsort((both.at, both.k)))
 
 
 def rows_of(run: Run, matches: Matches) -> tuple[Ints, Ints]:
