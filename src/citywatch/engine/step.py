@@ -78,7 +78,6 @@ class Step:
         )
         self._book = AlertBook(self._state, rules, grace=settings.stale - settings.lateness, silent=silent)
         self._retention = max((s.spec.retention for s in self._streams), default=0)
-        self.shard = shard
         self._load()
 
     @property
