@@ -30,6 +30,59 @@ def duration(text: str | int) -> int:
     raise ValueError(f"{text!r} is no duration: write 60s, 5m, 2h, 1d or 1w")
 
 
+FOR_EVER = "for ever"
+"""As a retention: nothing is removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long each kind of data is kept, in microseconds; what is not named is kept for ever.
+
+    `events` has a span by pattern, in the order in which patterns are tried: a type of event, `drone.*` for all types
+    that begin so, `*` for the rest; a span of None keeps them for ever.
+    """
+
+    events: tuple[tuple[str, int | None], ...] = ()
+    alerts: int | None = None
+    media: int | None = None
+    rejected: int | None = None
+    audit: int | None = None
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> Retention:
+        """The table `[retention]` of the settings. Raises ValueError, TypeError."""
+        kinds = [name.name for name in fields(cls)]
+        if unknown := sorted(set(table) - set(kinds)):
+            raise ValueError(f"unknown kind of data {unknown[0]!r}: known are {', '.join(kinds)}")
+        given = dict(table)
+        events = given.pop("events", {})
+        events = events if isinstance(events, Mapping) else {"*": events}
+        patterns = sorted(events, key=lambda pattern: (pattern.endswith("*"), -len(pattern)))
+        for pattern in patterns:
+            if "*" in pattern.removesuffix(".*") and pattern != "*":
+                raise ValueError(f"{pattern!r} is no type of event: write drone.violation, drone.* or *")
+        return cls(tuple((p, _span(events[p])) for p in patterns), **{name: _span(given[name]) for name in given})
+
+    def span_sql(self, type_: str) -> str | None:
+        """SQL of the µs that an event of the type in column `type_` is kept, NULL for ever; None where all are."""
+        if not any(span for _, span in self.events):
+            return None
+        cases = (f"WHEN {_like_sql(type_, pattern)} THEN {span or 'NULL'}" for pattern, span in self.events)
+        return f"CASE {' '.join(cases)} END"
+
+
+def _span(text: Any) -> int | None:
+    span = None if text == FOR_EVER else duration(text)
+    if span == 0:
+        raise ValueError("data cannot be kept for no time at all")
+    return span
+
+
+def _like_sql(column: str, pattern: str) -> str:
+    text = pattern.removesuffix("*").replace("'", "''")
+    return f"starts_with({column}, '{text}')" if pattern.endswith("*") else f"{column} = '{text}'"
+
+
 def _setting(default: Any, meaning: str, *, fixed: bool = False, unit: str = "") -> Any:
     """A setting with what the reference page says of it; `fixed`: it belongs to the data directory."""
     return field(default=default, metadata={"meaning": meaning, "fixed": fixed, "unit": unit})
@@ -56,6 +109,13 @@ class Settings:
     zone: str = _setting("America/New_York", "the city's time zone, by its IANA name", fixed=True)
     live: int = _setting(DAY, "an alert first seen longer ago than this is stored and calls nobody", unit="us")
     key_limit: int = _setting(100_000, "a key with more kept events than this stops being evaluated by a rule")
+    retention: Retention = field(
+        default_factory=Retention,
+        metadata={
+            "meaning": "how long data is kept, a table `[retention]`; what it does not name is kept for ever: see "
+            "[Run it for good](../how-to/run-it-for-good.md)"
+        },
+    )
     params: Mapping[str, Mapping[str, Any]] = field(
         default_factory=dict,
         metadata={"meaning": "parameters of rules, in a table for each: `[params.rule_name]`; only in the file"},
@@ -95,6 +155,8 @@ def _value(name: str, value: Any, file: Path) -> Any:
             return duration(value)
         if name == "key_limit":
             return int(value)
-    except ValueError as error:
+        if name == "retention":
+            return Retention.of(tomllib.loads(f"it = {value}")["it"] if isinstance(value, str) else value)
+    except (ValueError, TypeError, AttributeError) as error:
         raise SettingError(f"setting {name}: {error}", where=Place(file)) from error
     return value

@@ -42,6 +42,8 @@ class Intake:
     future: int
     dated: bool = False
     """`arrived` is a day that a person named: what has no time of its own is of that day."""
+    kept: str | None = None
+    """SQL of the µs for which an event of `type` is kept, NULL for ever."""
 
 
 class Data(Enum):
@@ -113,9 +115,11 @@ def _precision_sql(intake: Intake) -> str:
     return f"coalesce(p, {unsaid})"
 
 
-def _too_new(intake: Intake) -> dict[str, str]:
-    """Reason -> SQL of the two rejections that look at the clock."""
+def _out_of_time(intake: Intake) -> dict[str, str]:
+    """Reason -> SQL of the rejections that look at the clock."""
+    expired = f"epoch_us(happened) < CAST($1 AS BIGINT) - ({intake.kept})"
     return {
+        **({"expired": expired} if intake.kept else {}),
         "received_at_in_future": f"received_at > make_timestamptz(CAST($1 AS BIGINT) + {intake.future})",
         "time_in_future": f"epoch_us(happened) - epoch_us(received_at) > {intake.future}",
     }
@@ -134,7 +138,7 @@ def _suspect_sql(fields: Sequence[str], intake: Intake, data: Data) -> str:
         "(time IS NOT NULL AND given IS NULL)",
         *(["(receivedat IS NOT NULL AND claimed IS NULL)"] if intake.replay else []),
         f"p NOT IN {PRECISIONS}",
-        *_too_new(intake).values(),
+        *_out_of_time(intake).values(),
         *(_typed_doubts(fields) if data is Data.GIVEN else _text_doubts(fields)),
     ]
     return "coalesce(" + " OR ".join(doubts) + ", false)"
@@ -165,7 +169,7 @@ def reasons_sql(draft: str, fields: Sequence[str], intake: Intake, *, typed: boo
         *(_uncast_sql(f"f_{f}", _not_cast(f, typed), f) for f in fields),
         *([_uncast_sql(name, _no_text("raw", name)) for name in TEXTS] if typed else []),
     ]
-    late = "".join(f" WHEN {sql} THEN '{reason}'" for reason, sql in _too_new(intake).items())
+    late = "".join(f" WHEN {sql} THEN '{reason}'" for reason, sql in _out_of_time(intake).items())
     raw = "raw, " if typed else ""
     return f"""
 WITH draft AS {draft},

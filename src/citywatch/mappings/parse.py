@@ -149,7 +149,9 @@ class Parser:
         arrived = now if origin.arrived is None else min(origin.arrived, now)
         if origin.date is not None:
             arrived = _midnight(origin.date, s.zone)
-        return Intake(now, arrived, origin.replay, s.lateness, s.stale, s.future, dated=origin.date is not None)
+        spans = (s.lateness, s.stale, s.future)
+        kept = s.retention.span_sql("type")
+        return Intake(now, arrived, origin.replay, *spans, dated=origin.date is not None, kept=kept)
 
     def _arrival(self, origin: Origin) -> int:
         """The moment before which a time of day without a date lies, µs UTC."""
