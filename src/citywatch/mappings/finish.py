@@ -18,19 +18,18 @@ from citywatch.scores import SCORES, scores_sql
 
 
 def in_order(parts: list[pa.Table]) -> pa.Table:
-    """Events of several mappings in the order of their records."""
+    """Events of several mappings in the order of their records; `row` is there even where there are none."""
+    parts = [part for part in parts if part.num_rows] or [pa.table({"row": np.empty(0, np.int64)})]
     if len(parts) == 1:
         return parts[0]
     joined = pa.concat_tables(parts, promote_options="default")
     return joined.sort_by([("row", "ascending"), ("n", "ascending")])
 
 
-def finished(parts: list[pa.Table], zones: Mapping[str, Any], zone: str, sql: Statements) -> pa.Table:
+def finished(events: pa.Table, zones: Mapping[str, Any], zone: str, sql: Statements) -> pa.Table:
     """A batch with `batch_schema()` of the columns that could be computed in SQL; `zone` is the city's."""
-    parts = [part for part in parts if part.num_rows]
-    if not parts:
+    if not events.num_rows:
         return no_events()
-    events = in_order(parts)
     schema = batch_schema()
     columns: dict[str, Any] = {name: events[name] for name in events.column_names if name in schema.names}
     if "lat" in columns and "lon" in columns:

@@ -7,8 +7,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from citywatch.records.columns import Positions
+
 Hashes = np.ndarray[tuple[int], np.dtype[np.uint64]]
 _DIGITS = 24
+
+
+def content_ids(contents: Sequence[bytes], ordinals: Positions) -> list[str]:
+    """An id for each content, of its hash and its ordinal among identical ones, unless that is 0."""
+    return _ids([_digest(content) for content in contents], ordinals)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.md5(content, usedforsecurity=False).digest()
+
+
+def _ids(digests: Sequence[bytes], ordinals: Positions) -> list[str]:
+    return [
+        digest.hex()[:_DIGITS] + (f"-{ordinal}" if ordinal else "")
+        for digest, ordinal in zip(digests, ordinals.tolist(), strict=True)
+    ]
 
 
 class Ordinals:
@@ -23,16 +41,13 @@ class Ordinals:
 
     def ids(self, contents: Sequence[bytes]) -> list[str]:
         """An id for each content, in order; the second of the same content ends in ``-1``."""
-        digests = [hashlib.md5(content, usedforsecurity=False).digest() for content in contents]
+        digests = [_digest(content) for content in contents]
         hashes = np.frombuffer(b"".join(digest[:8] for digest in digests), np.uint64)
         before = self._count(hashes)
         self._add(np.sort(hashes))
-        return [
-            digest.hex()[:_DIGITS] + (f"-{ordinal}" if ordinal else "")
-            for digest, ordinal in zip(digests, before.tolist(), strict=True)
-        ]
+        return _ids(digests, before)
 
-    def _count(self, hashes: Hashes) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def _count(self, hashes: Hashes) -> Positions:
         order = np.argsort(hashes, kind="stable")
         ordered = hashes[order]
         within = np.arange(len(hashes)) - np.searchsorted(ordered, ordered, side="left")

@@ -22,11 +22,11 @@ import pyarrow as pa
 from citywatch.errors import MappingError
 from citywatch.mappings import cloudevents, foreign
 from citywatch.mappings.drafts import SENT, TEXTS, Data, Intake, events_sql, known, reasons_sql
-from citywatch.mappings.finish import finished
+from citywatch.mappings.finish import finished, in_order
 from citywatch.mappings.instants import instants
 from citywatch.mappings.macros import create_macros
 from citywatch.mappings.model import Mapping
-from citywatch.mappings.ordinals import Ordinals
+from citywatch.mappings.ordinals import Ordinals, content_ids
 from citywatch.mappings.recognise import Verdict, inner_keys, inner_sql, positional, verdict
 from citywatch.mappings.refusals import Refusals
 from citywatch.mappings.statements import Statements
@@ -110,11 +110,13 @@ class Parser:
     def parse(self, chunk: Chunk, mapping: Mapping | str | None = None) -> Parsed:
         """Events and refusals of `chunk`.
 
-        `mapping`, a loaded one or its name, is what every record is taken for; None: each is recognised by its fields.
+        `mapping`, a loaded one or its name, is what every record is taken for; None: what the chunk says, else each is
+        recognised by its fields.
         Raises MappingError for an unknown name, and for a CSV whose columns no mapping or several know.
         """
         now = self._clock()
         self._begin(chunk)
+        mapping = mapping or chunk.mapping
         refusals = Refusals()
         relation = texts(chunk, refusals)
         asked = self._named(mapping)
@@ -123,10 +125,11 @@ class Parser:
         else:
             jobs = self._json(chunk, relation, asked, mapping == cloudevents.NAME, refusals)
         intake = self._intake(chunk.origin, now)
-        parts = [self._events(job, intake, refusals) for job in jobs]
-        events = finished(parts, self.zones, self._settings.zone, self._sql)
+        cast = in_order([self._events(job, intake, refusals) for job in jobs])
+        events = finished(cast, self.zones, self._settings.zone, self._sql)
         self._sql.release()
-        return Parsed(events, refusals.table(chunk.records, chunk.faults, chunk.origin, now), chunk.origin)
+        rejected, refused = refusals.table(chunk, now)
+        return Parsed(events, rejected, chunk.origin, cast["row"].to_numpy(), refused)
 
     def _begin(self, chunk: Chunk) -> None:
         if chunk.begins:
@@ -286,10 +289,15 @@ class Parser:
         """Records with what a mapping may ask for beside their fields: content_id and arrived."""
         ids: Array = pa.nulls(records.num_rows, pa.string())
         if mapping.uses("content_id"):
-            ordinals = self._ordinals.setdefault(chunk.origin.name, Ordinals())
-            ids = pa.array(ordinals.ids([text.strip().encode() for text in listed(raw)]), pa.string())
+            contents = [text.strip().encode() for text in listed(raw)]
+            ids = pa.array(self._content_ids(contents, records["row"], chunk), pa.string())
         arrival = pa.array(np.full(records.num_rows, self._arrival(chunk.origin))).cast(_TIME)
         return records.append_column("content_id", ids).append_column("arrived", arrival)
+
+    def _content_ids(self, contents: list[bytes], rows: Column, chunk: Chunk) -> list[str]:
+        if chunk.ordinals is not None:
+            return content_ids(contents, chunk.ordinals[rows.to_numpy()])
+        return self._ordinals.setdefault(chunk.origin.name, Ordinals()).ids(contents)
 
     def _foreign_job(self, mapping: Mapping, records: pa.Table, columns: set[str], fmt: Format) -> _Job:
         fields = self._fields(mapping.name, foreign.output_fields(mapping, columns, SENT))

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from citywatch.records.chunk import Origin, rejected_schema
-from citywatch.records.columns import listed
+from citywatch.records.chunk import Chunk, rejected_schema
+from citywatch.records.columns import Positions, listed
+from citywatch.records.csv_rows import header_line
 
 _ID_DIGITS = 32
 
@@ -31,29 +32,41 @@ class Refusals:
         self.reasons.extend(reasons)
         self.mappings.extend([mapping] * len(rows))
 
-    def table(self, records: pa.Table, faults: pa.Table | None, origin: Origin, now: int) -> pa.Table:
-        """Table with `rejected_schema()`, in the order of the records; `now` is µs UTC."""
+    def table(self, chunk: Chunk, now: int) -> tuple[pa.Table, Positions]:
+        """Table with `rejected_schema()`, in the order of the records, and the row of each; `now` is µs UTC."""
         order = np.lexsort((self.ns, self.rows))
-        taken = records.take(pa.array([self.rows[i] for i in order], pa.int64()))
+        taken = chunk.records.take(pa.array([self.rows[i] for i in order], pa.int64()))
         lines, raws = listed(taken["line"]), listed(taken["raw"])
+        rows = [self.rows[i] for i in order]
         reasons = [self.reasons[i] for i in order]
         ns = [self.ns[i] for i in order]
         mappings = [self.mappings[i] for i in order]
-        if faults is not None:
+        if (faults := chunk.faults) is not None:
             lines += listed(faults["line"])
             raws += listed(faults["raw"])
+            rows += range(chunk.records.num_rows, chunk.records.num_rows + faults.num_rows)
             reasons += listed(faults["reason"])
             ns += [0] * faults.num_rows
             mappings += [None] * faults.num_rows
-        ids = [rejected_id(origin, *of) for of in zip(lines, raws, ns, strict=True)]
-        texts = [raw.rstrip(b"\r\n") for raw in raws]
-        columns = [ids, [origin.name] * len(ids), lines, reasons, texts, mappings, [now] * len(ids)]
-        return pa.table(columns, schema=rejected_schema())
+        ids = [rejected_id(chunk, *of) for of in zip(rows, lines, raws, ns, strict=True)]
+        texts = [_as_sent(chunk, raw.rstrip(b"\r\n")) for raw in raws]
+        columns = [ids, [chunk.origin.name] * len(ids), lines, reasons, texts, mappings, [now] * len(ids)]
+        return pa.table(columns, schema=rejected_schema()), np.array(rows, np.int64)
 
 
-def rejected_id(origin: Origin, line: int, raw: bytes, n: int) -> str:
+def rejected_id(chunk: Chunk, row: int, line: int, raw: bytes, n: int) -> str:
     """Id of a refused record: the same for the same record of the same file, wherever the file lies."""
-    name = origin.name.replace("\\", "/").rsplit("/", 1)[-1]
-    digest = hashlib.sha256(f"{len(name)}:{name}{line};{n};".encode("utf-8", "surrogateescape"))
+    name = chunk.origin.name.replace("\\", "/").rsplit("/", 1)[-1]
+    place = f"{line};{n};"
+    if chunk.ordinals is not None and row < len(chunk.ordinals) and chunk.ordinals[row]:
+        place += f"{chunk.ordinals[row]};"
+    digest = hashlib.sha256(f"{len(name)}:{name}{place}".encode("utf-8", "surrogateescape"))
     digest.update(raw)
     return digest.hexdigest()[:_ID_DIGITS]
+
+
+def _as_sent(chunk: Chunk, raw: bytes) -> bytes:
+    """A record as it can be read again: a row that came over the network has no file where its header stands."""
+    if chunk.origin.replay or chunk.header is None:
+        return raw
+    return header_line(chunk.header, chunk.delimiter).encode() + b"\n" + raw

@@ -13,6 +13,8 @@ from citywatch.event import batch_schema
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from citywatch.records.columns import Positions
+
 
 class Format(StrEnum):
     """How a raw record is written."""
@@ -56,7 +58,11 @@ class Chunk:
     faults
         Arrow table `faults_schema()` of what could not even be cut into records.
     begins
-        Counting of identical lines starts anew: the first chunk of a file, each request of its own.
+        Counting of identical lines starts anew: the first chunk of a file.
+    mapping
+        Name of the mapping that every record is taken for, where who sent them has named one.
+    ordinals
+        How many identical records stand before each in its file, where that is known already; shape (len(records),).
     """
 
     origin: Origin
@@ -66,6 +72,8 @@ class Chunk:
     faults: pa.Table | None = None
     delimiter: str = ","
     begins: bool = True
+    mapping: str | None = None
+    ordinals: Positions | None = None
 
 
 @dataclass(frozen=True)
@@ -78,11 +86,16 @@ class Parsed:
         Arrow table with `event.batch_schema()`; `seq` is 0 and `backfill` false, they are for the engine to set.
     rejected
         Arrow table with `rejected_schema()`.
+    rows, refused
+        Number of the record in its chunk, for each event and for each of `rejected`, where the parser was asked; faults
+        are numbered behind the records.
     """
 
     events: pa.Table
     rejected: pa.Table
     origin: Origin = field(default_factory=lambda: Origin("-"))
+    rows: Positions | None = None
+    refused: Positions | None = None
 
     @property
     def read(self) -> int:

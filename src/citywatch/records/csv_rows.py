@@ -71,6 +71,13 @@ def read_header(record: bytes) -> Header:
     return Header(tuple(fields), delimiter)
 
 
+def header_line(names: Sequence[str], delimiter: str) -> str:
+    """The first record of a CSV with these names, as `read_header` reads it."""
+    return delimiter.join(
+        '"' + name.replace('"', '""') + '"' if {'"', delimiter} & set(name) else name for name in names
+    )
+
+
 def split_row(record: bytes, delimiter: str) -> list[str] | None:
     """Values of one record, exactly and slowly; None when a quote is left open. `record` has to be UTF-8."""
     text = record.removesuffix(b"\n").removesuffix(b"\r")
