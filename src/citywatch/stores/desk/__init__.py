@@ -7,6 +7,7 @@ id. A fact that arrives again never overwrites an action.
 from __future__ import annotations
 
 from citywatch.stores.desk.corrections import Corrections
+from citywatch.stores.desk.deliveries import Deliveries
 from citywatch.stores.desk.facts import Facts
 from citywatch.stores.desk.reading import Reading
 from citywatch.stores.desk.rejected import RejectedRecords
@@ -16,7 +17,7 @@ from citywatch.stores.desk.work import Work
 __all__ = ["Desk"]
 
 
-class Desk(Facts, Corrections, Work, Reading, RejectedRecords, Status):
+class Desk(Facts, Corrections, Work, Reading, RejectedRecords, Deliveries, Status):
     """One connection to `desk.sqlite`; of use to one thread at a time. Open as many as there are threads.
 
     Parameters

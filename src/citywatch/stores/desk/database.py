@@ -13,7 +13,7 @@ from typing import Self
 from citywatch.errors import DataVersionError, DiskFullError, StoreError
 from citywatch.settings import DAY
 
-VERSION = 1
+VERSION = 2
 """Of the tables below; kept in the file as its `user_version`."""
 
 ENGINE = "citywatch"
@@ -76,6 +76,32 @@ CREATE TABLE audit (
 );
 """
 
+# deliveries who is to be told of which alert: one row each, made once, whatever happens afterwards. `held`: it came in
+#            quiet hours. `message`: what it was put into, alone or with others; that is fixed before it is sent, so
+#            that a repeated message is the same one.
+# messages   what is sent, with its tries. targets: how the receivers stand; `until` is when to try again.
+_DELIVERIES = """
+CREATE TABLE deliveries (
+  seq INTEGER PRIMARY KEY, fact INTEGER NOT NULL, target TEXT NOT NULL, route TEXT NOT NULL, urgent INTEGER NOT NULL,
+  held INTEGER NOT NULL, due INTEGER NOT NULL, message INTEGER, UNIQUE (fact, target)
+);
+CREATE INDEX deliveries_waiting ON deliveries (target, urgent, due) WHERE message IS NULL;
+CREATE INDEX deliveries_message ON deliveries (message) WHERE message IS NOT NULL;
+CREATE TABLE messages (
+  message INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, target TEXT NOT NULL, kind TEXT NOT NULL,
+  urgent INTEGER NOT NULL, alerts INTEGER NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
+  due INTEGER NOT NULL, made INTEGER NOT NULL, at INTEGER NOT NULL, error TEXT
+);
+CREATE INDEX messages_target ON messages (target, state, at);
+CREATE TABLE targets (
+  target TEXT PRIMARY KEY, failures INTEGER NOT NULL, until INTEGER NOT NULL, refused INTEGER NOT NULL, error TEXT,
+  at INTEGER NOT NULL, sent INTEGER NOT NULL, told INTEGER NOT NULL, failed INTEGER NOT NULL, given_up INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+_ADDED = {2: _DELIVERIES}
+"""Version -> the tables that came with it; a file of an older version gets them when it is opened."""
+
 
 def now_us() -> int:
     """The present in microseconds since 1970, UTC."""
@@ -103,24 +129,28 @@ class Database:
         return con
 
     def _prepare(self) -> None:
-        version = self._con.execute("PRAGMA user_version").fetchone()[0]
+        version = self._version()
         if version == VERSION:
             return
         if version == 0:
             self._con.execute("PRAGMA page_size=8192")
             self._con.execute("PRAGMA journal_mode=WAL")
+        if version < VERSION:
             with self.transaction() as con:
                 # Another process may have made the tables while this one waited for the lock.
-                if con.execute("PRAGMA user_version").fetchone()[0] == 0:
-                    for statement in filter(str.strip, _TABLES.split(";")):
+                for wanted in range(self._version() + 1, VERSION + 1):
+                    for statement in filter(str.strip, {1: _TABLES, **_ADDED}[wanted].split(";")):
                         con.execute(statement)
-                    con.execute(f"PRAGMA user_version={VERSION}")
-            version = self._con.execute("PRAGMA user_version").fetchone()[0]
+                    con.execute(f"PRAGMA user_version={wanted}")
+            version = self._version()
         if version != VERSION:
             raise DataVersionError(
                 f"{self.path} has version {version} of its tables, this citywatch knows {VERSION}",
                 hint="use the citywatch that wrote it, or another data directory",
             )
+
+    def _version(self) -> int:
+        return int(self._con.execute("PRAGMA user_version").fetchone()[0])
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -1,0 +1,286 @@
+"""Deliveries: who is to be told of which alert, what was put into which message, and how the receivers stand.
+
+A row is made once for each alert and receiver, together with the cursor that says how far planning got. What goes into
+a message is written down before the message is sent: after a kill the same message is sent again, under the same key.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from citywatch.alert import Level
+from citywatch.delivery import Envelope, Kind, Planned, Room, Standing
+from citywatch.stores.desk.database import Database, now_us, set_cursor
+from citywatch.stores.desk.reading import _SELECT, _alert, resolve
+
+CURSOR = "deliveries"
+
+WAITING, SENT, GIVEN_UP = "waiting", "sent", "given_up"
+
+_SEVERITY = "CASE k.level " + " ".join(f"WHEN '{level}' THEN {-n}" for n, level in enumerate(Level)) + " END"
+
+_UNPLACED = "target = ? AND urgent = ? AND message IS NULL AND due <= ?"
+
+
+class Deliveries(Database):
+    """What is delivered, by one deliverer at a time."""
+
+    def to_plan(self, limit: int = 500, *, now: int | None = None) -> list[tuple[int, dict[str, Any]]]:
+        """(number, alert) of the alerts to notify for which nobody has decided yet who is told."""
+        rows = self._con.execute(
+            f"{_SELECT} WHERE f.notified AND f.n > :after ORDER BY f.n LIMIT :limit",
+            {"after": self.cursor(CURSOR), "limit": limit, "now": now or now_us()},
+        )
+        return [(row["n"], _alert(row)) for row in rows]
+
+    def plan(self, planned: Sequence[Planned], *, upto: int) -> None:
+        """Write down who is told, and that it is decided for all alerts up to number `upto`."""
+        rows = [(p.fact, p.target, p.route, p.urgent, p.held, p.due) for p in planned]
+        with self.transaction() as con:
+            con.executemany(
+                "INSERT OR IGNORE INTO deliveries (fact, target, route, urgent, held, due) VALUES (?,?,?,?,?,?)", rows
+            )
+            set_cursor(con, CURSOR, upto)
+
+    def compose(self, target: str, room: Room, *, bundle: int = 1, now: int | None = None) -> None:
+        """Put what is due for a receiver into messages: single ones while there is room, the rest into one digest.
+
+        `bundle` is how many alerts a message holds when there is no bound on messages.
+        """
+        now = now_us() if now is None else now
+        if not any(self._due(self._con, target, urgent, now) for urgent in (True, False)):
+            return
+        with self.transaction() as con:
+            for urgent, left in ((True, room.urgent), (False, room.others)):
+                if left is None:
+                    while _enclose(con, Kind.BATCH if bundle > 1 else Kind.ALERT, target, urgent, now, limit=bundle):
+                        pass
+                else:
+                    self._within(con, target, urgent, left, now)
+
+    def _within(self, con: sqlite3.Connection, target: str, urgent: bool, room: int, now: int) -> None:
+        held = con.execute(f"SELECT count(*) FROM deliveries WHERE {_UNPLACED} AND held", [target, urgent, now])
+        if held.fetchone()[0] > 1 and room:
+            _enclose(con, Kind.QUIET, target, urgent, now, extra="AND held")
+            room -= 1
+        waiting = self._due(con, target, urgent, now)
+        for _ in range(waiting if waiting <= room else room - 1):
+            _enclose(con, Kind.ALERT, target, urgent, now, limit=1)
+        if waiting > room > 0:
+            _enclose(con, Kind.DIGEST, target, urgent, now)
+
+    @staticmethod
+    def _due(con: sqlite3.Connection, target: str, urgent: bool, now: int) -> int:
+        query = f"SELECT count(*) FROM deliveries WHERE {_UNPLACED}"
+        return int(con.execute(query, [target, urgent, now]).fetchone()[0])
+
+    def outgoing(self, target: str, *, most: int = 100, now: int | None = None) -> Envelope | None:
+        """The message to that receiver that is to be sent next, with the `most` serious of its alerts."""
+        now = now_us() if now is None else now
+        row = self._con.execute(
+            "SELECT * FROM messages WHERE target = ? AND state = ? AND due <= ? "
+            "ORDER BY urgent DESC, due, message LIMIT 1",
+            [target, WAITING, now],
+        ).fetchone()
+        if row is None:
+            return None
+        inside = "f.n IN (SELECT fact FROM deliveries WHERE message = :message)"
+        params = {"message": row["message"], "now": now, "most": most}
+        order = f"ORDER BY {_SEVERITY}, f.n LIMIT :most"
+        alerts = [(r["n"], _alert(r)) for r in self._con.execute(f"{_SELECT} WHERE {inside} {order}", params)]
+        routes = dict(
+            self._con.execute("SELECT fact, route FROM deliveries WHERE message = ?", [row["message"]]).fetchall()
+        )
+        rules = self._con.execute(
+            "SELECT k.rule, count(*) FROM facts f JOIN kinds k USING (kind) "
+            f"WHERE {inside} GROUP BY 1 ORDER BY 2 DESC, 1",
+            params,
+        )
+        return Envelope(
+            number=row["message"],
+            key=row["key"],
+            target=target,
+            kind=Kind(row["kind"]),
+            urgent=bool(row["urgent"]),
+            attempts=row["attempts"],
+            made=row["made"],
+            alerts=row["alerts"],
+            enclosed=[(alert, routes[n]) for n, alert in alerts],
+            rules=dict(rules.fetchall()),
+        )
+
+    def sent(self, envelope: Envelope, *, note: str | None = None, now: int | None = None) -> None:
+        """The receiver has it."""
+        now = now_us() if now is None else now
+        with self.transaction() as con:
+            _settle(con, envelope, SENT, note, now)
+            _count(con, envelope.target, now, sent=1, told=envelope.alerts)
+            con.execute(
+                "UPDATE targets SET failures = 0, until = 0, refused = 0, error = NULL WHERE target = ?",
+                [envelope.target],
+            )
+
+    def put_off(
+        self, envelope: Envelope, error: str, *, due: int, until: int, refused: bool = False, now: int | None = None
+    ) -> None:
+        """It did not arrive: the message is tried again from `due` on, and the receiver left alone until `until`."""
+        now = now_us() if now is None else now
+        with self.transaction() as con:
+            con.execute(
+                "UPDATE messages SET attempts = attempts + 1, due = ?, at = ?, error = ? WHERE message = ?",
+                [due, now, error, envelope.number],
+            )
+            _count(con, envelope.target, now, failed=1)
+            con.execute(
+                "UPDATE targets SET failures = failures + 1, until = ?, refused = ?, error = ? WHERE target = ?",
+                [until, refused, error, envelope.target],
+            )
+
+    def give_up(self, envelope: Envelope, error: str, *, now: int | None = None) -> None:
+        """It will not be tried again by itself; `retry` brings it back."""
+        now = now_us() if now is None else now
+        with self.transaction() as con:
+            con.execute("UPDATE messages SET attempts = attempts + 1 WHERE message = ?", [envelope.number])
+            _settle(con, envelope, GIVEN_UP, error, now)
+            _count(con, envelope.target, now, failed=1, given_up=envelope.alerts)
+
+    def withdraw(self, known: Sequence[str], *, now: int | None = None) -> int:
+        """Give up what waits for receivers that are not `known` any more; returns how many alerts that is."""
+        now = now_us() if now is None else now
+        gone = [target for target in self._with_waiting() if target not in set(known)]
+        for target in gone:
+            with self.transaction() as con:
+                for urgent in (True, False):
+                    _enclose(con, Kind.DIGEST, target, urgent, 1 << 62)
+                rows = con.execute(
+                    "UPDATE messages SET state = ?, at = ?, error = 'the receiver is no longer in routes.yaml' "
+                    "WHERE target = ? AND state = ? RETURNING alerts",
+                    [GIVEN_UP, now, target, WAITING],
+                ).fetchall()
+                _count(con, target, now, given_up=sum(row[0] for row in rows))
+        return len(gone)
+
+    def _with_waiting(self) -> list[str]:
+        query = "SELECT target FROM deliveries WHERE message IS NULL UNION SELECT target FROM messages WHERE state = ?"
+        return [row[0] for row in self._con.execute(query, [WAITING])]
+
+    def retry(self, targets: Sequence[str], *, now: int | None = None) -> int:
+        """Bring back what was given up for these receivers, and try them at once; returns how many alerts come back."""
+        now = now_us() if now is None else now
+        again = 0
+        with self.transaction() as con:
+            for target in targets:
+                rows = con.execute(
+                    "UPDATE messages SET state = ?, due = ?, made = ?, attempts = 0 WHERE target = ? AND state = ? "
+                    "RETURNING alerts",
+                    [WAITING, now, now, target, GIVEN_UP],
+                ).fetchall()
+                alerts = sum(row[0] for row in rows)
+                again += alerts
+                con.execute("UPDATE messages SET due = ? WHERE target = ? AND state = ?", [now, target, WAITING])
+                con.execute(
+                    "UPDATE targets SET given_up = given_up - ?, until = 0, failures = 0 WHERE target = ?",
+                    [alerts, target],
+                )
+        return again
+
+    def messages_since(self, target: str, since: int) -> tuple[int, int]:
+        """(urgent, other) messages that were sent since that time, or wait to be sent."""
+        rows = self._con.execute(
+            "SELECT urgent, count(*) FROM messages WHERE target = ? AND (state = ? OR state = ? AND at > ?) GROUP BY 1",
+            [target, WAITING, SENT, since],
+        )
+        counts = dict(rows.fetchall())
+        return counts.get(1, 0), counts.get(0, 0)
+
+    def pause(self, target: str) -> tuple[int, int]:
+        """(failures in a row, time until which the receiver is left alone)."""
+        row = self._con.execute("SELECT failures, until FROM targets WHERE target = ?", [target]).fetchone()
+        return (row[0], row[1]) if row else (0, 0)
+
+    def next_due(self, target: str) -> int | None:
+        """When there is something to do for that receiver, µs UTC; None: nothing waits."""
+        row = self._con.execute(
+            "SELECT min(due) FROM (SELECT due FROM deliveries WHERE target = ? AND message IS NULL "
+            "UNION ALL SELECT due FROM messages WHERE target = ? AND state = ?)",
+            [target, target, WAITING],
+        ).fetchone()
+        return None if row[0] is None else int(row[0])
+
+    def standings(self, *, now: int | None = None) -> list[Standing]:
+        """How all receivers stand that ever had something, by name."""
+        now = now_us() if now is None else now
+        found: dict[str, dict[str, Any]] = {
+            row["target"]: {name: row[name] for name in row.keys() if name != "at"}  # noqa: SIM118 - a row iterates values
+            for row in self._con.execute("SELECT * FROM targets")
+        }
+        waiting = (
+            "SELECT target, sum(due <= :now), sum(due > :now), min(CASE WHEN due <= :now THEN due END) "
+            "FROM deliveries WHERE message IS NULL GROUP BY 1"
+        )
+        for target, due, held, oldest in self._con.execute(waiting, {"now": now}):
+            found.setdefault(target, {"target": target}).update(waiting=due, held=held, oldest=oldest)
+        query = "SELECT target, sum(alerts), min(made) FROM messages WHERE state = ? GROUP BY 1"
+        for target, alerts, oldest in self._con.execute(query, [WAITING]):
+            told = found.setdefault(target, {"target": target})
+            told["waiting"] = told.get("waiting", 0) + alerts
+            told["oldest"] = min(filter(None, (told.get("oldest"), oldest)))
+        return [Standing(**{**told, "refused": bool(told.get("refused"))}) for _, told in sorted(found.items())]
+
+    def deliveries_of(self, alert: str) -> list[dict[str, Any]]:
+        """What became of an alert, receiver by receiver: route, held, due, and kind, state, attempts, at, error."""
+        rows = self._con.execute(
+            "SELECT d.target, d.route, d.held, d.due AS planned, m.kind, coalesce(m.state, 'planned') AS state, "
+            "m.attempts, m.due, m.at, m.error FROM deliveries d LEFT JOIN messages m USING (message) "
+            "WHERE d.fact = ? ORDER BY d.seq",
+            [resolve(self._con, alert)],
+        )
+        return [dict(row) for row in rows]
+
+    def forget_deliveries(self, before: int) -> int:
+        """Forget what was delivered, or given up, before that time (µs UTC); returns how many messages."""
+        with self.transaction() as con:
+            old = "SELECT message FROM messages WHERE state <> ? AND at < ?"
+            con.execute(f"DELETE FROM deliveries WHERE message IN ({old})", [WAITING, before])
+            return con.execute("DELETE FROM messages WHERE state <> ? AND at < ?", [WAITING, before]).rowcount
+
+
+def _enclose(
+    con: sqlite3.Connection, kind: Kind, target: str, urgent: bool, now: int, *, limit: int = -1, extra: str = ""
+) -> int:
+    """Put what is due, the most serious first and at most `limit`, into a new message; returns how many alerts."""
+    chosen = con.execute(
+        "SELECT d.seq, f.id FROM deliveries d JOIN facts f ON f.n = d.fact JOIN kinds k USING (kind) "
+        f"WHERE d.{_UNPLACED.replace('AND ', 'AND d.')} {extra} ORDER BY {_SEVERITY}, d.due, d.seq LIMIT ?",
+        [target, urgent, now, limit],
+    ).fetchall()
+    if not chosen:
+        return 0
+    made = min(now, now_us())
+    key = chosen[0]["id"].hex() if kind is Kind.ALERT else uuid.uuid4().hex
+    message = con.execute(
+        "INSERT INTO messages (key, target, kind, urgent, alerts, state, attempts, due, made, at) "
+        "VALUES (?,?,?,?,?,?,0,?,?,?)",
+        [key, target, kind, urgent, len(chosen), WAITING, made, made, made],
+    ).lastrowid
+    con.executemany("UPDATE deliveries SET message = ? WHERE seq = ?", [(message, row["seq"]) for row in chosen])
+    return len(chosen)
+
+
+def _settle(con: sqlite3.Connection, envelope: Envelope, state: str, error: str | None, now: int) -> None:
+    con.execute(
+        "UPDATE messages SET state = ?, at = ?, error = ? WHERE message = ?", [state, now, error, envelope.number]
+    )
+
+
+def _count(con: sqlite3.Connection, target: str, now: int, **more: int) -> None:
+    names = ("sent", "told", "failed", "given_up")
+    con.execute(
+        "INSERT INTO targets VALUES (?, 0, 0, 0, NULL, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (target) DO UPDATE SET at = excluded.at, "
+        + ", ".join(f"{name} = {name} + excluded.{name}" for name in names),
+        [target, now, *(more.get(name, 0) for name in names)],
+    )
