@@ -43,6 +43,8 @@ class Step:
         Names of the rules to evaluate; None = all.
     silent
         Alerts are marked as never to be notified.
+    derivation
+        That of an earlier Step over the same rules, whose statements are used again.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Step:
         shard: tuple[int, int] = (0, 1),
         only: Collection[str] | None = None,
         silent: bool = False,
+        derivation: Derivation | None = None,
     ) -> None:
         self._con = con
         self._settings = settings
@@ -73,7 +76,7 @@ class Step:
         self._streams = self._make_streams()
         self._names = _Names()
         self._evaluators = [evaluator_for(r, self._streams_of(r), self._names) for r in self._correlations]
-        self._derivation = Derivation(
+        self.derivation = derivation or Derivation(
             con, ruleset, self._plain, [s.spec for s in self._streams], zone=settings.zone, shard=shard
         )
         self._book = AlertBook(self._state, rules, grace=settings.stale - settings.lateness, silent=silent)
@@ -83,7 +86,7 @@ class Step:
     @property
     def errors(self) -> Counter[str]:
         """Rows on which a predicate failed (and so was not true), by predicate, since this step was made."""
-        return self._derivation.errors
+        return self.derivation.errors
 
     def _make_streams(self) -> list[Stream]:
         known = self._state.streams()
@@ -146,7 +149,7 @@ class Step:
         batch = _judged(batch)
         self._con.register("batch", in_parts(batch))
         if len(batch):
-            derived = self._derivation(batch)
+            derived = self.derivation(batch)
             facts += self._plain_facts(derived, batch)
             touched = self._take_in(derived, batch, before)
             facts += self._guard(touched)

@@ -8,13 +8,15 @@ the events and the clock.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from citywatch.engine.derive import Derivation
+from citywatch.engine.state import State
 from citywatch.engine.step import Step
 from citywatch.errors import RuleError
 from citywatch.event import BY_NAME, FIELDS, batch_schema
@@ -71,28 +73,31 @@ class Outcome:
 def failures(ruleset: Ruleset) -> list[RuleError]:
     """Errors of the tests that fail; what has passed before in the same form is not run again."""
     passed = Passed()
-    found = []
-    for rule in ruleset.rules:
-        name = name_of(rule, ruleset)
-        if name not in passed:
-            failed = [outcome.error() for outcome in outcomes(ruleset, [rule]) if not outcome.passed]
-            found += failed
-            if not failed:
-                passed.add(name)
-    return found
+    tested = [rule for rule in ruleset.rules if rule.tests]
+    names = {rule.name: name_of(rule, ruleset) for rule in tested}
+    fresh = [rule for rule in tested if names[rule.name] not in passed]
+    failed: dict[str, list[RuleError]] = {rule.name: [] for rule in fresh}
+    for outcome in outcomes(ruleset, fresh):
+        if not outcome.passed:
+            failed[outcome.rule.name].append(outcome.error())
+    for name in (name for name, errors in failed.items() if not errors):
+        passed.add(names[name])
+    return [error for errors in failed.values() for error in errors]
 
 
-def outcomes(ruleset: Ruleset, rules: Iterable[Rule]) -> Iterator[Outcome]:
+def outcomes(ruleset: Ruleset, rules: Sequence[Rule]) -> Iterator[Outcome]:
     """Run the tests of `rules`, whose lists and zones are in `ruleset`."""
+    if not rules:
+        return
     with duckdb.connect(config={"threads": 1}) as con:
+        State(con)  # its tables, outside of the transactions that are rolled back
         for rule in rules:
+            stage = _Stage(con, replace(ruleset, rules=(replace(rule, alerts=True, status=Status.STABLE),)))
             for test in rule.tests:
-                yield _outcome(con, rule, test, ruleset)
+                yield _outcome(rule, test, list(stage.run(test)))
 
 
-def _outcome(con: duckdb.DuckDBPyConnection, rule: Rule, test: RuleTest, ruleset: Ruleset) -> Outcome:
-    alone = replace(rule, alerts=True, status=Status.STABLE)
-    raised = list(_run(con, replace(ruleset, rules=(alone,)), test))
+def _outcome(rule: Rule, test: RuleTest, raised: Sequence[Raised]) -> Outcome:
     expected = [Raised(alert["at"], alert["group"], alert["count"]) for alert in test.expect]
     met = matched(expected, raised)
     return Outcome(
@@ -103,18 +108,28 @@ def _outcome(con: duckdb.DuckDBPyConnection, rule: Rule, test: RuleTest, ruleset
     )
 
 
-def _run(con: duckdb.DuckDBPyConnection, ruleset: Ruleset, test: RuleTest) -> Iterator[Raised]:
-    """The alerts of a test, in the end."""
-    batch, clock = batch_of(test, ruleset, default_type(ruleset.rules[0]))
-    con.begin()
-    try:
-        facts = Step(con, ruleset, _SETTINGS).advance(batch, clock)
-    finally:
-        con.rollback()
-    latest = {fact["id"]: fact for fact in facts.to_pylist()}
-    for fact in sorted(latest.values(), key=lambda fact: (fact["first_seen"], fact["id"])):
-        at = round(fact["first_seen"].timestamp() * SECOND) - test.start
-        yield Raised(at, json.loads(fact["group"]), fact["count"])
+class _Stage:
+    """One rule alone on the engine: its statements are prepared once, its state goes with each test."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, ruleset: Ruleset) -> None:
+        self._con = con
+        self._ruleset = ruleset
+        self._derivation: Derivation | None = None
+
+    def run(self, test: RuleTest) -> Iterator[Raised]:
+        """The alerts of a test, in the end."""
+        batch, clock = batch_of(test, self._ruleset, default_type(self._ruleset.rules[0]))
+        self._con.begin()
+        try:
+            step = Step(self._con, self._ruleset, _SETTINGS, derivation=self._derivation)
+            self._derivation = step.derivation
+            facts = step.advance(batch, clock)
+        finally:
+            self._con.rollback()
+        latest = {fact["id"]: fact for fact in facts.to_pylist()}
+        for fact in sorted(latest.values(), key=lambda fact: (fact["first_seen"], fact["id"])):
+            at = round(fact["first_seen"].timestamp() * SECOND) - test.start
+            yield Raised(at, json.loads(fact["group"]), fact["count"])
 
 
 def matched(expected: Sequence[Raised], raised: Sequence[Raised]) -> dict[int, int]:
