@@ -43,6 +43,23 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the list of alerts by first_seen (microseconds UTC) and id; as text it fits into an address."""
+
+    first_seen: int
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.first_seen}.{self.id}"
+
+    @classmethod
+    def from_text(cls, text: str) -> Place | None:
+        """The reverse of `str`; empty is None."""
+        first_seen, _, found = text.partition(".")
+        return cls(int(first_seen), found) if text else None
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What somebody wants to do. Which of the later fields are needed depends on the action.
 

@@ -1,14 +1,17 @@
-"""What the console keeps by itself: links to sign in with."""
+"""What the console keeps by itself: links to sign in with, and keys for programs."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import models
 from django.utils import timezone
+
+from citywatch.errors import UsageError
 
 VALID_FOR = timedelta(days=1)
 
@@ -19,11 +22,6 @@ class SignInLink(models.Model):
     digest: models.CharField[str, str] = models.CharField(max_length=64, unique=True)
     user: models.ForeignKey[User, User] = models.ForeignKey(User, on_delete=models.CASCADE)
     made_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        """`reveal` is the right to see plates, names and faces, for a purpose that is recorded."""
-
-        permissions = (("reveal", "May see plates, names and faces for a purpose"),)
 
     def __str__(self) -> str:
         return f"link for {self.user}"
@@ -45,6 +43,57 @@ def use_link(secret: str) -> User | None:
     if link is None or SignInLink.objects.filter(pk=link.pk).delete()[0] == 0:
         return None
     return link.user
+
+
+class ApiKey(models.Model):
+    """A key that a program shows. Only the hash of its secret is kept; a revoked one stays, so that logs make sense."""
+
+    name: models.CharField[str, str] = models.CharField(max_length=64, unique=True)
+    digest: models.CharField[str, str] = models.CharField(max_length=64, unique=True)
+    scopes: models.JSONField[list[str], list[str]] = models.JSONField()
+    made_by: models.CharField[str, str] = models.CharField(max_length=150)
+    made_at: models.DateTimeField[datetime, datetime] = models.DateTimeField(default=timezone.now)
+    expires_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True)
+    revoked_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True)
+    used_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"key {self.name}"
+
+    @property
+    def valid(self) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+
+USED_EVERY = timedelta(minutes=1)
+"""The time of a key's last use is written down at most so often: senders come a hundred times a second."""
+
+
+def make_key(name: str, scopes: Sequence[str], *, by: str, expires_at: datetime | None = None) -> str:
+    """A new key, which is shown now and never again. Raises UsageError when the name is taken."""
+    if ApiKey.objects.filter(name=name).exists():
+        raise UsageError(f"there is, or was, a key {name!r}", hint="choose another name; logs tell keys by it")
+    secret = f"cw_{secrets.token_urlsafe(32)}"
+    ApiKey.objects.create(name=name, digest=_digest(secret), scopes=list(scopes), made_by=by, expires_at=expires_at)
+    return secret
+
+
+def key_of(secret: str) -> ApiKey | None:
+    """The valid key with that secret."""
+    key = ApiKey.objects.filter(digest=_digest(secret)).first()
+    if key is None or not key.valid:
+        return None
+    now = timezone.now()
+    if key.used_at is None or now - key.used_at > USED_EVERY:
+        ApiKey.objects.filter(pk=key.pk).update(used_at=now)
+    return key
+
+
+def revoke_key(name: str) -> ApiKey | None:
+    """End a key at once; None when there is none of that name."""
+    ApiKey.objects.filter(name=name, revoked_at=None).update(revoked_at=timezone.now())
+    return ApiKey.objects.filter(name=name).first()
 
 
 def _digest(secret: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from citywatch.triage import Choice, Listed, Wish
+from citywatch.triage import Choice, Listed, Place, Wish
 
 
 class DeskPort(Protocol):
@@ -16,6 +16,10 @@ class DeskPort(Protocol):
 
     def newest(self, choice: Choice = ..., *, before: int | None = ..., limit: int = ...) -> list[Listed]:
         """The alerts that came last, latest first."""
+        ...
+
+    def page(self, choice: Choice = ..., *, after: Place | None = ..., limit: int = ...) -> list[Listed]:
+        """The alerts after that place, by first_seen and id."""
         ...
 
     def alert(self, beginning: str) -> Listed:

@@ -108,6 +108,7 @@ def _django_settings(site: Site) -> dict[str, Any]:
             "citywatch.console",
         ],
         "MIDDLEWARE": [
+            "citywatch.console.api.problems.middleware",
             "citywatch.console.guard.headers",
             "django.middleware.common.CommonMiddleware",
             "citywatch.console.guard.same_origin",

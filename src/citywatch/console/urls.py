@@ -3,6 +3,7 @@
 from django.urls import path
 
 from citywatch.console import health, sign_in, stream, views
+from citywatch.console.api import application
 
 urlpatterns = [
     path("", views.listing, name="alerts"),
@@ -16,4 +17,5 @@ urlpatterns = [
     path("sign-out", sign_in.leave, name="sign-out"),
     path("healthz", health.healthz, name="healthz"),
     path("metrics", health.metrics, name="metrics"),
+    *application.urls(),
 ]

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from citywatch.alert import Action, Level, Outcome, State
 from citywatch.console import evidence_map, presentation
+from citywatch.console.people import Right, may
 from citywatch.console.port import DeskPort, RuleNotes
 from citywatch.console.site import current
 from citywatch.errors import AlertError, CitywatchError, UnknownAlertError
@@ -133,7 +134,7 @@ def _context(request: HttpRequest, desk: DeskPort, listed: Listed) -> dict[str, 
         "history": list(reversed(history)),
         "undoable": _undoable(history),
         "revealed": revealed,
-        "may_reveal": _user(request).has_perm("console.reveal"),
+        "may_reveal": may(_user(request), Right.REVEAL),
         "purposes": PURPOSES,
         "outcomes": [o.value for o in Outcome if o is not Outcome.CORRECTED],
         "shelves": SHELVES,
@@ -198,7 +199,7 @@ def reveal(request: HttpRequest, alert: str) -> HttpResponse:
     purpose = request.POST.get("purpose", "").strip()[:500]
     with current().desk() as desk:
         listed = _found(desk, alert)
-        if not user.has_perm("console.reveal"):
+        if not may(user, Right.REVEAL):
             return _detail(request, desk, listed, error="You may not see plates, names and faces.", status=403)
         if not purpose:
             return _detail(request, desk, listed, error="Say for which purpose.", status=422)
@@ -209,7 +210,7 @@ def reveal(request: HttpRequest, alert: str) -> HttpResponse:
 
 def _is_revealed(request: HttpRequest, alert: str) -> bool:
     until = request.session.get(_key(alert), 0)
-    return bool(until > time.time()) and _user(request).has_perm("console.reveal")
+    return bool(until > time.time()) and may(_user(request), Right.REVEAL)
 
 
 def _key(alert: str) -> str:

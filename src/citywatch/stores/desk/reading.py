@@ -11,8 +11,8 @@ from typing import Any
 
 from citywatch.alert import State
 from citywatch.errors import UnknownAlertError
-from citywatch.stores.desk.database import Database, last_change, now_us
-from citywatch.triage import EVERY, Choice, Listed
+from citywatch.stores.desk.database import REMOVED, Database, last_change, now_us
+from citywatch.triage import EVERY, Choice, Listed, Place
 
 _EPOCH = datetime(1970, 1, 1)  # counted in UTC, written with Z
 
@@ -58,6 +58,18 @@ class Reading(Database):
             latest = " UNION ALL ".join(f"SELECT * FROM ({of_kind.format(kind)})" for kind in kinds)
             where = f"WHERE f.n IN ({latest})"
         rows = self._con.execute(f"{_SELECT} {where} ORDER BY f.raised DESC LIMIT :limit", params)
+        return [_listed(row) for row in rows]
+
+    def page(
+        self, choice: Choice = EVERY, *, after: Place | None = None, limit: int = 100, now: int | None = None
+    ) -> list[Listed]:
+        """The chosen alerts by first_seen and id; `after` continues a list, also where alerts came in between."""
+        beyond = "(f.first_seen, f.id) > (:after_seen, :after_id)" if after else None
+        where, params = _where(choice, beyond)
+        params |= {"now": now or now_us(), "limit": limit}
+        if after:
+            params |= {"after_seen": after.first_seen, "after_id": bytes.fromhex(after.id)}
+        rows = self._con.execute(f"{_SELECT} {where} ORDER BY f.first_seen, f.id LIMIT :limit", params)
         return [_listed(row) for row in rows]
 
     def _kinds(self, choice: Choice) -> list[int] | None:
@@ -117,7 +129,11 @@ class Reading(Database):
             params,
         )
         counts = {**dict.fromkeys((str(state) for state in State), 0), **dict(touched.fetchall())}
-        total = self._con.execute(f"SELECT coalesce(sum(alerts), 0) FROM kinds k WHERE {of_status}", params)
+        total = self._con.execute(
+            f"SELECT coalesce(sum(alerts - coalesce(value, 0)), 0) FROM kinds k "
+            f"LEFT JOIN cursors ON name = '{REMOVED}' || kind WHERE {of_status}",
+            params,
+        )
         counts["open"] += total.fetchone()[0] - sum(counts.values())
         return counts
 

@@ -1,0 +1,187 @@
+"""What goes in and out of the alerts' part of the API, as pydantic sees it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from ninja import Schema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from citywatch.alert import Level, Outcome, State
+
+_RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?(Z|z|[+-]\d\d:\d\d)", re.ASCII)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def microseconds(text: Any) -> int | None:
+    """RFC 3339 as microseconds UTC, finer ones cut; empty is None. Raises ValueError."""
+    if text in (None, ""):
+        return None
+    found = _RFC_3339.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError("a time is RFC 3339 with an offset: 2026-05-01T12:00:00Z")
+    day, clock, fraction, offset = found.groups()
+    moment = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0'):0<6}{offset.upper()}")
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def _given(values: list[str]) -> list[str]:
+    """An empty value in an address is as good as none."""
+    return [value for value in values if value != ""]
+
+
+def _names(values: Iterable[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "array", "items": {"type": "string", "enum": [*values, ""]}})
+
+
+States = Annotated[list[State], BeforeValidator(_given), _names(State)]
+Levels = Annotated[list[Level], BeforeValidator(_given), _names(Level)]
+Rules = Annotated[list[str], BeforeValidator(_given)]
+
+Instant = Annotated[
+    int | None,
+    BeforeValidator(microseconds),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "const": ""}]}),
+]
+"""Microseconds UTC; on the wire RFC 3339, or empty for none."""
+
+_PURPOSE = "For which purpose plates, names and faces are to be seen; needs the right `reveal`, and is recorded."
+
+Purpose = Annotated[str, Field("", max_length=500, description=_PURPOSE, examples=["check for a mistake"])]
+
+
+class Seeing(Schema):
+    """How much of an alert is shown."""
+
+    purpose: Purpose = ""
+
+
+class Kinds(Seeing):
+    """Which kinds of alert."""
+
+    rule: Rules = Field(default_factory=list, description="Only of this rule; may be given several times.")
+    level: Levels = Field(default_factory=list, description="Only of this level; may be given several times.")
+
+
+class AlertQuery(Kinds):
+    """Which alerts, and where in their list."""
+
+    state: States = Field(default_factory=list, description="Only in this state; may be given several times.")
+    since: Instant = Field(None, alias="from", description="Only first seen at this time or later.")
+    until: Instant = Field(None, alias="to", description="Only first seen before this time.")
+    cursor: str = Field(
+        "", pattern=r"^(-?[0-9]{1,17}\.[0-9a-f]{64})?$", description="`next_cursor` of the page before."
+    )
+    limit: int = Field(100, ge=1, le=1000, description="Alerts a page, at most.")
+
+
+class EvidenceEvent(Schema):
+    """One event of the evidence."""
+
+    source: str
+    id: str
+    type: str
+    time: str
+    data: dict[str, Any]
+
+
+class Alert(Schema):
+    """An alert: what the engine says of it, and where it stands in people's work."""
+
+    id: str = Field(pattern="^[0-9a-f]{64}$")
+    rule: str
+    rule_id: str
+    rule_version: str
+    title: str
+    level: Level
+    status: str
+    group: dict[str, Any]
+    first_seen: datetime
+    last_seen: datetime
+    count: int
+    late: bool
+    lat: float | None
+    lon: float | None
+    address: str | None
+    reason: str | None
+    values: dict[str, Any]
+    evidence: list[EvidenceEvent]
+    state: State
+    outcome: Outcome | None
+    assignee: str | None
+    updated_at: datetime
+    inconclusive: bool = Field(False, description="Its window overlaps an outage; absent where it does not.")
+
+
+class AlertPage(Schema):
+    """A page of alerts."""
+
+    alerts: list[Alert]
+    next_cursor: str | None = Field(description="For the next page; null: this is the last one so far.")
+
+
+class _Body(Schema):
+    model_config = ConfigDict(extra="forbid")
+
+
+Words = Annotated[str | None, Field(None, max_length=2000, description="Why, in words; kept with the alert.")]
+
+
+class Ack(_Body):
+    """Say that you look after an alert."""
+
+    note: Words = None
+
+
+class Undo(_Body):
+    """Take the last action back."""
+
+    note: Words = None
+
+
+class Assign(_Body):
+    """Give an alert to somebody."""
+
+    assignee: str | None = Field(None, min_length=1, max_length=150, description="Who; you when left out.")
+    note: Words = None
+
+
+class Shelve(_Body):
+    """Put an alert aside for a while."""
+
+    until: Annotated[int, BeforeValidator(microseconds), WithJsonSchema({"type": "string", "format": "date-time"})] = (
+        Field(description="When it comes back open.")
+    )
+    note: Words = None
+
+
+class Close(_Body):
+    """Close an alert."""
+
+    outcome: Outcome = Field(description="What it was.")
+    note: Words = None
+
+
+class EventName(_Body):
+    """The two words by which an event is known."""
+
+    source: str
+    id: str
+
+
+class Correct(_Body):
+    """Give a violation its right code."""
+
+    code: int = Field(ge=0, le=32_767, strict=True, description="The right violation code.")
+    event: EventName | None = Field(None, description="Which of the evidence, where several are violations.")
+    note: Words = None
+
+
+class Note(_Body):
+    """Write something down."""
+
+    note: str = Field(min_length=1, max_length=2000, pattern=r"\S")
