@@ -103,6 +103,19 @@ class Parsed:
         return self.events.num_rows + self.rejected.num_rows
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a chunk whose sender waits for the answer; what it counts survives a power cut.
+
+    `refused` has the row of each refused record and the reason; rows of faults stand behind those of the records. A
+    record of which several events are refused is there several times.
+    """
+
+    accepted: int
+    duplicates: int
+    refused: tuple[tuple[int, str], ...] = ()
+
+
 @cache
 def records_schema() -> pa.Schema:
     """Arrow schema of `Chunk.records`."""

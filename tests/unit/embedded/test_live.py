@@ -78,15 +78,15 @@ def test_too_much_waiting_is_refused_and_loses_nothing(monkeypatch: pytest.Monke
         return [Receipt(1, 0, 0, 0) for _ in submissions]
 
     door = doors.Door(commit)
-    first = door.enter(Submission(parsed([event(1, 0), event(2, 0)]), "s"))
+    first = door.enter([Submission(parsed([event(1, 0), event(2, 0)]), "s")])[0]
     assert inside.wait(10)
     with pytest.raises(CapacityError, match="waiting already"):
-        door.enter(Submission(parsed([event(3, 0)]), "s"))
+        door.enter([Submission(parsed([event(3, 0)]), "s")])
     gate.set()
     assert first.result(10).accepted == 1
     door.close()
     with pytest.raises(CapacityError, match="stopping"):
-        door.enter(Submission(parsed([event(4, 0)]), "s"))
+        door.enter([Submission(parsed([event(4, 0)]), "s")])
 
 
 def test_a_failed_commit_is_an_error_for_everybody_who_waited() -> None:
@@ -94,7 +94,7 @@ def test_a_failed_commit_is_an_error_for_everybody_who_waited() -> None:
         raise CitywatchError("the disk is gone")
 
     door = doors.Door(commit)
-    waiting = door.enter(Submission(parsed([event(1, 0)]), "s"))
+    waiting = door.enter([Submission(parsed([event(1, 0)]), "s")])[0]
     with pytest.raises(CitywatchError, match="gone"):
         waiting.result(10)
     door.close()

@@ -12,7 +12,7 @@ from citywatch.engine.embedded.intake import Receipt, Submission
 from citywatch.errors import CapacityError
 
 GATHER_ROWS = 65_536
-"""At most so many events in one commit, a single submission aside."""
+"""At most so many events in one commit, what is left at once aside."""
 
 WAITING_ROWS = 1_000_000
 """More events do not wait: their senders are told to come again."""
@@ -34,7 +34,7 @@ class Door:
 
     def __init__(self, commit: Callable[[Sequence[Submission]], list[Receipt]]) -> None:
         self._commit = commit
-        self._queue: queue.Queue[_Waiting | None] = queue.Queue()
+        self._queue: queue.Queue[list[_Waiting] | None] = queue.Queue()
         self._lock = threading.Lock()
         self._rows = 0
         self._closed = False
@@ -46,17 +46,17 @@ class Door:
         """How many records wait."""
         return self._rows
 
-    def enter(self, submission: Submission) -> Future[Receipt]:
-        """Leave a submission. Raises CapacityError when too much waits, or when the door is closed."""
-        waiting = _Waiting(submission, Future())
+    def enter(self, submissions: Sequence[Submission]) -> list[Future[Receipt]]:
+        """Leave submissions for one commit. Raises CapacityError when too much waits, or when the door is closed."""
+        waiting = [_Waiting(submission, Future()) for submission in submissions]
         with self._lock:
             if self._closed:
                 raise CapacityError("the engine is stopping", hint="send again when it is back")
             if self._rows > WAITING_ROWS:
                 raise CapacityError(f"{self._rows:,} records are waiting already", hint="send again in a second")
-            self._rows += submission.parsed.read
+            self._rows += sum(submission.parsed.read for submission in submissions)
             self._queue.put(waiting)
-        return waiting.receipt
+        return [one.receipt for one in waiting]
 
     def close(self) -> None:
         """Commit what waits, then end."""
@@ -78,8 +78,8 @@ class Door:
         rows = 0
         item = self._queue.get()
         while item is not None:
-            group.append(item)
-            rows += item.submission.parsed.read
+            group += item
+            rows += sum(waiting.submission.parsed.read for waiting in item)
             if rows >= GATHER_ROWS:
                 return group, False
             try:

@@ -119,7 +119,11 @@ class Engine:
 
     def submit_later(self, parsed: Parsed, source: str | None = None) -> Future[Receipt]:
         """As `submit`, without waiting for the answer."""
-        return self._door.enter(Submission(parsed, parsed.origin.name if source is None else source))
+        return self.submit_together([parsed], parsed.origin.name if source is None else source)[0]
+
+    def submit_together(self, parsed: Sequence[Parsed], source: str) -> list[Future[Receipt]]:
+        """As `submit_later` for several at once, which are committed together."""
+        return self._door.enter([Submission(part, source) for part in parsed])
 
     def run_bounded(self, sources: Sequence[Readable], parse: Parse) -> Summary:
         """Read sources to their ends as one input in the order of receipt, and wait until all that follows is told.

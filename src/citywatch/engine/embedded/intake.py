@@ -119,8 +119,8 @@ class Intake:
         """
         whole = _Joined(submissions)
         self._data.require_space(_SPACE * whole.nbytes)
-        for rejected in whole.rejected():
-            self._desk.put_rejected(rejected)
+        if rejected := whole.rejected():
+            self._desk.put_rejected(pa.concat_tables(rejected))
         hi, lo, fingerprint = _identity(whole.events)
         verdict = self.identities.judge(hi, lo, fingerprint)
         new = verdict == Verdict.NEW
