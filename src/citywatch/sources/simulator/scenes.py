@@ -132,7 +132,7 @@ def cloned_plate(scene: Occurrence) -> Planted:
     """One plate at two ends of the town within a minute."""
     plate = f"V{scene.token}"
     first = scene.read(-60, plate, scene.reader(1) % 30)
-    return scene.planted({"plate": plate}, first, scene.read(0, plate, 270 + scene.reader(1) % 30))
+    return scene.planted({"plate": plate}, first, scene.read(0, plate, 270 + (scene.reader(1) + 7) % 30))
 
 
 def repeat_offender(scene: Occurrence) -> Planted:
