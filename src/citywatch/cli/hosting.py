@@ -13,6 +13,7 @@ import click
 from citywatch.errors import CitywatchError, UsageError
 from citywatch.settings import Settings
 from citywatch.stores.directory import DataDirectory
+from citywatch.stores.media import Media
 
 if TYPE_CHECKING:
     from citywatch.engine.embedded import Engine
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from citywatch.mappings.model import Mapping
     from citywatch.records.chunk import Chunk, Parsed
     from citywatch.rules.model import Ruleset
+    from citywatch.sources.model import Source
 
 _LOOK_EVERY_S = 2.0
 
@@ -59,10 +61,21 @@ class Host:
         self._given = tuple(rules)
         self.mappings = load(data)
         self.mapping = mapping
+        self._require(mapping)
+        self.ruleset: Ruleset = self._load()
+
+    def check(self, sources: Sequence[Source]) -> None:
+        """Raise UsageError when one of the sources names a mapping that there is not."""
+        from citywatch.sources.model import Feed
+
+        for source in sources:
+            if isinstance(source, Feed):
+                self._require(source.mapping)
+
+    def _require(self, mapping: str | None) -> None:
         known = {"cloudevents", *(found.name for found in self.mappings)}
         if mapping is not None and mapping not in known:
             raise UsageError(f"there is no mapping {mapping!r}", hint=f"known: {', '.join(sorted(known))}")
-        self.ruleset: Ruleset = self._load()
 
     def rules(self) -> list[Path]:
         """The directories that rules are loaded from."""
@@ -72,7 +85,8 @@ class Host:
         return list(self._given) or [shipped(), *own]
 
     def parser(self) -> Parse:
-        """A parser for one thread; it follows edited zones."""
+        """A parser for one thread; it follows edited zones, and puts images aside."""
+        from citywatch.engine.embedded.images import with_images
         from citywatch.mappings.parse import Parser
 
         made_for = self.ruleset
@@ -83,9 +97,13 @@ class Host:
             if made_for is not self.ruleset:
                 made_for = self.ruleset
                 parser = Parser(self.settings, self.mappings, zones=made_for.zones)
-            return parser.parse(chunk, self.mapping)
+            return parser.parse(chunk, chunk.mapping or self.mapping)
 
-        return parse
+        return with_images(parse, self.media())
+
+    def media(self) -> Media:
+        """The images of the data directory, for one thread."""
+        return Media(self.directory.media, limit=self.settings.image_bytes)
 
     def engine(self) -> Engine:
         """The engine, not yet entered."""

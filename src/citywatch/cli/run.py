@@ -59,7 +59,8 @@ def run(
 ) -> None:
     """Read sources, apply the rules, keep history.
 
-    SOURCE is a path or a glob (.csv .ndjson .json, also .gz, .parquet), - for standard input, or sim://city?rate=50.
+    SOURCE is a path or a glob (.csv .ndjson .json, also .gz, .parquet), - for standard input, sim://city?rate=50,
+    or mqtt://host/TOPIC.
     Files are read whole, as one input; live sources until they end or Ctrl-C.
     """
     from citywatch.cli.hosting import Host
@@ -71,6 +72,7 @@ def run(
     bounded, live = _sorted_out(opened, once=once)
     overrides = {name: value for name, value in settings.items() if value is not None}
     host = Host(data, rules, overrides, mapping)
+    host.check(live)
     with _interruptible(), host.engine() as engine:
         summary = _read(engine, host, bounded)
         if live:

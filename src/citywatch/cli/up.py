@@ -62,8 +62,8 @@ def up(
 ) -> None:
     """Everything on this machine: ingest, engine, console, until Ctrl-C.
 
-    SOURCE is what `run` takes: files are read first, whole; live ones (sim://city?rate=50, -) are listened to. Alerts
-    are printed as they come, and shown on the page whose address is printed.
+    SOURCE is what `run` takes: files are read first, whole; live ones (sim://city?rate=50, mqtt://host/TOPIC, -) are
+    listened to. Alerts are printed as they come, and shown on the page whose address is printed.
     """
     from citywatch.cli.hosting import Host
     from citywatch.cli.web import listen
@@ -76,6 +76,7 @@ def up(
         data = _made_anew(demo_directory())
     with _ends_quietly(), ExitStack() as stack:
         hosted = Host(_free(data), rules, mapping=mapping)
+        hosted.check(opened)
         web = _web(hosted, host, listener)
         stack.callback(web.stop)
         engine = stack.enter_context(hosted.engine())

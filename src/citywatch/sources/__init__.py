@@ -11,6 +11,8 @@ from citywatch.sources.model import Options, Source
 SCHEMES: Mapping[str, str] = {
     "": "citywatch.sources.files:open_files",
     "file": "citywatch.sources.files:open_files",
+    "mqtt": "citywatch.sources.mqtt:open_mqtt",
+    "mqtts": "citywatch.sources.mqtt:open_mqtt",
     "sim": "citywatch.sources.simulator:open_simulator",
 }
 """Scheme of the address -> module and function that opens it: (address, Options) -> list of sources."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from citywatch.records.chunk import Chunk
 
@@ -39,3 +39,25 @@ class Source(Protocol):
 
     def chunks(self) -> Iterator[Chunk]:
         """Raw records in order. Raises SourceError when it cannot be read at all."""
+
+
+@runtime_checkable
+class Feed(Source, Protocol):
+    """A live source whose sender keeps each record until it is told that it is safe, and otherwise sends it again.
+
+    Records are of the moment at which they come: `Origin.replay` is false, and identical ones are one.
+    """
+
+    @property
+    def mapping(self) -> str | None:
+        """Name of the mapping that its records are taken for; None = each is recognised by its fields."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be heard at present, in words; None = it can. It comes back by itself."""
+
+    def committed(self, chunks: int) -> None:
+        """So many more of the chunks, the oldest first, survive a power cut now. Called from any thread."""
+
+    def close(self) -> None:
+        """Leave; `chunks` ends. What is not committed is sent again to whoever comes next."""

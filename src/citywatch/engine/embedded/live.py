@@ -10,8 +10,9 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import numpy as np
 import pyarrow as pa
 
 from citywatch.engine.embedded.bounded import Parse, Readable, Summary
@@ -31,6 +32,21 @@ _ROOM = 256
 """So many chunks of a source wait to be parsed; then it is not read any further."""
 _QUIET_S = 2.0
 """A source that is read has nothing left when nothing came for so long: the pause of a pipe is not its end."""
+
+
+@runtime_checkable
+class Feed(Readable, Protocol):
+    """What the engine needs of a source whose sender waits to hear that its records are safe."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be heard at present; None = it can."""
+
+    def committed(self, chunks: int) -> None:
+        """So many more of the chunks, the oldest first, survive a power cut now."""
+
+    def close(self) -> None:
+        """Leave; `chunks` ends."""
 
 
 class LiveSource:
@@ -92,7 +108,7 @@ class Listening:
         self._engine = engine
         self._born = engine.born()
         # Registered before the first is read: the clock waits for all of them.
-        listened = [(source, engine.live(source.name, quiet=_QUIET_S), parse) for source, parse in sources]
+        listened = [(source, engine.live(source.name, quiet=_quiet(source)), parse) for source, parse in sources]
         self._listeners = [Listener(engine, *each) for each in listened]
 
     def wait(self) -> None:
@@ -154,6 +170,8 @@ class Listener:
         """Take nothing more."""
         self._stop.set()
         self._threads[1].join(_PATIENCE_S * 100)
+        if isinstance(self._source, Feed):
+            self._source.close()
 
     def _read(self) -> None:
         try:
@@ -171,9 +189,11 @@ class Listener:
         try:
             for chunks in self._gathered():
                 began = time.monotonic()
-                for chunk in joined(chunks):
-                    self._submit(self._parse(chunk))
+                if not all(self._submit(self._parse(chunk)) for chunk in joined(chunks)):
+                    return
                 self._live.end(len(chunks))
+                if isinstance(self._source, Feed):
+                    self._source.committed(len(chunks))
                 if sum(len(chunk.records) for chunk in chunks) < _FEW:
                     self._stop.wait(min(2 * (time.monotonic() - began), _REST_S))
         except BaseException as error:
@@ -195,31 +215,46 @@ class Listener:
             if chunks[-1] is None:
                 return
 
-    def _submit(self, parsed: Parsed) -> None:
+    def _submit(self, parsed: Parsed) -> bool:
+        """Whether the records are safe: not when it is told to stop while there is no room for them."""
         while parsed.read:
             try:
                 receipt = self._live.submit(parsed)
             except CapacityError:
                 if self._stop.wait(_PATIENCE_S):
-                    return
+                    return False
             else:
                 self.summary.add(receipt)
-                return
+                break
+        return True
 
 
 def joined(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
     """The chunks with neighbours of one origin and form put together."""
-    for _, group in groupby(chunks, key=lambda c: (c.origin, c.format, c.header, c.delimiter, c.faults is None)):
+    for _, group in groupby(chunks, key=_form):
         parts = list(group)
         starts = [n for n, chunk in enumerate(parts) if chunk.begins and n] + [len(parts)]
         for start, stop in pairwise([0, *starts]):
             run = parts[start:stop]
             faults = [chunk.faults for chunk in run if chunk.faults is not None]
+            ordinals = [chunk.ordinals for chunk in run if chunk.ordinals is not None]
             yield replace(
                 run[0],
                 records=pa.concat_tables([chunk.records for chunk in run]),
                 faults=pa.concat_tables(faults) if faults else None,
+                ordinals=np.concatenate(ordinals) if ordinals else None,
             )
+
+
+def _form(chunk: Chunk) -> tuple[object, ...]:
+    """What chunks have in common that can be put together."""
+    form = (chunk.origin, chunk.format, chunk.header, chunk.delimiter, chunk.mapping)
+    return (*form, chunk.faults is None, chunk.ordinals is None)
+
+
+def _quiet(source: Readable) -> float:
+    """What comes from a feed is stamped when it comes: it may be idle at once."""
+    return 0.0 if isinstance(source, Feed) else _QUIET_S
 
 
 def _next(waiting: queue.Queue[Chunk | None], stop: threading.Event) -> Chunk | None:
