@@ -1,5 +1,5 @@
 # Everything a developer or a stranger starts with. `make help` lists it.
-# Needs: make and Python 3.11 or newer. Nothing is installed outside of this directory, but for `make browser`.
+# Needs: make and Python 3.11 or newer. Nothing is installed outside of this directory, but for `make browser` and `make broker`.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup browser run lint types test check soak bench docs wheel sender clean
+.PHONY: help setup browser broker run lint types test check soak bench docs wheel sender clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -29,6 +29,9 @@ $(STAMP): uv.lock pyproject.toml
 browser: ## find Chromium for the browser tests; installs it on Debian when you are root
 	@sh scripts/browser
 
+broker: ## find mosquitto for the tests of MQTT; installs it on Debian when you are root
+	@sh scripts/broker
+
 run: setup ## the demo city until Ctrl-C; ONCE=1 ends after the first alert
 	@$(BIN)/citywatch up --demo $(if $(ONCE),--until-alert) $(ARGS)
 
@@ -40,13 +43,13 @@ lint: setup
 types: setup
 	@$(BIN)/mypy
 
-check: lint types ## lint, types, unit tests and a quick look at conformance: for while you work, under 3 minutes
+check: broker lint types ## lint, types, unit tests and a quick look at conformance: for while you work, under 3 minutes
 	@CITYWATCH_CONFORMANCE=quick $(PYTEST) -n $(CORES) tests/unit tests/conformance
 
-test: setup browser lint types ## everything; prints the ten slowest tests
+test: setup browser broker lint types ## everything; prints the ten slowest tests
 	@$(PYTEST) -n $(CORES) --dist worksteal $(ARGS)
 
-soak: setup browser ## the tests that are too long for every run
+soak: setup browser broker ## the tests that are too long for every run
 	@$(PYTEST) -m soak --timeout 7200 $(ARGS)
 
 bench: setup ## measure what the project promises; writes bench/results.md
