@@ -200,7 +200,7 @@ class AlertBook:
         alert.first, alert.entries, alert.values = order(first), entries, values
         alert.lat, alert.lon, alert.address = first["lat"], first["lon"], first["address"]
         before = rest[0]["data"] if rest else None
-        alert.reason = reason(rule.correlated, list(json.loads(alert.group).values()), values, first["data"], before)
+        alert.reason = reason(rule.correlated, json.loads(alert.group), values, first["data"], before)
         alert.inconclusive = self._inconclusive(rule, alert)
         self._texts[alert.ident] = [row["text"] for row in shown]
         self._changed[alert.ident] = alert

@@ -11,55 +11,85 @@ from citywatch.settings import DAY, HOUR, MINUTE, SECOND
 
 EVENT_WORDS = (
     "concat_ws(', ', 'plate ' || plate, 'code ' || violation_code, CASE WHEN needs_human THEN 'a human is needed' END,"
-    " label, sensor_kind || coalesce(' ' || round(value, 2), '') || coalesce(' ' || unit, ''),"
-    " array_to_string(behaviors, ', '), 'dangerosity ' || dangerosity, 'behaviour score ' || behavior_score,"
-    " 'battery ' || round(battery, 1) || ' %', round(speed_kmh, 1) || ' km/h')"
+    " replace(label, '_', ' '), sensor_kind || coalesce(' ' || round(value, 2), '') || coalesce(' ' || unit, ''),"
+    " 'person ' || person_id, array_to_string(behaviors, ', '), 'dangerosity ' || dangerosity,"
+    " 'behaviour score ' || behavior_score, 'battery ' || round(battery, 1) || ' %', round(speed_kmh, 1) || ' km/h')"
 )
 """SQL of what there is to say about a single event."""
 
 
+_NOUNS = {
+    "anpr.read": "reading",
+    "camera.event": "detection",
+    "device.status": "report",
+    "drone.position": "report",
+    "drone.violation": "violation",
+    "person.report": "report",
+    "sensor.reading": "reading",
+    "ticket.issued": "ticket",
+}
+"""What an event of a type is called."""
+
+_MANY = {"device_id": "devices", "person_id": "persons", "violation_code": "codes", "image_id": "images"}
+"""What several different values of a field are called, where it is not the field's name with an s."""
+
+_BARE = frozenset(("plate", "plate_state", "street", "address", "borough", "subject", "source", "id"))
+"""Fields whose values say by themselves what they are."""
+
+
 def span(duration: int) -> str:
-    """A duration in microseconds as people say it: 4 min, 2 h, 30 d."""
-    for unit, name in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s")):
-        if duration >= unit and duration % unit == 0:
+    """A duration in microseconds as people say it: 4 min, 24 h, 30 d."""
+    for unit, name, least in ((DAY, "d", 2), (HOUR, "h", 1), (MINUTE, "min", 1), (SECOND, "s", 1)):
+        if duration >= least * unit and duration % unit == 0:
             return f"{duration // unit} {name}"
     return f"{duration / SECOND:g} s"
 
 
-def reason(rule: Correlation, group: list[Any], values: Mapping[str, Any], event: str, before: str | None) -> str:
+def reason(
+    rule: Correlation, group: Mapping[str, Any], values: Mapping[str, Any], event: str, before: str | None
+) -> str:
     """One line: the key, then what was found. `event`, `before`: data (JSON) of the match and first other event."""
-    who = ", ".join("unknown" if value is None else str(value) for value in group)
-    what = _what(rule, values, event, before)
+    data = json.loads(event)
+    who = ", ".join(_key(name, value, data) for name, value in group.items())
+    what = _what(rule, values, data, json.loads(before or "{}"))
     joint = " " if rule.type is CorrelationType.IMPOSSIBLE_TRAVEL else ": "
     return f"{who}{joint}{what}" if who else what
 
 
+def _key(name: str, value: Any, data: Mapping[str, Any]) -> str:
+    """A field of the key: `K1`, `precinct 61`, `drone 4`."""
+    word = data.get("device_kind") or "device" if name == "device_id" else name.removesuffix("_id").replace("_", " ")
+    text = "unknown" if value is None else str(value)
+    return text if name in _BARE and value is not None else f"{word} {text}"
+
+
 def _what(  # noqa: PLR0911 - one sentence a type
-    rule: Correlation, values: Mapping[str, Any], event: str, before: str | None
+    rule: Correlation, values: Mapping[str, Any], event: Mapping[str, Any], before: Mapping[str, Any]
 ) -> str:
     within = span(rule.timespan)
     names = [name.replace("_", " ") for name in rule.base_names]
     match rule.type:
         case CorrelationType.EVENT_COUNT:
-            return f"{_number(values['count'], 'event')} within {within}"
+            return f"{_number(values['count'], _noun(rule))} within {within}"
         case CorrelationType.VALUE_COUNT:
-            return f"{values['distinct']} different {rule.field} within {within}"
+            return f"{values['distinct']} different {_many(rule.field)} within {within}"
         case CorrelationType.TEMPORAL:
             return f"{' and '.join(names)} within {within}"
         case CorrelationType.TEMPORAL_ORDERED:
             return f"{', then '.join(names)} within {within}"
         case CorrelationType.ABSENCE:
-            return f"{names[0]} without {names[1]} for {within}"
+            return f"{names[0]}, then no {names[1]} for {within}"
         case CorrelationType.FLATLINE:
-            return f"nothing for {within}"
+            return f"no {_noun(rule)} for {within}"
         case CorrelationType.SPIKE:
             return (
-                f"{_number(values['current'], 'event')} within {within}, {values['reference']} in the {within} before"
+                f"{_number(values['current'], _noun(rule))} within {within}, "
+                f"{values['reference']} in the {within} before"
             )
         case CorrelationType.NEW_TERMS:
-            return f"{rule.field} {_value(event, rule.field)} for the first time in {within}"
+            return f"{_words(rule.field)} {_value(event, rule.field)} for the first time in {within}"
         case CorrelationType.CHANGE:
-            return f"{rule.field} changed from {_value(before or '{}', rule.field)} to {_value(event, rule.field)}"
+            return f"{_words(rule.field)} changed from {_value(before, rule.field)} to {_value(event, rule.field)}"
         case CorrelationType.DWELL:
             return f"there for {within} or longer"
         case CorrelationType.IMPOSSIBLE_TRAVEL:
@@ -75,8 +105,22 @@ def _travel(values: Mapping[str, Any]) -> str:
     return f"{seen} within {time} ({speed:.0f} km/h)"
 
 
-def _value(data: str, field: str | None) -> str:
-    value = json.loads(data).get(field)
+def _noun(rule: Correlation) -> str:
+    """What the rule's events are called, where all of them are called the same."""
+    nouns = {_NOUNS.get(type_, "event") for base in rule.bases for type_ in base.types or ("",)}
+    return nouns.pop() if len(nouns) == 1 else "event"
+
+
+def _many(field: str | None) -> str:
+    return _MANY.get(field or "", f"{_words(field)}s")
+
+
+def _words(field: str | None) -> str:
+    return (field or "").replace("_", " ")
+
+
+def _value(data: Mapping[str, Any], field: str | None) -> str:
+    value = data.get(field or "")
     return "nothing" if value is None else str(value)
 
 
