@@ -8,12 +8,14 @@ Each step writes new files first, then renames the manifest; what is replaced is
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -33,6 +35,8 @@ DAY_FILES = 4
 """So many files of a day, each at most this many times larger than the one before, become one."""
 FILE_ROWS = 8_000_000
 """Files of so many rows are not merged again."""
+
+Numbers = npt.NDArray[np.int64]
 
 _ROW_GROUP = 122_880
 _ORDER = ["time", "seq"]
@@ -70,16 +74,17 @@ class Compactor:
         self._commit(replace(manifest, seq=segments[-1].last, days=days, footer=footer), old)
         return segments[-1].last
 
-    def merge_day(self) -> bool:
-        """Merge the files of one day that has several; False when there is none."""
+    def merge_day(self, enough: int = DAY_FILES) -> bool:
+        """Merge the files of one day that has `enough` of them; False when there is none."""
         manifest = Manifest.read(self._data.history)
-        found = ((day, files) for day, files in sorted(manifest.days.items()) if len(_mergeable(files)) >= DAY_FILES)
+        found = ((day, files) for day, files in sorted(manifest.days.items()) if len(_mergeable(files)) >= enough)
         day, files = next(found, ("", []))
         if not files:
             return False
         group = _mergeable(files)
-        spans = [Path(file.path).stem.split("-") for file in group]
-        name = f"{min(first for first, _ in spans)}-{max(last for _, last in spans)}.parquet"
+        spans = [Path(file.path).stem.split("-")[:2] for file in group]
+        last = max(last for _, last in spans)
+        name = f"{min(first for first, _ in spans)}-{last}-{manifest.version + 1}.parquet"
         with self._sorter() as sorter:
             for file in group:
                 for batch in pq.ParquetFile(self._data.history / file.path).iter_batches(1 << 16):
@@ -88,6 +93,33 @@ class Compactor:
         days = manifest.days | {day: [*(file for file in files if file not in group), merged]}
         self._commit(replace(manifest, days=days), [self._data.history / file.path for file in group])
         return True
+
+    def drop(self, events: Mapping[str, Numbers]) -> None:
+        """Take events out of history: `events` has the numbers of those to drop, ascending, by path of their file.
+
+        Readers see all of them or none.
+        """
+        manifest = Manifest.read(self._data.history)
+        days: dict[str, list[HistoryFile]] = {}
+        for day, files in manifest.days.items():
+            left = [
+                self._without(file, events[file.path], manifest.version) if file.path in events else file
+                for file in files
+            ]
+            if kept := [file for file in left if file is not None]:
+                days[day] = kept
+        self._commit(replace(manifest, days=days), [self._data.history / path for path in events])
+
+    def _without(self, file: HistoryFile, dropped: Numbers, version: int) -> HistoryFile | None:
+        """The file written anew without some of its events, None when nothing is left of it."""
+        if len(dropped) == file.rows:
+            return None
+        path = Path(file.path)
+        self._data.require_space(file.bytes)
+        name = f"{path.parent}/{'-'.join(path.stem.split('-')[:2])}-{version + 1}.parquet"
+        batches = pq.ParquetFile(self._data.history / path).iter_batches(_ROW_GROUP)
+        tables = (pa.Table.from_batches([batch]).cast(batch_schema()) for batch in batches)
+        return self._write(name, _large(table.filter(_others(table, dropped)) for table in tables))
 
     def remove_replaced(self, grace_s: float = GRACE_S) -> int:
         """Remove files that have been replaced for `grace_s` seconds, and what a crash has left; returns how many."""
@@ -144,6 +176,23 @@ class Compactor:
         durable.sync(aside)
         durable.publish(aside, path)
         return HistoryFile(name, rows, path.stat().st_size)
+
+
+def _others(table: pa.Table, dropped: Numbers) -> pa.Array[Any]:
+    """Mask of the events that stay."""
+    return pa.array(~np.isin(table.column("seq").to_numpy(), dropped, assume_unique=True))
+
+
+def _large(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of about a row group each, none of them empty."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= _ROW_GROUP:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if any(map(len, waiting)):
+        yield pa.concat_tables(waiting)
 
 
 def _read(path: Path) -> pa.Table:

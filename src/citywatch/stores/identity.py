@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -74,6 +74,11 @@ class Run:
             at[open_] += 1
             open_ = open_[at[open_] < len(self)]
         return found
+
+    def find_in(self, other: Run) -> npt.NDArray[np.bool_]:
+        """Whether each identity of `other` is one of these; looks at a million at a time."""
+        parts = (other.slice(at, at + _MERGE_CHUNK) for at in range(0, len(other), _MERGE_CHUNK))
+        return np.concatenate([self.find(part.hi, part.lo) >= 0 for part in parts])
 
 
 def sorted_run(runs: Sequence[Run]) -> Run:
@@ -187,6 +192,31 @@ class Identities:
             (self._directory / old).unlink(missing_ok=True)
         return True
 
+    def forget(self, hi: Keys, lo: Words) -> int:
+        """Forget identities that are in files; returns how many were. Safe beside `judge` and `flush`."""
+        gone = sorted_run([Run(hi, lo, np.zeros(len(hi), np.uint32))])
+        with self._lock:
+            runs = dict(self._files)
+        forgotten = 0
+        for name, run in runs.items():
+            found = gone.find_in(run)
+            if found.any():
+                forgotten += int(found.sum())
+                self._keep_others(name, run, found)
+        return forgotten
+
+    def _keep_others(self, old: str, run: Run, gone: npt.NDArray[np.bool_]) -> None:
+        """Put what is left of a run in its place."""
+        left = len(run) - int(gone.sum())
+        name = self._name(_number(old), left)
+        if left:
+            _write(self._directory / name, _without(run, gone))
+        with self._lock:
+            kept = {name: _mapped(self._directory / name)} if left else {}
+            self._files = kept | {other: known for other, known in self._files.items() if other != old}
+            self._save()
+        (self._directory / old).unlink(missing_ok=True)
+
     def _name(self, last: int, merged: int = 0) -> str:
         return f"{last:016d}-{merged:012d}.run"
 
@@ -236,6 +266,13 @@ def _merged(runs: Sequence[Run]) -> Iterable[Run]:
         stops = [len(run) if bound is None else int(np.searchsorted(run.hi, bound)) for run in runs]
         yield sorted_run([run.slice(*span) for run, *span in zip(runs, starts, stops, strict=True)])
         starts = stops
+
+
+def _without(run: Run, gone: npt.NDArray[np.bool_]) -> Iterator[Run]:
+    """What is left of a run, in pieces of at most a million."""
+    for at in range(0, len(run), _MERGE_CHUNK):
+        piece = run.slice(at, at + _MERGE_CHUNK)
+        yield piece.take(np.flatnonzero(~gone[at : at + _MERGE_CHUNK]))
 
 
 def _number(name: str) -> int:

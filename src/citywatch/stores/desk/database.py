@@ -19,6 +19,9 @@ VERSION = 2
 ENGINE = "citywatch"
 """Who acts when nobody does: reopening, the end of a shelving, a correction that came as an event."""
 
+REMOVED = "removed:"
+"""Cursors of this name and a kind's number say how many alerts of it retention has removed."""
+
 # kinds      the words that many alerts share, and how many alerts there are of each.
 # facts      what the engine says. `change` moves an alert to the end of the stream whenever anything about it changes,
 #            `raised` only when it wants attention again: born, reopened, back from the shelf. Both come from one
