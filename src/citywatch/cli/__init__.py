@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rules": ("rules", "rules", "List, write, check, test, explain and back-test rules."),
     "mappings": ("mappings", "mappings", "List, check and test mappings of foreign messages."),
     "rejected": ("rejected", "rejected", "List and replay what could not be read."),
+    "users": ("users", "users", "Let people in; make keys for programs."),
     "doctor": ("doctor", "doctor", "Explain this machine and this data directory."),
 }
 

@@ -153,6 +153,8 @@ def serve(served: Served, listener: socket.socket) -> None:
             signed_in=another,
         )
     )
+    with Desk(desk, live=served.live) as opened:
+        opened.set_status({"console": {"url": site.address()}})  # for links that other commands make
     server = _server()
     threading.Thread(target=_stop_at_end_of_input, args=[server], name="end of input", daemon=True).start()
     another("")

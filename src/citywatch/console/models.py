@@ -42,7 +42,7 @@ def use_link(secret: str) -> User | None:
     # Of two who come at once, the one whose delete finds the row is let in.
     if link is None or SignInLink.objects.filter(pk=link.pk).delete()[0] == 0:
         return None
-    return link.user
+    return link.user if link.user.is_active else None
 
 
 class ApiKey(models.Model):
@@ -64,6 +64,15 @@ class ApiKey(models.Model):
     def valid(self) -> bool:
         """Neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+    @property
+    def standing(self) -> str:
+        """Whether it is valid, in words."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at is None:
+            return "valid"
+        return f"{'valid until' if self.valid else 'expired'} {self.expires_at:%Y-%m-%d}"
 
 
 USED_EVERY = timedelta(minutes=1)

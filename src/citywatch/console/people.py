@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
 
 from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
 
-
-class Right(StrEnum):
-    """What somebody may do; whoever may sign in may read alerts, masked."""
-
-    OPERATOR = "operator"
-    ANALYST = "analyst"
-    AUDITOR = "auditor"
-    REVEAL = "reveal"
-    ADMIN = "admin"
-
-
-MEANING: dict[Right, str] = {
-    Right.OPERATOR: "work on alerts",
-    Right.ANALYST: "read alerts and reports, masked",
-    Right.AUDITOR: "see who looked up what, and why",
-    Right.REVEAL: "see plates, names and faces, for a purpose that is recorded",
-    Right.ADMIN: "all of this",
-}
+from citywatch.console.access import Right
 
 
 def add_person(name: str, rights: Iterable[Right]) -> User:
     """The person of that name with exactly these rights, made when there is none yet."""
     chosen = set(rights)
     user, _ = User.objects.get_or_create(username=name)
-    user.is_superuser = Right.ADMIN in chosen
-    user.save(update_fields=["is_superuser"])
+    user.is_superuser, user.is_active = Right.ADMIN in chosen, True
+    user.save(update_fields=["is_superuser", "is_active"])
     user.groups.set(Group.objects.get_or_create(name=right)[0] for right in chosen - {Right.ADMIN})
     return user
+
+
+def people() -> QuerySet[User]:
+    """Who may sign in, by name."""
+    return User.objects.filter(is_active=True).order_by("username")
+
+
+def remove_person(name: str) -> bool:
+    """Let a person in no more, also not by an open session; False when there is none of that name."""
+    return bool(people().filter(username=name).update(is_active=False))
 
 
 def rights_of(user: User) -> list[Right]:

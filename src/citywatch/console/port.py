@@ -81,6 +81,16 @@ class DeskPort(Protocol):
     ) -> None: ...
 
 
+class DoorPort(Protocol):
+    """The engine as the doors for events reach it."""
+
+    async def __call__(
+        self, door: str, mapping: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, Mapping[str, Any]]:
+        """Status and answer to a body that came to a door: for an error `detail` and perhaps `hint`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RuleNotes:
     """What a rule's file tells the person who gets its alert."""

@@ -27,14 +27,18 @@ def current() -> Site:
     return _installed[-1]
 
 
-def link(name: str) -> str:
-    """The address of a new link that signs `name` in, once, with all rights."""
-    from citywatch.console.models import make_link  # noqa: PLC0415 - needs Django set up
-
+def address() -> str:
+    """Where the console is served, as one types it."""
     site = current()
     host = socket.gethostname() if site.host in EVERYWHERE else site.host
-    host = f"[{host}]" if ":" in host else host
-    return f"http://{host}:{site.port}/sign-in/{make_link(name, all_rights=True)}"
+    return f"http://{f'[{host}]' if ':' in host else host}:{site.port}"
+
+
+def link(name: str) -> str:
+    """The address of a new link that signs `name` in, once; with all rights, if they are new here."""
+    from citywatch.console.models import make_link  # noqa: PLC0415 - needs Django set up
+
+    return f"{address()}/sign-in/{make_link(name, all_rights=True)}"
 
 
 def install(site: Site) -> None:

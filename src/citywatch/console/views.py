@@ -15,7 +15,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from citywatch.alert import Action, Level, Outcome, State
 from citywatch.console import evidence_map, presentation
-from citywatch.console.people import Right, may
+from citywatch.console.access import Right
+from citywatch.console.people import may
 from citywatch.console.port import DeskPort, RuleNotes
 from citywatch.console.site import current
 from citywatch.errors import AlertError, CitywatchError, UnknownAlertError
@@ -119,6 +120,7 @@ def _context(request: HttpRequest, desk: DeskPort, listed: Listed) -> dict[str, 
     revealed = _is_revealed(request, listed.alert["id"])
     alert = listed.alert if revealed else masked(listed.alert)
     history = desk.history(listed.alert["id"])
+    may_act = may(_user(request), Right.OPERATOR)
     return {
         "alert": alert,
         "listed": listed,
@@ -132,8 +134,9 @@ def _context(request: HttpRequest, desk: DeskPort, listed: Listed) -> dict[str, 
         "map": evidence_map.draw(listed.alert, current().zones),
         "rule": current().rules.get(alert["rule"], RuleNotes()),
         "history": list(reversed(history)),
-        "undoable": _undoable(history),
+        "undoable": _undoable(history) if may_act else None,
         "revealed": revealed,
+        "may_act": may_act,
         "may_reveal": may(_user(request), Right.REVEAL),
         "purposes": PURPOSES,
         "outcomes": [o.value for o in Outcome if o is not Outcome.CORRECTED],
@@ -160,6 +163,8 @@ def act(request: HttpRequest, alert: str) -> HttpResponse:
     form = request.POST
     with current().desk() as desk:
         listed = _found(desk, alert)
+        if not may(_user(request), Right.OPERATOR):
+            return _detail(request, desk, listed, error="You may look at alerts, not work on them.", status=403)
         try:
             expected = int(form["version"]) if form.get("version", "").isdigit() else None
             desk.act(listed.alert["id"], _wish(form, _user(request).get_username()), expected=expected)

@@ -4,40 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
 from django.http import HttpRequest
 from ninja.errors import AuthenticationError, AuthorizationError
 from ninja.security.base import AuthBase
 
+from citywatch.console.access import Right, Scope
 from citywatch.console.models import key_of
-from citywatch.console.people import Right, may
+from citywatch.console.people import may
 from citywatch.console.site import current
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-
-class Scope(StrEnum):
-    """What a key may be used for."""
-
-    EVENTS_WRITE = "events:write"
-    MEDIA_WRITE = "media:write"
-    ALERTS_READ = "alerts:read"
-    ALERTS_ACT = "alerts:act"
-    REVEAL = "reveal"
-    METRICS_READ = "metrics:read"
-
-
-MEANING: dict[Scope, str] = {
-    Scope.EVENTS_WRITE: "send events",
-    Scope.MEDIA_WRITE: "send images",
-    Scope.ALERTS_READ: "read alerts, masked",
-    Scope.ALERTS_ACT: "acknowledge, assign, shelve, close, correct, note and undo",
-    Scope.REVEAL: "see plates, names and faces, for a purpose that is recorded",
-    Scope.METRICS_READ: "read /metrics",
-}
 
 LOCAL = frozenset({Scope.EVENTS_WRITE, Scope.MEDIA_WRITE})
 """What needs no key where the console is served to this machine alone."""

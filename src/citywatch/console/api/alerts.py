@@ -12,8 +12,9 @@ from ninja import Query, Router
 from ninja.errors import AuthorizationError, HttpError
 
 from citywatch.alert import Action
+from citywatch.console.access import Scope
 from citywatch.console.api import shapes
-from citywatch.console.api.access import Scope, caller, needs
+from citywatch.console.api.access import caller, needs
 from citywatch.console.api.problems import documented
 from citywatch.console.port import DeskPort
 from citywatch.console.site import current

@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import HeaderEx, P, Query, Router
 from ninja.errors import AuthorizationError, HttpError
 
 from citywatch.console import stream
+from citywatch.console.access import Scope
 from citywatch.console.api import shapes
-from citywatch.console.api.access import Scope, allowed, caller, needs
+from citywatch.console.api.access import allowed, caller, needs
 from citywatch.console.api.alerts import seen
 from citywatch.console.site import current
 from citywatch.triage import Listed
@@ -106,7 +108,7 @@ def _still_allowed(request: HttpRequest) -> bool:
     """Whether the key is not revoked, the session not ended, since the stream began."""
     if "Authorization" not in request.headers:
         key = request.session.session_key
-        return key is not None and request.session.exists(key)
+        return key is not None and request.session.exists(key) and get_user(request).is_active
     try:
         allowed(request, Scope.ALERTS_READ)
     except HttpError:
