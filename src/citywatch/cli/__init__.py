@@ -24,7 +24,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rules": ("rules", "rules", "List, write, check, test, explain and back-test rules."),
     "mappings": ("mappings", "mappings", "List, check and test mappings of foreign messages."),
     "rejected": ("rejected", "rejected", "List and replay what could not be read."),
+    "console": ("console", "console", "The console alone."),
     "users": ("users", "users", "Let people in; make keys for programs."),
+    "compact": ("keeping", "compact", "Put events into few files by day."),
+    "retention": ("keeping", "retention", "Remove what is older than it is to be kept."),
+    "backup": ("keeping", "backup", "Copy the data directory, while everything goes on."),
+    "restore": ("keeping", "restore", "Make a data directory of a backup, and check it."),
     "doctor": ("doctor", "doctor", "Explain this machine and this data directory."),
 }
 

@@ -74,10 +74,10 @@ def up(
     opened = [source for text in (*sources, *([DEMO] if demo else [])) for source in open_source(text)]
     if demo and context.get_parameter_source("data") is ParameterSource.DEFAULT:
         data = _made_anew(demo_directory())
-    with _ends_quietly(), ExitStack() as stack:
+    with ends_quietly(), ExitStack() as stack:
         hosted = Host(_free(data), rules, mapping=mapping)
         hosted.check(opened)
-        web = _web(hosted, host, listener)
+        web = start_web(hosted, host, listener)
         stack.callback(web.stop)
         engine = stack.enter_context(hosted.engine())
         stack.callback(web.end)
@@ -111,7 +111,8 @@ def _free(data: Path) -> Path:
     return data
 
 
-def _web(hosted: Host, host: str, listener: socket.socket) -> Web:
+def start_web(hosted: Host, host: str, listener: socket.socket) -> Web:
+    """The console's process; links to sign in are printed."""
     from citywatch.cli.web import Served, Web, outlines, rule_notes
 
     settings = hosted.settings
@@ -162,7 +163,9 @@ class Alarm:
 
 
 def _work(engine: Engine, hosted: Host, sources: Sequence[Source], done: Callable[[], bool]) -> None:
-    """Read what has an end, then listen to the rest until `done`."""
+    """Read what has an end, then listen to the rest, and to the doors, until `done`."""
+    from citywatch.cli.doors import open_doors
+
     bounded = [source for source in sources if source.bounded and source.name != "-"]
     if bounded:
         click.echo(f"citywatch: reading {', '.join(source.name for source in bounded)}", err=True)
@@ -173,6 +176,7 @@ def _work(engine: Engine, hosted: Host, sources: Sequence[Source], done: Callabl
         live = [source for source in sources if source not in bounded]
         listening = engine.listen([(source, hosted.parser()) for source in live])
         stack.callback(listening.stop)
+        stack.enter_context(open_doors(engine, hosted))
         while not done():
             time.sleep(LOOK)
             engine.check()
@@ -180,7 +184,7 @@ def _work(engine: Engine, hosted: Host, sources: Sequence[Source], done: Callabl
 
 
 @contextmanager
-def _ends_quietly() -> Iterator[None]:
+def ends_quietly() -> Iterator[None]:
     """Ctrl-C and SIGTERM are how this ends; the second one does not wait for anything."""
 
     def interrupt(*_: object) -> None:

@@ -12,11 +12,13 @@ from ninja.operation import Operation
 from ninja.types import DictStrAny
 
 from citywatch import __version__
-from citywatch.console.api import alerts, changes, problems
+from citywatch.console.api import alerts, changes, ingest, problems
 from citywatch.console.api.access import LOCAL, Needs, served_to_this_machine_only
 
 ROUTERS: dict[str, tuple[Router, ...]] = {
     "/api/v1/alerts": (changes.router, alerts.router),
+    "/api/v1": (ingest.router,),
+    "/polls": (ingest.older,),
 }
 """Routers by prefix. Where two addresses fit, the router named first has it."""
 
@@ -26,7 +28,11 @@ ABOUT = """Events in, alerts out. Every error is RFC 9457 problem details.
 
 Send an API key (`citywatch users keys add`) as `Authorization: Bearer KEY`. Inside the console its session counts too.
 Plates, names and faces are dots unless the caller has the right `reveal` and says why with `?purpose=`; each such read
-is recorded."""
+is recorded.
+
+`GET /api/v1/alerts/stream?rule=&level=&purpose=` is not described below, for OpenAPI has no words for a stream: it
+sends every alert that is new or has changed as a server-sent event `alert`, without end, and goes on after
+`Last-Event-ID`."""
 
 
 class Document(OpenAPISchema):
