@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
+from copy import deepcopy
 
 import duckdb
 import numpy as np
@@ -43,8 +44,6 @@ class Step:
         Names of the rules to evaluate; None = all.
     silent
         Alerts are marked as never to be notified.
-    derivation
-        That of an earlier Step over the same rules, whose statements are used again.
     """
 
     def __init__(
@@ -56,7 +55,6 @@ class Step:
         shard: tuple[int, int] = (0, 1),
         only: Collection[str] | None = None,
         silent: bool = False,
-        derivation: Derivation | None = None,
     ) -> None:
         self._con = con
         self._settings = settings
@@ -76,7 +74,7 @@ class Step:
         self._streams = self._make_streams()
         self._names = _Names()
         self._evaluators = [evaluator_for(r, self._streams_of(r), self._names) for r in self._correlations]
-        self.derivation = derivation or Derivation(
+        self._derivation = Derivation(
             con, ruleset, self._plain, [s.spec for s in self._streams], zone=settings.zone, shard=shard
         )
         self._book = AlertBook(self._state, rules, grace=settings.stale - settings.lateness, silent=silent)
@@ -86,7 +84,12 @@ class Step:
     @property
     def errors(self) -> Counter[str]:
         """Rows on which a predicate failed (and so was not true), by predicate, since this step was made."""
-        return self.derivation.errors
+        return self._derivation.errors
+
+    def fork(self) -> Step:
+        """A step that goes on from here by itself over the same tables, for what the host will roll back."""
+        shared = (self._con, self._settings, self._derivation, *self._plain, *self._correlations)
+        return deepcopy(self, {id(part): part for part in shared})
 
     def _make_streams(self) -> list[Stream]:
         known = self._state.streams()
@@ -149,7 +152,7 @@ class Step:
         batch = _judged(batch)
         self._con.register("batch", in_parts(batch))
         if len(batch):
-            derived = self.derivation(batch)
+            derived = self._derivation(batch)
             facts += self._plain_facts(derived, batch)
             touched = self._take_in(derived, batch, before)
             facts += self._guard(touched)

@@ -15,8 +15,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from citywatch.engine.derive import Derivation
-from citywatch.engine.state import State
 from citywatch.engine.step import Step
 from citywatch.errors import RuleError
 from citywatch.event import BY_NAME, FIELDS, batch_schema
@@ -90,11 +88,11 @@ def outcomes(ruleset: Ruleset, rules: Sequence[Rule]) -> Iterator[Outcome]:
     if not rules:
         return
     with duckdb.connect(config={"threads": 1}) as con:
-        State(con)  # its tables, outside of the transactions that are rolled back
         for rule in rules:
-            stage = _Stage(con, replace(ruleset, rules=(replace(rule, alerts=True, status=Status.STABLE),)))
+            alone = replace(ruleset, rules=(replace(rule, alerts=True, status=Status.STABLE),))
+            step = Step(con, alone, _SETTINGS)
             for test in rule.tests:
-                yield _outcome(rule, test, list(stage.run(test)))
+                yield _outcome(rule, test, list(_run(con, step.fork(), alone, test)))
 
 
 def _outcome(rule: Rule, test: RuleTest, raised: Sequence[Raised]) -> Outcome:
@@ -108,28 +106,18 @@ def _outcome(rule: Rule, test: RuleTest, raised: Sequence[Raised]) -> Outcome:
     )
 
 
-class _Stage:
-    """One rule alone on the engine: its statements are prepared once, its state goes with each test."""
-
-    def __init__(self, con: duckdb.DuckDBPyConnection, ruleset: Ruleset) -> None:
-        self._con = con
-        self._ruleset = ruleset
-        self._derivation: Derivation | None = None
-
-    def run(self, test: RuleTest) -> Iterator[Raised]:
-        """The alerts of a test, in the end."""
-        batch, clock = batch_of(test, self._ruleset, default_type(self._ruleset.rules[0]))
-        self._con.begin()
-        try:
-            step = Step(self._con, self._ruleset, _SETTINGS, derivation=self._derivation)
-            self._derivation = step.derivation
-            facts = step.advance(batch, clock)
-        finally:
-            self._con.rollback()
-        latest = {fact["id"]: fact for fact in facts.to_pylist()}
-        for fact in sorted(latest.values(), key=lambda fact: (fact["first_seen"], fact["id"])):
-            at = round(fact["first_seen"].timestamp() * SECOND) - test.start
-            yield Raised(at, json.loads(fact["group"]), fact["count"])
+def _run(con: duckdb.DuckDBPyConnection, step: Step, ruleset: Ruleset, test: RuleTest) -> Iterator[Raised]:
+    """The alerts of a test, in the end; `step` has seen nothing yet."""
+    batch, clock = batch_of(test, ruleset, default_type(ruleset.rules[0]))
+    con.begin()
+    try:
+        facts = step.advance(batch, clock)
+    finally:
+        con.rollback()
+    latest = {fact["id"]: fact for fact in facts.to_pylist()}
+    for fact in sorted(latest.values(), key=lambda fact: (fact["first_seen"], fact["id"])):
+        at = round(fact["first_seen"].timestamp() * SECOND) - test.start
+        yield Raised(at, json.loads(fact["group"]), fact["count"])
 
 
 def matched(expected: Sequence[Raised], raised: Sequence[Raised]) -> dict[int, int]:
