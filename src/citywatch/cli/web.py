@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from citywatch.rules.model import Ruleset
+    from citywatch.sources.http.calling import Engine
 
 STOP_WITHIN = 2.0
 """Seconds for the process to end by itself; open streams are cut after one."""
@@ -132,6 +133,7 @@ class Web:
 def serve(served: Served, listener: socket.socket) -> None:
     """Serve until standard input ends."""
     from citywatch.console import site
+    from citywatch.sources.http.calling import Engine
     from citywatch.stores.desk import Desk
 
     def another(_: str) -> None:
@@ -151,6 +153,7 @@ def serve(served: Served, listener: socket.socket) -> None:
             rules=rules,
             zones=served.zones,
             signed_in=another,
+            door=EngineDoor(Engine(Path(served.data))),
         )
     )
     with Desk(desk, live=served.live) as opened:
@@ -159,6 +162,21 @@ def serve(served: Served, listener: socket.socket) -> None:
     threading.Thread(target=_stop_at_end_of_input, args=[server], name="end of input", daemon=True).start()
     another("")
     server.run(sockets=[listener])
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDoor:
+    """The console's way into the engine that holds the data directory, whichever process that is."""
+
+    engine: Engine
+
+    async def __call__(
+        self, door: str, mapping: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, Mapping[str, Any]]:
+        """Status and content of the engine's answer."""
+        from citywatch.sources.http.wire import Request
+
+        return await self.engine.ask(Request(door, mapping, headers, body))
 
 
 def _server() -> uvicorn.Server:

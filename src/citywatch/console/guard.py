@@ -60,17 +60,21 @@ def _add_headers(response: HttpResponseBase) -> None:
     response.headers.setdefault("Cache-Control", "no-store")
 
 
-def _foreign_origin(request: HttpRequest) -> HttpResponseBase | None:
-    """Refuse a write that a page of another origin asks for (Django also checks its token)."""
-    if request.method in ("GET", "HEAD", "OPTIONS"):
-        return None
+FOREIGN = "This page belongs to another origin: it may not change anything here."
+
+
+def is_foreign(request: HttpRequest) -> bool:
+    """Whether a page of another origin asks for this."""
     origin = request.headers.get("Origin")
     same_host = origin is None or urlsplit(origin).netloc == request.get_host()
-    if same_host and request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none"):
+    return not same_host or request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
+
+
+def _foreign_origin(request: HttpRequest) -> HttpResponseBase | None:
+    """Refuse a write that a page of another origin asks for (Django also checks its token)."""
+    if request.method in ("GET", "HEAD", "OPTIONS") or not is_foreign(request):
         return None
-    return HttpResponseForbidden(
-        "This page belongs to another origin: it may not change anything here.\n", "text/plain"
-    )
+    return HttpResponseForbidden(FOREIGN + "\n", "text/plain")
 
 
 headers = _both(_nothing, _add_headers)

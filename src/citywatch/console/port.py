@@ -111,7 +111,7 @@ class Site:
     """One console: whose desk it shows, where it is served, and the words around.
 
     `desk` opens the desk anew at each call: every thread has its own. `zones` are outlines by name. `signed_in` is
-    told who used a link, so that somebody can make another.
+    told who used a link, so that somebody can make another. `door` is the way into the engine, where there is one.
     """
 
     data: Path
@@ -122,3 +122,4 @@ class Site:
     rules: Mapping[str, RuleNotes] = field(default_factory=dict)
     zones: Mapping[str, Sequence[Ring]] = field(default_factory=dict)
     signed_in: Callable[[str], None] = lambda _: None
+    door: DoorPort | None = None

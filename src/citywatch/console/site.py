@@ -66,10 +66,12 @@ def application() -> ASGI3Application:
     from servestatic import ServeStaticASGI  # noqa: PLC0415 - after the settings
 
     # A year: their addresses carry the version (`?v=`).
+    from citywatch.console.doors import Doors  # noqa: PLC0415 - after the settings
+
     served = ServeStaticASGI(get_asgi_application(), max_age=31_536_000, allow_all_origins=False)
     served.add_files(str(_HERE / "static"), prefix="static/")
     served.add_files(str(Path(htmx).parent / "static"), prefix="static/")
-    return served  # type: ignore[no-any-return]  # servestatic types its application as itself
+    return Doors(served)
 
 
 _TEMPLATES: dict[str, Any] = {

@@ -21,14 +21,14 @@ _OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 class Blocks:
     """Blocks of bytes, once; afterwards `fault` says why the end was not reached, if it was not.
 
-    Raises SourceError when not even the beginning can be read.
+    Raises SourceError when not even the beginning can be read. `unpack`: gzip is unpacked, however large it becomes.
     """
 
-    def __init__(self, raw: Iterator[bytes], name: str) -> None:
+    def __init__(self, raw: Iterator[bytes], name: str, *, unpack: bool = True) -> None:
         self.fault: str | None = None
         first = next(raw, b"")
         plain = self._plain(first, raw)
-        self._blocks = self._unpacked(plain) if first.startswith(_GZIP) else plain
+        self._blocks = self._unpacked(plain) if unpack and first.startswith(_GZIP) else plain
         self.head = next(self._blocks, b"").removeprefix(_UTF8_MARK)
         if self.head.startswith(_OTHER_MARKS):
             raise SourceError(f"{name} is UTF-16, wanted is UTF-8", hint=f"iconv -f UTF-16 -t UTF-8 {name}")

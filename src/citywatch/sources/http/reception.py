@@ -1,0 +1,101 @@
+"""What is done with a request: its body becomes a chunk, what became of that an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+from citywatch.errors import CapacityError, CitywatchError, DiskFullError, MappingError
+from citywatch.records.chunk import Chunk, Format, Origin, Outcome
+from citywatch.records.columns import listed
+from citywatch.sources.http.bodies import BodyError, counted, events, foreign, posted
+from citywatch.sources.http.wire import Answer, Request
+
+NAME = "http"
+"""What the engine's clock knows all doors by, and how the names of their origins begin."""
+
+CLOUDEVENTS = "cloudevents"
+RECEIVE_MSG = "prestacop"
+"""The mapping of the older site's door."""
+
+_STATUS: dict[type[CitywatchError], int] = {CapacityError: 429, DiskFullError: 507, MappingError: 422}
+"""What an error is over HTTP; any other error of the tree is 503: the engine cannot take anything in now."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class Reception:
+    """Answers requests.
+
+    Parameters
+    ----------
+    mappings
+        Name of each known mapping, and whether ids of its events are made of the records' content.
+    enter
+        Hands a chunk to the engine. Raises CapacityError.
+    """
+
+    def __init__(self, mappings: Mapping[str, bool], enter: Callable[[Chunk], Future[Outcome]]) -> None:
+        self._counts = {CLOUDEVENTS: False, **mappings}
+        self._enter = enter
+
+    async def answer(self, request: Request) -> Answer:
+        """202 when what it acknowledges would survive a power cut; every error is an answer, too."""
+        try:
+            if request.mapping and request.mapping not in self._counts:
+                return _problem(404, f"there is no mapping {request.mapping!r}", "see `citywatch mappings list`")
+            if request.door == "describe":
+                ids = "content" if self._counts[request.mapping] else "natural"
+                return Answer(200, {"mapping": request.mapping, "ids": ids})
+            return await self._take(self._chunk(request))
+        except BodyError as error:
+            return _problem(error.status, str(error), error.hint)
+        except CitywatchError as error:
+            return _problem(_STATUS.get(type(error), 503), error.what, error.hint)
+        except Exception:
+            _LOG.exception("a request to the door %s failed", request.door)
+            return _problem(500, "this went wrong here; the engine's log says why")
+
+    def _chunk(self, request: Request) -> Chunk:
+        if request.door == "events":
+            origin = Origin(f"{NAME}/events", replay=False)
+            return _of(CLOUDEVENTS, events(request.headers, request.body, origin))
+        name, read = (RECEIVE_MSG, posted) if request.door == "receive_msg" else (request.mapping, foreign)
+        chunk = _of(name, read(request.headers, request.body, Origin(f"{NAME}/{name}", replay=False)))
+        return counted(chunk, request.headers.get("citywatch-ordinals")) if self._counts[name] else chunk
+
+    async def _take(self, chunk: Chunk) -> Answer:
+        outcome = await asyncio.wrap_future(self._enter(chunk))
+        rejected = [_rejected(chunk, row, reason) for row, reason in outcome.refused]
+        rejected.sort(key=lambda refusal: refusal["index"])
+        return Answer(202, {"accepted": outcome.accepted, "duplicates": outcome.duplicates, "rejected": rejected})
+
+
+def _of(mapping: str, chunk: Chunk) -> Chunk:
+    return replace(chunk, mapping=mapping)
+
+
+def _rejected(chunk: Chunk, row: int, reason: str) -> dict[str, Any]:
+    """A refused record in the answer: its number in the request from 0, and the id that it has, if it has one."""
+    records = len(chunk.records)
+    table, at = (chunk.records, row) if row < records or chunk.faults is None else (chunk.faults, row - records)
+    raw = table["raw"][at].as_py() if chunk.format is Format.JSON else b""
+    return {"index": listed(table["line"].slice(at, 1))[0] - 1, "id": _id(raw), "reason": reason}
+
+
+def _id(raw: bytes) -> str | None:
+    try:
+        message = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    found = message.get("id") if isinstance(message, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _problem(status: int, detail: str, hint: str | None = None) -> Answer:
+    return Answer(status, {"detail": detail, **({"hint": hint} if hint else {})})
