@@ -166,6 +166,16 @@ class Close(_Body):
     note: Words = None
 
 
+def _integer(given: Any) -> Any:
+    """JSON knows one kind of number: 46.0 is 46. Neither `true` nor "46" is one."""
+    if isinstance(given, bool | str):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic makes problems of ValueError only
+    return given
+
+
+Integer = Annotated[int, BeforeValidator(_integer)]
+
+
 class EventName(_Body):
     """The two words by which an event is known."""
 
@@ -176,7 +186,7 @@ class EventName(_Body):
 class Correct(_Body):
     """Give a violation its right code."""
 
-    code: int = Field(ge=0, le=32_767, strict=True, description="The right violation code.")
+    code: Integer = Field(ge=0, le=32_767, description="The right violation code.")
     event: EventName | None = Field(None, description="Which of the evidence, where several are violations.")
     note: Words = None
 
