@@ -93,6 +93,18 @@ class DataVersionError(StoreError):
     """The data directory was written by another version of its format."""
 
 
+class MediaError(CitywatchError):
+    """This is no image that can be kept."""
+
+
+class MediaTooLargeError(MediaError):
+    """The image is larger than images may be."""
+
+
+class MediaConflictError(MediaError):
+    """That id means another image already."""
+
+
 class AlertError(CitywatchError):
     """An alert is unknown, or the change is not allowed in its state."""
 

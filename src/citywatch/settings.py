@@ -116,6 +116,10 @@ class Settings:
             "[Run it for good](../how-to/run-it-for-good.md)"
         },
     )
+    image_bytes: int = _setting(10_000_000, "an image of more bytes is refused")
+    same_offence: int = _setting(
+        HOUR, "the same plate and code seen again within this is the same offence: one proposal for a ticket", unit="us"
+    )
     params: Mapping[str, Mapping[str, Any]] = field(
         default_factory=dict,
         metadata={"meaning": "parameters of rules, in a table for each: `[params.rule_name]`; only in the file"},
@@ -151,9 +155,9 @@ class Settings:
 
 def _value(name: str, value: Any, file: Path) -> Any:
     try:
-        if name in ("lateness", "disorder", "stale", "future", "live"):
+        if name in ("lateness", "disorder", "stale", "future", "live", "same_offence"):
             return duration(value)
-        if name == "key_limit":
+        if name in ("key_limit", "image_bytes"):
             return int(value)
         if name == "retention":
             return Retention.of(tomllib.loads(f"it = {value}")["it"] if isinstance(value, str) else value)

@@ -66,7 +66,7 @@ def draft_sql(envelope: str, fields: Sequence[str], *, extended: bool, exact: bo
     extensions = f"nullif(CAST(json_merge_patch(raw, '{{{removed}}}') AS VARCHAR), '{{}}')"
     own = "raw" if exact else f"{odd_sql(fields)} AS odd"
     return f"""(
-SELECT row, 0 AS n, id, source, type, subject, time, receivedat, timeprecision AS time_precision,
+SELECT row, CAST(0 AS BIGINT) AS n, id, source, type, subject, time, receivedat, timeprecision AS time_precision,
   t, r, CAST(data AS VARCHAR) AS data, {extensions if extended else "CAST(NULL AS VARCHAR)"} AS extensions, {own},
   CASE WHEN specversion <> '1.0' THEN concat('specversion: ', specversion, ' is not 1.0') END AS refused{columns}
 FROM (SELECT *, {values} AS d FROM {envelope}))"""

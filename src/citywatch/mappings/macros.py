@@ -50,8 +50,9 @@ MACROS: dict[str, tuple[str, str]] = {
         "whether one of two coordinates is missing",
     ),
     "image_hash(x)": (
-        "TRY(sha256(from_base64(nullif(regexp_replace(x, '^data:[^,]*,|\\s', '', 'g'), ''))))",
-        "SHA-256 of an image that is written in base64; NULL when it is none",
+        "CASE WHEN regexp_full_match(x, '[0-9a-f]{64}') THEN x"
+        " ELSE TRY(sha256(from_base64(nullif(regexp_replace(x, '^data:[^,]*,|\\s', '', 'g'), '')))) END",
+        "SHA-256 of an image that is written in base64, or stood there before it was put aside; NULL when it is none",
     ),
     "american_date(x)": (
         "CASE WHEN x[-3] = '/' THEN TRY_CAST(try_strptime(x, '%m/%d/%y') AS DATE)"

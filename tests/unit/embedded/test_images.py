@@ -1,0 +1,142 @@
+"""Images inside messages are put aside before the message is accepted; violations know whether theirs is here."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from citywatch.engine.embedded.images import with_images
+from citywatch.mappings.load import load_mappings, shipped
+from citywatch.mappings.parse import Parser
+from citywatch.records.chunk import Chunk, Format, Origin, Parsed, records_schema
+from citywatch.settings import Settings
+from citywatch.stores.media import Media
+from tests.unit.stores.pictures import DOT, picture
+
+DOT_ID = "a1abfd410973b0111c215baa879b9edcd739e601659ba44168269767cc2e9108"
+TEXT = base64.b64encode(DOT).decode()
+IN_IMAGE_DRONE = {"droneId": "d1", "long": -73.9, "lat": 40.7, "image": TEXT, "message": "57", "timestamp": 1777636800}
+
+
+class Entry:
+    """Parses messages as an engine does whose images are in a directory of the test."""
+
+    def __init__(self, directory: Path) -> None:
+        self.media = Media(directory)
+        parser = Parser(Settings(), load_mappings([shipped()]))
+        self._parse = with_images(parser.parse, self.media)
+
+    def parsed(self, *records: dict[str, Any] | str) -> Parsed:
+        raw = [(r if isinstance(r, str) else json.dumps(r)).encode() for r in records]
+        table = pa.table([list(range(1, len(raw) + 1)), raw], schema=records_schema())
+        return self._parse(Chunk(Origin("messages.ndjson"), Format.JSON, table))
+
+    def events(self, *records: dict[str, Any] | str) -> list[dict[str, Any]]:
+        found = self.parsed(*records)
+        assert not len(found.rejected)
+        rows: list[dict[str, Any]] = found.events.select(["type", "image_id", "data", "fingerprint"]).to_pylist()
+        return [{**row, "data": json.loads(row["data"])} for row in rows]
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Entry:
+    return Entry(tmp_path / "media")
+
+
+def cloudevent(type_: str, id_: str = "1", **data: Any) -> dict[str, Any]:
+    head = {"specversion": "1.0", "id": id_, "source": "drone/9", "type": type_, "time": "2026-05-01T12:00:00Z"}
+    return {**head, "data": data}
+
+
+RECORD_DRONE = {"id": 5, "date": 1777636800000, "coordinate": {"latitude": 40.7, "longitude": -73.9}, "battery": 50}
+STAT_DRONE = {"drone_id": 4, "stat_message": 1, "drone_latitude": 40.7, "drone_longitude": -73.9, "time": 1777636800}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        IN_IMAGE_DRONE,
+        {**IN_IMAGE_DRONE, "image": f"data:image/png;base64,{TEXT}"},
+        {**RECORD_DRONE, "alert": {"code": 2, "label": "x", "imgByteString": TEXT}},
+        {**STAT_DRONE, "battery": 9, "temperature": 14, "violation_code": 1, "image": TEXT},
+        cloudevent("drone.violation", violation_code=46, image=TEXT),
+        cloudevent("violation.image", image=TEXT),
+        json.dumps(IN_IMAGE_DRONE).replace("/", "\\/"),
+    ],
+    ids=["image-drone", "data address", "record-drone", "stat-drone", "violation", "image event", "escaped slashes"],
+)
+def test_an_image_inside_a_message_is_put_aside(entry: Entry, message: dict[str, Any]) -> None:
+    (event,) = entry.events(message)
+    assert event["image_id"] == event["data"]["image_id"] == DOT_ID
+    assert TEXT[:20] not in json.dumps(event["data"])
+    kept = entry.media.find(DOT_ID)
+    assert kept is not None
+    assert kept.type == "image/png"
+
+
+def test_an_image_event_gives_its_image_the_id_that_it_names(entry: Entry) -> None:
+    (event,) = entry.events(cloudevent("violation.image", image_id="i7", image=TEXT))
+    assert (event["image_id"], event["data"]["image"]) == ("i7", DOT_ID)
+    assert entry.media.find("i7") == entry.media.find(DOT_ID)
+
+
+def test_an_id_that_means_another_image_stays_and_nothing_is_lost(entry: Entry) -> None:
+    other = base64.b64encode(picture()).decode()
+    first, second = entry.events(
+        cloudevent("violation.image", image_id="i7", image=TEXT),
+        cloudevent("violation.image", "2", image_id="i7", image=other),
+    )
+    assert first["image_id"] == second["image_id"] == "i7"
+    assert entry.media.find("i7") == entry.media.find(DOT_ID)
+    assert entry.media.find(second["data"]["image"]) is not None
+
+
+@pytest.mark.parametrize("text", [TEXT[:40], "/9j/4AAQ not base64", "UklGRg=="], ids=["cut off", "words", "no image"])
+def test_what_is_no_image_stays_in_its_message(entry: Entry, text: str) -> None:
+    (event,) = entry.events(cloudevent("drone.violation", violation_code=46, image_id="i1", image=text))
+    assert event["data"]["image"] == text
+    assert entry.media.totals() == (0, 0)
+
+
+def test_a_violation_whose_image_came_before_it_says_so(entry: Entry) -> None:
+    violation = cloudevent("drone.violation", violation_code=46, image_id="i1")
+    (waiting,) = entry.events(violation)
+    assert "image_known" not in waiting["data"]
+    entry.media.name("i1", entry.media.keep(DOT))
+    (served,) = entry.events(violation)
+    assert served["data"]["image_known"] is True
+    # What came again is still known as what came before.
+    assert served["fingerprint"] == waiting["fingerprint"]
+
+
+def test_the_id_of_a_message_does_not_depend_on_what_is_kept_already(entry: Entry) -> None:
+    ids = [entry.parsed(IN_IMAGE_DRONE).events["id"].to_pylist() for _ in range(2)]
+    assert ids[0] == ids[1]
+
+
+def test_a_refused_message_leaves_its_image_where_a_replay_finds_it(entry: Entry) -> None:
+    refused = entry.parsed({**IN_IMAGE_DRONE, "lat": 200}).rejected.to_pylist()
+    assert DOT_ID.encode() in refused[0]["raw"]
+    (event,) = entry.events(refused[0]["raw"].decode().replace("200", "40.7"))
+    assert event["image_id"] == DOT_ID
+
+
+def test_messages_without_images_stay_as_they_are_and_cost_no_file(entry: Entry, tmp_path: Path) -> None:
+    (event,) = entry.events(cloudevent("drone.violation", violation_code=46, note="/9j and iVBORw0KGgo are no images"))
+    assert event["data"]["note"] == "/9j and iVBORw0KGgo are no images"
+    assert not (tmp_path / "media").exists()
+
+
+def test_a_message_of_many_megabytes_is_read_at_once(entry: Entry) -> None:
+    (event,) = entry.events(cloudevent("drone.violation", violation_code=46, image="/9j/" * 500_000))
+    assert len(event["data"]["image"]) == 2_000_000
+
+
+def test_messages_of_several_shapes_may_be_mixed(entry: Entry) -> None:
+    kinds = [event["type"] for event in entry.events(IN_IMAGE_DRONE, cloudevent("violation.image", image=TEXT))]
+    assert kinds == ["drone.violation", "violation.image"]
