@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client, MQTTv5
@@ -28,7 +29,11 @@ IN_FLIGHT = 2_000
 _KEEPALIVE_S = 30
 _BACK_OFF_S = (1, 30)
 _LEAVE_S = 2
+_BRIEF_S = 10
+_OFTEN = 2
+"""Not every broker says that another client of the same name has come: connections that never last tell it as well."""
 _AT_LEAST_ONCE = 1
+_OWN_NAMES = "two readers need different names: ?client=NAME"
 _HINTS = {
     "Bad user name or password": f"name the user in the address, and the password in {PASSWORD} or {PASSWORD_FILE}",
     "Not authorized": f"name the user in the address, and the password in {PASSWORD} or {PASSWORD_FILE}",
@@ -49,6 +54,8 @@ class Session:
         self._lock = threading.Lock()
         self._connection = 0
         self._was_connected = False
+        self._since = 0.0
+        self._brief = 0
         self._client = _client(address)
         self._client.on_connect = self._connected
         self._client.on_connect_fail = self._unreachable
@@ -99,7 +106,7 @@ class Session:
         if reasons[0].is_failure:
             self._refused(f"refuses the topic {self._address.topic}: {reasons[0]}", str(reasons[0]))
             return
-        self._was_connected, self.trouble = True, None
+        self._was_connected, self.trouble, self._since = True, None, time.monotonic()
 
     def _refused(self, what: str, reason: str) -> None:
         """A refusal at the very first is a mistake in the address; later the broker may come to itself."""
@@ -118,12 +125,17 @@ class Session:
     ) -> None:
         with self._lock:
             self._connection += 1
+        named = f"as {self._address.client!r}"
         if str(reason) == "Session taken over":
-            what = f"{self._address.name}: another program has come to {self._broker} as {self._address.client!r}"
-            self._inbox.end(SourceError(what, hint="two readers of one topic need different names: ?client=NAME"))
-        if self.trouble is None or not self._was_connected:
-            by = "the broker" if flags.is_disconnect_packet_from_server else "the network"
-            self.trouble = f"the connection to {self._broker} was ended by {by}: {reason}"
+            what = f"{self._address.name}: another program has come to {self._broker} {named}"
+            self._inbox.end(SourceError(what, hint=_OWN_NAMES))
+        if self.trouble is not None:
+            return  # why it did not come about is known better already
+        by = "the broker" if flags.is_disconnect_packet_from_server else "the network"
+        self.trouble = f"the connection to {self._broker} was ended by {by}: {reason}"
+        self._brief = self._brief + 1 if time.monotonic() - self._since < _BRIEF_S else 0
+        if self._brief >= _OFTEN:
+            self.trouble += f"; again and again: another program may come to it {named} ({_OWN_NAMES})"
 
     def _heard(self, _: Client, __: Any, message: MQTTMessage) -> None:
         packet = message.mid if message.qos else 0

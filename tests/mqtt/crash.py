@@ -1,0 +1,37 @@
+"""`citywatch run` that dies at the worst moment: `python -m tests.mqtt.crash before|after N ADDRESS DATA`.
+
+It kills itself when it commits for the Nth time: before anything is on the disk, or after, when the
+broker does not know.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from citywatch.cli import main
+from citywatch.engine.embedded.intake import Intake
+
+
+def kill_at(moment: str, number: int) -> None:
+    """Let this process end as by a power cut in its commit `number`."""
+    commit, commits = Intake.commit, 0
+
+    def dying(intake: Intake, submissions: Any) -> Any:
+        nonlocal commits
+        commits += 1
+        if commits == number and moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        made = commit(intake, submissions)
+        if commits == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return made
+
+    Intake.commit = dying  # type: ignore[method-assign, assignment] # that is what this is for
+
+
+if __name__ == "__main__":
+    kill_at(sys.argv[1], int(sys.argv[2]))
+    main(["run", sys.argv[3], "--data", sys.argv[4]])
