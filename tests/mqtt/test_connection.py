@@ -144,3 +144,17 @@ def test_a_broker_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) -> None
         stranger = Reader(broker.address("t", "client=stranger", scheme="mqtts"))
         stranger.wait(lambda: "certificate verify failed" in str(stranger.source.trouble))
         stranger.close()
+
+
+def test_a_fault_while_reading_ends_the_reader(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader(broker.address("t"))
+    reader.wait()
+
+    def fault(*_: object) -> None:
+        raise RuntimeError("no more threads")
+
+    monkeypatch.setattr(reader.source._session._client, "on_message", fault)
+    broker.publish("t", ["1"])
+    with pytest.raises(SourceError, match=r"reading stopped: RuntimeError.*no more threads"):
+        reader.wait(lambda: False)
+    reader.close()

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from paho.mqtt.client import Client, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -18,7 +18,7 @@ from citywatch.sources.mqtt.address import PASSWORD, PASSWORD_FILE, Address
 from citywatch.sources.mqtt.inbox import Inbox, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from paho.mqtt.client import ConnectFlags, DisconnectFlags, MQTTMessage
     from paho.mqtt.reasoncodes import ReasonCode
@@ -28,7 +28,6 @@ IN_FLIGHT = 2_000
 
 _KEEPALIVE_S = 30
 _BACK_OFF_S = (1, 30)
-_LEAVE_S = 2
 _BRIEF_S = 10
 _OFTEN = 2
 """Not every broker says that another client of the same name has come: connections that never last tell it as well."""
@@ -56,15 +55,12 @@ class Session:
         self._was_connected = False
         self._since = 0.0
         self._brief = 0
-        self._client = _client(address)
+        self._client = _client(address, self._broken)
         self._client.on_connect = self._connected
         self._client.on_connect_fail = self._unreachable
         self._client.on_subscribe = self._subscribed
         self._client.on_disconnect = self._disconnected
         self._client.on_message = self._heard
-        # What other threads want sent is left to the one that runs the connection; without this they would write.
-        self._client.on_socket_register_write = lambda *_: None
-        self._thread = threading.Thread(target=self._run, name=f"mqtt {address.client}", daemon=True)
 
     def open(self) -> None:
         """Connect, now and whenever the connection is lost, in a thread of its own."""
@@ -73,7 +69,7 @@ class Session:
         kept.ReceiveMaximum = IN_FLIGHT
         host, port = self._address.host, self._address.port
         self._client.connect_async(host, port, _KEEPALIVE_S, clean_start=False, properties=kept)
-        self._thread.start()
+        self._client.loop_start()
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """The broker may forget these. Those of an earlier connection are its to send again: they count once."""
@@ -86,14 +82,10 @@ class Session:
         """Leave; the broker keeps the session, and what comes for it."""
         self._inbox.end()
         self._client.disconnect()
-        if self._thread.is_alive():
-            self._thread.join(_LEAVE_S)
+        self._client.loop_stop()
 
-    def _run(self) -> None:
-        try:
-            self._client.loop_forever(retry_first_connection=True)
-        except Exception as error:
-            self._inbox.end(SourceError(f"{self._address.name}: reading stopped: {error!r}", hint="start again"))
+    def _broken(self, error: Exception) -> None:
+        self._inbox.end(SourceError(f"{self._address.name}: reading stopped: {error!r}", hint="start again"))
 
     def _connected(self, client: Client, _: Any, __: ConnectFlags, reason: ReasonCode, ___: Properties | None) -> None:
         if reason.is_failure:
@@ -146,8 +138,23 @@ class Session:
         return f"the broker at {self._address.host}:{self._address.port}"
 
 
-def _client(address: Address) -> Client:
-    client = Client(CallbackAPIVersion.VERSION2, client_id=address.client, protocol=MQTTv5, manual_ack=True)
+class _Client(Client):
+    """Says when its thread has broken, where paho's own would only print that."""
+
+    def __init__(self, name: str, broken: Callable[[Exception], None]) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTv5, manual_ack=True)
+        self._says_broken = broken
+
+    def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
+        try:
+            return super().loop_forever(timeout, retry_first_connection)
+        except Exception as error:
+            self._says_broken(error)
+            return MQTTErrorCode.MQTT_ERR_UNKNOWN
+
+
+def _client(address: Address, broken: Callable[[Exception], None]) -> Client:
+    client = _Client(address.client, broken)
     client.reconnect_delay_set(*_BACK_OFF_S)
     if address.user:
         client.username_pw_set(address.user, address.password)
