@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
 from citywatch.records.chunk import faults_schema, records_schema
@@ -24,7 +25,8 @@ from citywatch.records.lines import Cut, cut_lines
 DELIMITERS = (",", ";", "\t", "|")
 LINES_OF_A_RECORD = 100
 BYTES_OF_A_RECORD = 1 << 20
-QUOTE = 34
+QUOTE, NEWLINE, RETURN = 34, 10, 13
+MARK = 0xEF
 
 _FIELDS: dict[str, re.Pattern[bytes]] = {}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
@@ -193,14 +195,41 @@ class Columns:
 
 def split_columns(raw: Array, names: list[str], delimiter: str) -> Columns:
     """Columns of records, each a whole row of text in UTF-8; rows of another width or with an open quote are faults."""
-    odd = _odd_quotes(raw)
-    if not odd.any():
+    doubtful = _doubtful(raw, delimiter)
+    if not doubtful.any():
         return _quick(raw, names, delimiter) or _exact(raw, names, delimiter)
-    plain, doubtful = np.flatnonzero(~odd), np.flatnonzero(odd)
-    easy = raw.take(plain)
+    places = [np.flatnonzero(~doubtful), np.flatnonzero(doubtful)]
+    easy = raw.take(places[0])
     parts = [_quick(easy, names, delimiter) or _exact(easy, names, delimiter)]
-    parts.append(_exact(raw.take(doubtful), names, delimiter))
-    return _merged(parts, [plain, doubtful])
+    parts.append(_exact(raw.take(places[1]), names, delimiter))
+    return _merged(parts, places)
+
+
+def _doubtful(raw: Array, delimiter: str) -> Mask:
+    """Rows that Arrow's reader may not read as `split_row` does.
+
+    They have a quote elsewhere than round a whole value, a line end elsewhere than behind the row, nothing at all, or a
+    beginning that Arrow may take for the mark of a file in UTF-8.
+    """
+    offsets, data = spans(raw)
+    if not len(data):
+        return np.ones(len(raw), dtype=bool)
+    ended = (np.diff(offsets) > 2) & (data[np.maximum(offsets[1:], 1) - 1] == NEWLINE)
+    bare = (data[:-1] == RETURN) & (data[1:] != NEWLINE)
+    odd = np.concatenate((np.flatnonzero(data == QUOTE), np.flatnonzero(bare)))
+    looked = np.unique(np.searchsorted(offsets, odd, side="right") - 1)
+    doubtful: Mask = ~ended
+    if len(looked):
+        well = pc.match_substring_regex(raw.take(looked).cast(pa.binary()), _well_quoted(delimiter))
+        doubtful[looked] |= ~well.to_numpy(zero_copy_only=False)
+    doubtful |= data[np.minimum(offsets[:-1], len(data) - 1)] == MARK
+    return doubtful
+
+
+def _well_quoted(delimiter: str) -> str:
+    d = re.escape(delimiter)
+    field = rf'(?:"(?:[^"]|"")*"|[^"\r\n{d}]*)'
+    return rf"\A{field}(?:{d}{field})*\r?\n?\z"
 
 
 def _odd_quotes(raw: Array) -> Mask:

@@ -8,8 +8,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from citywatch.records.columns import listed, one_array
@@ -77,8 +78,6 @@ def _rows(content: bytes, size: int = 1 << 20) -> list[Record]:
 
 def _values(content: bytes) -> tuple[list[list[str | None]], dict[int, str]]:
     records, _ = _cut(cut_rows([content], THREE, first=2))
-    import pyarrow as pa
-
     columns = split_columns(
         one_array(pa.chunked_array([pa.array([r for _, r in records], pa.binary())])), list("abc"), ","
     )
@@ -115,6 +114,31 @@ def test_every_line_of_any_csv_is_in_one_record(lines: list[str]) -> None:
     covered = b"".join(raw for _, raw in records).replace(b"\n", b"").replace(b"\r", b"")
     assert covered == content.replace(b"\n", b"")
     assert records == _rows(content, 3)
+
+
+signs = st.sampled_from(['"', ",", "a", "é", "\r", "\n", " ", "\ufeff"])
+
+
+@checked
+@given(st.lists(st.text(signs, max_size=9), min_size=1, max_size=6))
+@example(['""x,y",,"\n', "1,2,3\n"])
+@example(["\ufeff1,2,3\n", "4,5,6\n"])
+@example(['"a"b,"c",d\n', '5" x 6",2,3\n'])
+@example(["1,2\r3,4,5\n", "1,2,3"])
+@example(["a\rb", ""])
+def test_rows_split_together_as_each_does_alone(rows: list[str]) -> None:
+    raw = pa.array([row.encode() for row in rows], pa.binary())
+    columns = split_columns(raw, list("abc"), ",")
+    found = dict(zip(columns.rows.tolist(), (list(row.values()) for row in columns.table.to_pylist()), strict=True))
+    for number, row in enumerate(rows):
+        alone = split_row(row.encode(), ",")
+        if alone is None:
+            assert columns.faults[number] == "a quote is left open"
+        elif len(alone) != 3:
+            assert columns.faults[number] == f"{len(alone)} columns where the header has 3"
+        else:
+            assert found.pop(number) == [value or None for value in alone]
+    assert found == {}
 
 
 def test_a_value_may_hold_line_ends_and_blank_lines() -> None:
