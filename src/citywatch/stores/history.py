@@ -139,7 +139,8 @@ def summary(data: DataDirectory) -> dict[str, Any]:
     manifest = Manifest.read(data.history)
     segments = Log(data.log).segments(manifest.seq)
     return {
-        "events": segments[-1].last if segments else manifest.seq,
+        "events": sum(file.rows for file in manifest.files())
+        + sum(s.last - max(s.first - 1, manifest.seq) for s in segments),
         "days": sum(1 for day in manifest.days if day != REST),
         "files": len(manifest.files()) + len(segments),
         "bytes": sum(file.bytes for file in manifest.files()) + sum(s.path.stat().st_size for s in segments),

@@ -21,6 +21,7 @@ from citywatch.engine.embedded.clock import BEGINNING
 from citywatch.engine.embedded.deskside import DeskSide, outage_event
 from citywatch.engine.embedded.doors import Door
 from citywatch.engine.embedded.intake import Intake, Receipt, Submission
+from citywatch.engine.embedded.keeping import Keeping
 from citywatch.engine.embedded.live import Listening, LiveSource, RealTime
 from citywatch.engine.embedded.stepping import Stepping
 from citywatch.engine.embedded.steps import Steps
@@ -31,6 +32,7 @@ from citywatch.settings import Settings
 from citywatch.stores import durable
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
+from citywatch.stores.identity import Identities
 from citywatch.stores.log import Counts
 from citywatch.stores.sorter import Sorter
 
@@ -88,7 +90,8 @@ class Engine:
             relay_desk = stack.enter_context(Desk(self.data.desk, live=self.settings.live))
             self._stepping = Stepping(steps, relay_desk)
             stack.callback(self._stepping.stop)
-            self._upkeep = Upkeep(self.data, self._intake.identities, self._reached)
+            keeping = Keeping(self.data, self.settings, self)
+            self._upkeep = Upkeep(self.data, self.identities, self._reached, keeping)
             stack.callback(self._upkeep.stop)
             self._stepping.catch_up(self._intake.last)
             self._door = Door(self._commit)
@@ -225,6 +228,26 @@ class Engine:
     def keep_up(self) -> bool:
         """Do one piece of the housekeeping that is due, now instead of soon; False when nothing is."""
         return self._upkeep.once()
+
+    @property
+    def identities(self) -> Identities:
+        """The index of all events that are known."""
+        return self._intake.identities
+
+    def settle(self) -> int:
+        """Write down every identity; gives back the number of the last event that nobody needs in the log."""
+        self.drain()
+        with self._lock:
+            self.identities.flush(self._intake.last)
+        return self._reached()
+
+    def at_commit(self, take: Callable[[], None], copy: Callable[[Callable[[Path], None]], None]) -> None:
+        """Between two commits: `take` while nothing is accepted, then `copy` while no rule runs."""
+        self._stepping.drain()  # first without the lock: what waits may take a while
+        with self._lock:
+            held = self._stepping.hold(take, copy)
+            self._stepping.wait(held.taken)
+        self._stepping.wait(held.copied)
 
     def check(self) -> None:
         """Raise what has gone wrong in any of the engine's threads."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from citywatch.engine.embedded.intake import Accepted
@@ -16,6 +18,29 @@ if TYPE_CHECKING:
     from citywatch.stores.desk import Desk
 
 _ROOM = 3
+_LOOK_S = 0.2
+
+
+class Held:
+    """The rules at rest: `take` is done at once, `copy` behind it, each in the thread of the step."""
+
+    def __init__(self, take: Callable[[], None], copy: Callable[[Callable[[Path], None]], None]) -> None:
+        self._take, self._copy = take, copy
+        self.taken: Future[None] = Future()
+        self.copied: Future[None] = Future()
+
+    def run(self, settled: Callable[[], None], copy_engine: Callable[[Path], None]) -> None:
+        """What goes wrong is for whoever waits, and does not stop the rules."""
+        try:
+            settled()
+            self._take()
+            self.taken.set_result(None)
+            self._copy(copy_engine)
+            self.copied.set_result(None)
+        except Exception as error:  # raised where `taken` or `copied` is waited for
+            for waiting in (self.taken, self.copied):
+                if not waiting.done():
+                    waiting.set_exception(error)
 
 
 class Stepping:
@@ -76,6 +101,19 @@ class Stepping:
         """Wait until all that was handed over is evaluated and told."""
         self._worker.drain()
         self._relay.drain()
+
+    def hold(self, take: Callable[[], None], copy: Callable[[Callable[[Path], None]], None]) -> Held:
+        """Stop behind what was handed over, the desk having been told of it; see `Held`."""
+        self.drain()
+        held = Held(take, copy)
+        self._worker.put(lambda: held.run(self._relay.drain, self._steps.copy))
+        return held
+
+    def wait(self, done: Future[None]) -> None:
+        """Wait for a part of `Held`; raises what went wrong, also when the rules have stopped before it."""
+        while not wait([done], timeout=_LOOK_S).done:
+            self.check()
+        done.result()
 
     def check(self) -> None:
         """Raise what went wrong in a thread."""

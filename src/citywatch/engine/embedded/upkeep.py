@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
-from citywatch.errors import DiskFullError
+from citywatch.engine.embedded.keeping import Keeping
+from citywatch.errors import CitywatchError, DiskFullError
 from citywatch.stores.compaction import Compactor
+from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
 from citywatch.stores.history import Manifest
 from citywatch.stores.identity import Identities
@@ -14,6 +19,7 @@ from citywatch.stores.log import Log
 
 _EVERY_S = 2.0
 _REMOVE_EVERY = 30
+_EXPIRE_AFTER_S, _EXPIRE_EVERY_S = 60.0, 6 * 3600.0
 
 
 class Upkeep:
@@ -23,12 +29,19 @@ class Upkeep:
     ----------
     reached
         Number of the last event that no part of the engine needs from the log any more.
+    keeping
+        Does what people ask for, and what retention says.
     """
 
-    def __init__(self, data: DataDirectory, identities: Identities, reached: Callable[[], int]) -> None:
+    def __init__(
+        self, data: DataDirectory, identities: Identities, reached: Callable[[], int], keeping: Keeping
+    ) -> None:
         self._data = data
         self._identities = identities
         self._reached = reached
+        self._keeping = keeping
+        self._desk = Desk(data.desk)
+        self._expire_at = time.monotonic() + _EXPIRE_AFTER_S
         self._log = Log(data.log)
         self._compactor = Compactor(data)
         self._stop = threading.Event()
@@ -40,6 +53,7 @@ class Upkeep:
         """End the thread; what it was doing is finished first."""
         self._stop.set()
         self._thread.join()
+        self._desk.close()
 
     def check(self) -> None:
         """Raise what ended the thread."""
@@ -63,12 +77,33 @@ class Upkeep:
         try:
             while not self._stop.wait(_EVERY_S):
                 while not self._stop.is_set() and self._once_if_room():
-                    pass
+                    self._serve()
+                self._serve()
+                self._expire_if_due()
                 turns += 1
                 if turns % _REMOVE_EVERY == 1:
                     self._compactor.remove_replaced()
         except BaseException as error:
             self._error = error
+
+    def _serve(self) -> None:
+        """Do what was asked for at the desk; what goes wrong is the answer, and no reason to stop."""
+        while request := self._desk.take_request():
+            answer: dict[str, Any]
+            try:
+                answer = {"done": self._keeping.do(request.what, request.how)}
+            except CitywatchError as error:
+                answer = {"error": error.what, "hint": error.hint}
+            except Exception as error:  # whoever asked is told, and the engine goes on
+                answer = {"error": f"{request.what}: {error!r}", "hint": None}
+            self._desk.answer(request, answer)
+
+    def _expire_if_due(self) -> None:
+        if time.monotonic() < self._expire_at:
+            return
+        self._expire_at = time.monotonic() + _EXPIRE_EVERY_S
+        with suppress(DiskFullError):  # to write a file without some of its events needs room: the next time
+            self._keeping.expire(dry_run=False)
 
     def _once_if_room(self) -> bool:
         try:
