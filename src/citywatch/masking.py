@@ -11,6 +11,9 @@ from citywatch.event import FIELDS
 SENSITIVE = ("plate", "person_id", "first_name", "last_name", "phone", "picture", "image_id")
 """Known fields that show who somebody is."""
 
+Subject = tuple[str, str]
+"""(field, value) of somebody or something that an alert shows: `("plate", "K1234")`."""
+
 _SHOWN = {column.name for column in FIELDS} - set(SENSITIVE)
 
 _DOTS = "•••"
@@ -28,6 +31,19 @@ def masked(alert: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = _blot(hidden, secrets)
     # The ids by which programs find the alert are hashes and names of ours: no secret, even where it looks like one.
     return {**result, **{name: alert[name] for name in ("id", "rule", "rule_id", "rule_version", "level", "status")}}
+
+
+def subject(field: str, value: Any) -> Subject:
+    """As it is compared: a plate however it is spaced or cased, anything else however it is cased."""
+    text = str(value).strip()
+    return field, re.sub("[^A-Z0-9]", "", text.upper()) if field == "plate" else text.casefold()
+
+
+def subjects(alert: Mapping[str, Any]) -> set[Subject]:
+    """Who and what is hidden in an alert for those who may not see it."""
+    places = (alert["group"], alert["values"], *(event.get("data") or {} for event in alert["evidence"]))
+    found = (subject(name, data[name]) for data in places for name in SENSITIVE if data.get(name) is not None)
+    return {(field, value) for field, value in found if value}
 
 
 def _fields(data: Mapping[str, Any], *, known_only: bool = True) -> dict[str, Any]:

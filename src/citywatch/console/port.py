@@ -58,6 +58,10 @@ class DeskPort(Protocol):
         """Record that somebody saw what is hidden, and why."""
         ...
 
+    def audit_alerts(self, who: str, what: str, alerts: Sequence[str], *, purpose: str | None = ...) -> None:
+        """Record the same for each of several alerts."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """What the engine says of itself."""
         ...

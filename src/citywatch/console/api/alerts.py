@@ -34,8 +34,7 @@ def seen(request: HttpRequest, desk: DeskPort, listed: Sequence[Listed], purpose
         return [masked(found.alert) for found in listed]
     if not who.may(Scope.REVEAL):
         raise AuthorizationError(message=f"{who.name} may not see plates, names and faces.")
-    for found in listed:
-        desk.audit(who.name, "api", alert=found.alert["id"], purpose=purpose)
+    desk.audit_alerts(who.name, "api", [found.alert["id"] for found in listed], purpose=purpose)
     return [found.alert for found in listed]
 
 

@@ -6,6 +6,7 @@ id. A fact that arrives again never overwrites an action.
 
 from __future__ import annotations
 
+from citywatch.stores.desk.audit import Audit
 from citywatch.stores.desk.corrections import Corrections
 from citywatch.stores.desk.deliveries import Deliveries
 from citywatch.stores.desk.facts import Facts
@@ -19,7 +20,7 @@ from citywatch.stores.desk.work import Work
 __all__ = ["Desk"]
 
 
-class Desk(Facts, Corrections, Work, Reading, RejectedRecords, Deliveries, Status, Forgetting, Requests):
+class Desk(Facts, Corrections, Work, Reading, RejectedRecords, Deliveries, Status, Audit, Forgetting, Requests):
     """One connection to `desk.sqlite`; of use to one thread at a time. Open as many as there are threads.
 
     Parameters

@@ -13,7 +13,7 @@ from typing import Self
 from citywatch.errors import DataVersionError, DiskFullError, StoreError
 from citywatch.settings import DAY
 
-VERSION = 2
+VERSION = 3
 """Of the tables below; kept in the file as its `user_version`."""
 
 ENGINE = "citywatch"
@@ -102,7 +102,15 @@ CREATE TABLE targets (
 ) WITHOUT ROWID;
 """
 
-_ADDED = {2: _DELIVERIES}
+# audit_subjects which vehicles and persons each read of the audit log showed, as hashes with the key in secrets.
+_AUDIT_SUBJECTS = """
+CREATE TABLE audit_subjects (digest BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (digest, seq)) WITHOUT ROWID;
+CREATE INDEX audit_subjects_seq ON audit_subjects (seq);
+CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+INSERT INTO secrets VALUES ('audit', randomblob(32));
+"""
+
+_ADDED = {2: _DELIVERIES, 3: _AUDIT_SUBJECTS}
 """Version -> the tables that came with it; a file of an older version gets them when it is opened."""
 
 

@@ -93,7 +93,9 @@ class Forgetting(Database):
         if table == "rejected":
             self._forget_large(before)
         with self.transaction() as con:
-            return con.execute(f"DELETE {_OLD[table]}", {"before": before}).rowcount
+            removed = con.execute(f"DELETE {_OLD[table]}", {"before": before}).rowcount
+            con.execute("DELETE FROM audit_subjects WHERE seq NOT IN (SELECT seq FROM audit)")
+            return removed
 
     def _forget_large(self, before: int) -> None:
         """Remove the files of large rejected records, before the rows that say that they are there."""

@@ -142,6 +142,11 @@ class Reading(Database):
         return [row[0] for row in self._con.execute("SELECT DISTINCT rule FROM kinds WHERE alerts > 0 ORDER BY 1")]
 
 
+def alert_at(con: sqlite3.Connection, fact: int) -> dict[str, Any]:
+    """The alert with that number `n`, as it is now."""
+    return _alert(con.execute(f"{_SELECT} WHERE f.n = :n", {"n": fact, "now": now_us()}).fetchone())
+
+
 def resolve(con: sqlite3.Connection, beginning: str) -> int:
     """The number `n` of the only alert that begins so; raises UnknownAlertError."""
     text = beginning.strip().lower()

@@ -1,4 +1,4 @@
-"""What the engine says about itself, and who looked at what is hidden."""
+"""What the engine and the console say about themselves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from citywatch.stores.desk.database import Database, now_us
 
 
 class Status(Database):
-    """Key-values and the audit log."""
+    """Key-values."""
 
     def set_status(self, values: Mapping[str, Any], *, now: int | None = None) -> None:
         """Write values (anything JSON) under their keys; the others stay."""
@@ -27,14 +27,3 @@ class Status(Database):
         """Microseconds since that key was written; None when it never was."""
         row = self._con.execute("SELECT at FROM status WHERE key = ?", [key]).fetchone()
         return (now_us() if now is None else now) - int(row[0]) if row else None
-
-    def audit(self, who: str, what: str, *, alert: str | None = None, purpose: str | None = None) -> None:
-        """Record that somebody saw what is hidden from others, and why."""
-        with self.transaction() as con:
-            row = [now_us(), who, what, alert, purpose]
-            con.execute("INSERT INTO audit (at, who, what, alert, purpose) VALUES (?, ?, ?, ?, ?)", row)
-
-    def audited(self, limit: int = 100) -> list[dict[str, Any]]:
-        """The latest entries of the audit log, latest first."""
-        rows = self._con.execute("SELECT at, who, what, alert, purpose FROM audit ORDER BY seq DESC LIMIT ?", [limit])
-        return [dict(row) for row in rows]
