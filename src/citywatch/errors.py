@@ -94,11 +94,15 @@ class DataVersionError(StoreError):
 
 
 class MediaError(CitywatchError):
-    """This is no image that can be kept."""
+    """An image cannot be kept: it is none, damaged, too large, or in conflict."""
 
 
 class MediaTooLargeError(MediaError):
     """The image is larger than images may be."""
+
+
+class UnknownImageError(MediaError):
+    """No image has that id."""
 
 
 class MediaConflictError(MediaError):

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from citywatch.console.port import RuleNotes, Site
 from citywatch.errors import ServeError
+from citywatch.stores.directory import DataDirectory
+from citywatch.stores.media import MOST_BYTES
 
 if TYPE_CHECKING:
     import uvicorn
@@ -60,6 +62,7 @@ class Served:
     person: str
     rules: dict[str, dict[str, Any]]
     zones: dict[str, list[list[tuple[float, float]]]]
+    image_bytes: int = MOST_BYTES
 
 
 def rule_notes(ruleset: Ruleset) -> dict[str, dict[str, Any]]:
@@ -135,6 +138,7 @@ def serve(served: Served, listener: socket.socket) -> None:
     from citywatch.console import site
     from citywatch.sources.http.calling import Engine
     from citywatch.stores.desk import Desk
+    from citywatch.stores.gallery import Gallery
 
     def another(_: str) -> None:
         print(site.link(served.person), flush=True)
@@ -154,6 +158,7 @@ def serve(served: Served, listener: socket.socket) -> None:
             zones=served.zones,
             signed_in=another,
             door=EngineDoor(Engine(Path(served.data))),
+            gallery=Gallery(DataDirectory(Path(served.data)), limit=served.image_bytes),
         )
     )
     with Desk(desk, live=served.live) as opened:

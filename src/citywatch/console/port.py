@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from citywatch.triage import Choice, Listed, Place, Wish
+from citywatch.triage import Asked, Choice, Listed, Place, Wish
 
 
 class DeskPort(Protocol):
@@ -62,6 +62,14 @@ class DeskPort(Protocol):
         """Record the same for each of several alerts."""
         ...
 
+    def audit_alerts(self, who: str, what: str, alerts: Sequence[str], *, purpose: str | None = ...) -> None:
+        """Record the same for each of several alerts."""
+        ...
+
+    def audited(self, asked: Asked) -> list[dict[str, Any]]:
+        """Entries of the audit log, latest first."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """What the engine says of itself."""
         ...
@@ -95,6 +103,55 @@ class DoorPort(Protocol):
         ...
 
 
+class PicturePort(Protocol):
+    """An image that is kept; `citywatch.stores.media.Kept` is one."""
+
+    @property
+    def type(self) -> str:
+        """Its media type."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    def read(self) -> bytes:
+        """The image."""
+        ...
+
+
+class GalleryPort(Protocol):
+    """The images as the console takes and gives them; `citywatch.stores.gallery.Gallery` is one."""
+
+    @property
+    def limit(self) -> int:
+        """Bytes that an image may have."""
+        ...
+
+    def receive(self, image_id: str, content: bytes) -> PicturePort:
+        """Keep an image and let the engine know; raises MediaError where that is not possible."""
+        ...
+
+    def find(self, image_id: str) -> PicturePort:
+        """The image that an id means; raises UnknownImageError."""
+        ...
+
+    def known(self, image_ids: Sequence[str]) -> set[str]:
+        """Those of the ids that mean an image."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RuleNotes:
     """What a rule's file tells the person who gets its alert."""
@@ -115,7 +172,8 @@ class Site:
     """One console: whose desk it shows, where it is served, and the words around.
 
     `desk` opens the desk anew at each call: every thread has its own. `zones` are outlines by name. `signed_in` is
-    told who used a link, so that somebody can make another. `door` is the way into the engine, where there is one.
+    told who used a link, so that somebody can make another. `door` is the way into the engine, where there is one;
+    `gallery` are the images, where there are any.
     """
 
     data: Path
@@ -127,3 +185,9 @@ class Site:
     zones: Mapping[str, Sequence[Ring]] = field(default_factory=dict)
     signed_in: Callable[[str], None] = lambda _: None
     door: DoorPort | None = None
+    gallery: GalleryPort | None = None
+
+    @property
+    def largest_image(self) -> int:
+        """Bytes of the largest image that is taken."""
+        return self.gallery.limit if self.gallery else 0

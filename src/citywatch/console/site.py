@@ -66,12 +66,13 @@ def application() -> ASGI3Application:
     from servestatic import ServeStaticASGI  # noqa: PLC0415 - after the settings
 
     # A year: their addresses carry the version (`?v=`).
+    from citywatch.console.bounded import Bounded  # noqa: PLC0415 - after the settings
     from citywatch.console.doors import Doors  # noqa: PLC0415 - after the settings
 
     served = ServeStaticASGI(get_asgi_application(), max_age=31_536_000, allow_all_origins=False)
     served.add_files(str(_HERE / "static"), prefix="static/")
     served.add_files(str(Path(htmx).parent / "static"), prefix="static/")
-    return Doors(served)
+    return Doors(Bounded(served))
 
 
 _TEMPLATES: dict[str, Any] = {

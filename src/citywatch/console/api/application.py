@@ -12,11 +12,12 @@ from ninja.operation import Operation
 from ninja.types import DictStrAny
 
 from citywatch import __version__
-from citywatch.console.api import alerts, changes, ingest, problems
+from citywatch.console.api import alerts, changes, ingest, media, problems
 from citywatch.console.api.access import LOCAL, Needs, served_to_this_machine_only
 
 ROUTERS: dict[str, tuple[Router, ...]] = {
     "/api/v1/alerts": (changes.router, alerts.router),
+    "/api/v1/media": (media.router,),
     "/api/v1": (ingest.router,),
     "/polls": (ingest.older,),
 }

@@ -20,8 +20,12 @@ from citywatch.errors import (
     CapacityError,
     CitywatchError,
     DiskFullError,
+    MediaConflictError,
+    MediaError,
+    MediaTooLargeError,
     StoreError,
     UnknownAlertError,
+    UnknownImageError,
     UsageError,
 )
 
@@ -37,6 +41,10 @@ OURS = re.compile(r"/(api|polls)(/|$)")
 STATUS: dict[type[CitywatchError], int] = {
     UnknownAlertError: 404,
     AlertError: 409,
+    UnknownImageError: 404,
+    MediaConflictError: 409,
+    MediaTooLargeError: 413,
+    MediaError: 415,
     UsageError: 422,
     CapacityError: 429,
     DiskFullError: 507,
