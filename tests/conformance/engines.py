@@ -12,7 +12,8 @@ from typing import ClassVar
 import duckdb
 import pyarrow as pa
 
-from citywatch.engine.step import Step
+from citywatch.engine import step
+from citywatch.engine.step import LARGE, Step
 from citywatch.event import batch_schema
 from citywatch.rules.model import Ruleset
 from tests.conformance.arrow import batch_of
@@ -85,6 +86,8 @@ class _Shard:
         self.renew()
 
     def renew(self) -> None:
+        # With several shards, what large batches do: the work of a batch is given to several threads.
+        step.LARGE = 1 if self.case.shards > 1 else LARGE
         self.step = Step(self.con, self.ruleset, settings_of(self.case), shard=self.shard)
 
     def run(self) -> dict[str, Said]:

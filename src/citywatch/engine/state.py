@@ -7,13 +7,14 @@ cache. Writes happen in the host's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from citywatch.engine import concurrency
 from citywatch.engine.derive import BaseRows, floats
 from citywatch.engine.runs import BEGINNING, Ints
 from citywatch.engine.words import EVENT_WORDS
@@ -45,11 +46,24 @@ class State:
     """The tables of one engine or shard in the database of `con`."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
-        self.con = con
+        self._con = con
+        self._writing: Callable[[], None] | None = None
         con.execute(_TABLES)
         slices = con.execute("SELECT n, opened FROM slice ORDER BY n").fetchall()
         self._slices: list[tuple[int, int, int]] = [(n, opened, self._latest(n)) for n, opened in slices]
         self._view()
+
+    @property
+    def con(self) -> duckdb.DuckDBPyConnection:
+        """The connection, with everything written; raises what went wrong with it."""
+        self.written()
+        return self._con
+
+    def written(self) -> None:
+        """Wait until everything is written; raises what went wrong with it."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing()
 
     def _latest(self, n: int) -> int:
         ((latest,),) = self.con.execute(f"SELECT max(t) FROM base_{n}").fetchall()
@@ -77,16 +91,23 @@ class State:
         self.con.execute("INSERT INTO stream VALUES (?, ?)", [number, fingerprint])
         return int(number)
 
-    def append(self, rows: Iterable[tuple[int, BaseRows]], watermark: int, retention: int) -> None:
-        """Add a batch's rows by stream number, and the events they stand for out of the registered `batch`."""
-        parts = [_as_table(number, part) for number, part in rows]
-        base = pa.concat_tables(parts)
-        refs = np.unique(base["ref"].to_numpy())
+    def append(self, rows: Mapping[int, BaseRows], watermark: int, retention: int, *, beside: bool = False) -> None:
+        """Add a batch's rows by stream number, and the events they stand for out of the registered `batch`.
+
+        `beside`: in another thread; whoever asks for `con` waits for it.
+        """
+        base = pa.concat_tables([_as_table(number, part) for number, part in rows.items()])
         n = self._slice_for(int(base["t"].to_numpy().max()), watermark, retention)
-        self.con.register("new_base", base)
-        self.con.execute(f"INSERT INTO base_{n} SELECT * FROM new_base")
-        self.con.register("new_refs", pa.table({"ref": refs}))
-        self.con.execute(
+        if beside:
+            self._writing = concurrency.beside(lambda: self._insert(n, base))
+        else:
+            self._insert(n, base)
+
+    def _insert(self, n: int, base: pa.Table) -> None:
+        self._con.register("new_base", base)
+        self._con.execute(f"INSERT INTO base_{n} SELECT * FROM new_base")
+        self._con.register("new_refs", pa.table({"ref": np.unique(base["ref"].to_numpy())}))
+        self._con.execute(
             f"INSERT INTO kept_{n} SELECT seq, epoch_us(time), source, id, type, lat, lon, address, data "
             "FROM batch WHERE seq IN (SELECT ref FROM new_refs)"
         )

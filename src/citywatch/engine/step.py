@@ -17,16 +17,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from citywatch.engine.alerts import AlertBook, joined
-from citywatch.engine.derive import Derivation, Derived, base_rows, in_parts
-from citywatch.engine.evaluator import Evaluator
+from citywatch.engine.concurrency import side_by_side
+from citywatch.engine.derive import BaseRows, Derivation, Derived, base_rows, in_parts
+from citywatch.engine.families import Batch, Found, families
 from citywatch.engine.own import blind_facts, overflow_facts
 from citywatch.engine.plain import single_facts
 from citywatch.engine.registry import evaluator_for, stream_specs
-from citywatch.engine.runs import BEGINNING, Ints, Keys, Run
+from citywatch.engine.runs import BEGINNING, Ints, Keys
 from citywatch.engine.state import State
 from citywatch.engine.streams import Stream
 from citywatch.rules.model import Rule, Ruleset, Status
 from citywatch.settings import Settings
+
+LARGE = 4_096
+"""Rows of a batch whose work is worth more than the passing of it between threads."""
 
 
 class Step:
@@ -74,6 +78,7 @@ class Step:
         self._streams = self._make_streams()
         self._names = _Names()
         self._evaluators = [evaluator_for(r, self._streams_of(r), self._names) for r in self._correlations]
+        self._families = families(self._evaluators)
         self._derivation = Derivation(
             con, ruleset, self._plain, [s.spec for s in self._streams], zone=settings.zone, shard=shard
         )
@@ -144,20 +149,24 @@ class Step:
         -------
         Facts, `alert.facts_schema()`: the alerts that are new or have grown.
         """
+        try:
+            return self._advance(_judged(batch), clock)
+        finally:
+            self._state.written()  # whatever happens: what comes next on the connection is the host's
+
+    def _advance(self, batch: pa.Table, clock: int) -> pa.Table:
         before = self._watermark
         self.clock = max(self.clock, clock)
         watermark = max(before, self.clock - self._settings.lateness - self._settings.disorder)
         facts = []
-        touched: dict[int, Keys] = {}
-        batch = _judged(batch)
+        new: dict[int, BaseRows] = {}
         self._con.register("batch", in_parts(batch))
         if len(batch):
             derived = self._derivation(batch)
             facts += self._plain_facts(derived, batch)
-            touched = self._take_in(derived, batch, before)
-            facts += self._guard(touched)
+            new = self._take_in(derived, batch, before)
         self._watermark = watermark
-        self._correlate(touched, before, watermark)
+        facts += self._correlate(new, before)
         facts.append(blind_facts(self._book))
         facts.append(self._book.finish(watermark))
         self._state.drop(before - self._retention)
@@ -174,63 +183,47 @@ class Step:
         self._book.fold_plain(folded, _Names(batch))
         return [single_facts(self._con, self._plain, single, silent=self._silent)] if single else []
 
-    def _take_in(self, derived: Derived, batch: pa.Table, before: int) -> dict[int, Keys]:
-        """Put the batch's base events into tables and heads; returns the keys they have, by stream number."""
-        new = []
-        for stream, tables in zip(self._streams, derived.streams, strict=True):
-            if tables:
-                rows = base_rows(tables, several=len(stream.spec.atoms) > 1)
-                new.append((stream, rows))
-        if not new:
-            return {}
-        self._state.append([(s.number, rows) for s, rows in new], before, self._retention)
-        refs = np.unique(np.concatenate([rows.ref for _, rows in new]))
-        self._names.add(refs, _Names(batch)(refs))
-        for stream, rows in new:
-            stream.add(rows, self._names)
-        return {stream.number: np.unique(rows.k) for stream, rows in new}
+    def _take_in(self, derived: Derived, batch: pa.Table, before: int) -> dict[int, BaseRows]:
+        """Begin to write the batch's base events into tables; returns them by stream number."""
+        new = {
+            stream.number: base_rows(tables, several=len(stream.spec.atoms) > 1)
+            for stream, tables in zip(self._streams, derived.streams, strict=True)
+            if tables
+        }
+        if new:
+            self._state.append(new, before, self._retention, beside=len(batch) >= LARGE)
+            refs = np.unique(np.concatenate([rows.ref for rows in new.values()]))
+            self._names.add(refs, _Names(batch)(refs))
+        return new
 
-    def _guard(self, touched: dict[int, Keys]) -> list[pa.Table]:
-        """Stop evaluating keys that grew too large, and say so."""
-        out = []
-        for stream in self._streams:
-            fresh = stream.guard(touched.get(stream.number, np.zeros(0, np.uint64)), self._settings.key_limit)
-            if len(fresh):
-                rules = [r for r in self._correlations if stream in self._streams_of(r)]
-                out.append(overflow_facts(self._state, stream, fresh, rules, silent=self._silent))
+    def _correlate(self, new: dict[int, BaseRows], before: int) -> list[pa.Table]:
+        """Fold into the book what the batch means to correlations; returns what the engine says of crowded keys."""
+        batch = Batch(new, self._names, before, self._watermark, self._settings.key_limit)
+        large = sum(map(len, new.values())) >= LARGE
+        answers = list((side_by_side if large else map)(lambda family: family.work_out(batch), self._families))
+        out = [self._overflow(stream, keys) for _, crowded in answers for stream, keys in crowded]
+        for found in (found for all_found, _ in answers for found in all_found):
+            self._fold(found, before)
+        self._book.describe(self._evaluators)
         return out
 
-    def _correlate(self, touched: dict[int, Keys], before: int, watermark: int) -> None:
-        for evaluator in self._evaluators:
-            keys = _touched_by(evaluator, touched)
-            if len(keys):
-                evaluator.annotate()
-            if not evaluator.waits:
-                if len(keys):
-                    self._book.fold(evaluator.rule, evaluator.known(keys), self._names)
-                self._book.look_again(evaluator.rule, keys, before)
-        blocks: dict[int, Run] = {}
-        if watermark > before:
-            for stream in self._streams:
-                blocks[stream.number] = stream.split(watermark)
-                stream.settle(blocks[stream.number], before)
-        for evaluator in self._evaluators:
-            if evaluator.waits and watermark > before:
-                self._book.fold(evaluator.rule, evaluator.settled(blocks, before, watermark), self._names)
-        self._book.describe(self._evaluators)
+    def _fold(self, found: Found, before: int) -> None:
+        rule = found.evaluator.rule
+        for matches in (found.known, found.settled):
+            if matches is not None:
+                self._book.fold(rule, matches, self._names)
+        if not found.evaluator.waits:
+            self._book.look_again(rule, found.touched, before)
+
+    def _overflow(self, stream: Stream, keys: Keys) -> pa.Table:
+        rules = [r for r in self._correlations if stream in self._streams_of(r)]
+        return overflow_facts(self._state, stream, keys, rules, silent=self._silent)
 
 
 def _judged(batch: pa.Table) -> pa.Table:
     """The events that take part: not what is for history only. Copies nothing where all do."""
     aside = pc.or_(batch["stale"], batch["backfill"])
     return batch.filter(pc.invert(aside)) if pc.any(aside).as_py() else batch
-
-
-def _touched_by(evaluator: Evaluator, touched: dict[int, Keys]) -> Keys:
-    keys = [touched[number] for number in {s.number for s in evaluator.streams} if number in touched]
-    if len(keys) == 1:
-        return keys[0]
-    return np.unique(np.concatenate(keys)) if keys else np.zeros(0, np.uint64)
 
 
 class _Names:
