@@ -123,3 +123,31 @@ class ServeError(CitywatchError):
 
 class ReportError(CitywatchError):
     """A report is unknown or was asked wrongly."""
+
+
+class RouteError(CitywatchError):
+    """The file of routes is wrong; always with the place in it."""
+
+
+class RouteErrors(RouteError):  # noqa: N818 - the plural of RouteError
+    """All that is wrong in the file of routes, at once."""
+
+    def __init__(self, errors: list[RouteError]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = errors
+
+
+class DeliveryError(CitywatchError):
+    """A message did not arrive, and may do so later. `retry_after`: seconds that the receiver asks to wait."""
+
+    def __init__(self, what: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(what, hint=hint)
+        self.retry_after = retry_after
+
+
+class MessageRefusedError(DeliveryError):
+    """The receiver does not take this message, now or later; others it may take."""
+
+
+class TargetRefusedError(DeliveryError):
+    """The receiver takes no message of ours as things stand: it is gone, or its address or password is wrong."""

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 Alert = Mapping[str, Any]
+
+_EPOCH = datetime(1970, 1, 1)  # counted in UTC, written with Z
+
+
+def iso(us: int) -> str:
+    """Microseconds UTC as the contract writes times: six decimals and Z."""
+    return (_EPOCH + timedelta(microseconds=us)).isoformat(timespec="microseconds") + "Z"
+
+
+def micros(text: str) -> int:
+    """The reverse of `iso`, for any time with an offset."""
+    return (datetime.fromisoformat(text) - _EPOCH.replace(tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def moment(iso: str, zone: str) -> datetime:

@@ -19,7 +19,11 @@ from citywatch.settings import DAY
 
 _OVERFLOW = ("key_overflow", "5d0b8a52-52b4-4e0e-9c39-0a1f6f1f7c10", "A key has too many events to be evaluated")
 _BLIND = ("blind", "0f7c9a1e-3c55-4b0e-8a57-5d2b8c6e4a21", "For a time nothing was heard")
+_STALLED = ("engine_stalled", "c0f6a2f4-8a55-4f0e-9a4e-1d9c1f2b7e60", "citywatch itself stands still")
 _VERSION = "1"
+
+OWN = (_OVERFLOW[0], _BLIND[0], _STALLED[0])
+"""Names of the rules under which citywatch tells of itself."""
 
 
 def overflow_facts(state: State, stream: Stream, keys: Keys, rules: Iterable[Rule], *, silent: bool) -> pa.Table:
@@ -50,6 +54,12 @@ def blind_facts(book: AlertBook) -> pa.Table:
         words = f"blind from {span}: {n} alerts that waited for silence cannot be trusted"
         rows.append(_fact(_BLIND, group, (start, end), 0, words) | {"count": n})
     return pa.Table.from_pylist(rows, schema=facts_schema())
+
+
+def stalled_facts(clock: int, now: int, why: str) -> pa.Table:
+    """The alert that the engine's clock has stood at `clock` (rule `engine_stalled`): said by those who watch it."""
+    fact = _fact(_STALLED, {"since": _clock(clock)}, (now, now), 0, why) | {"level": Level.HIGH.value}
+    return pa.Table.from_pylist([fact], schema=facts_schema())
 
 
 def _clock(t: int) -> str:

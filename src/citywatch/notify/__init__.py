@@ -3,31 +3,64 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from citywatch.errors import SettingError
 
+if TYPE_CHECKING:
+    from citywatch.notify.message import Message
+    from citywatch.notify.options import Option
+
 
 class Notifier(Protocol):
-    """Tells somebody about alerts."""
+    """Tells somebody about alerts.
 
-    def notify(self, alert: Mapping[str, Any], *, alarm: bool) -> None:
-        """Pass on an alert in the contract's form. `alarm`: it is new and live, somebody should look up.
+    `OPTIONS` are the keys that it takes in the file of routes, and the arguments it is made with. `RATE` is how many
+    messages it sends at most unless a route says otherwise (None: any number; then a message carries up to `BUNDLE`
+    alerts). A notifier with several receivers names the option that lists them in `EACH`: it is made once for each.
+    """
 
-        Raises OSError when it did not arrive but may do so later.
+    OPTIONS: ClassVar[tuple[Option, ...]]
+    RATE: ClassVar[str | None]
+    BUNDLE: ClassVar[int]
+
+    def send(self, message: Message) -> str:
+        """Pass the message on; returns in words what became of it.
+
+        Raises
+        ------
+        DeliveryError
+            It did not arrive, or may not have: the same message is sent again later.
+        MessageRefusedError
+            This one will never be taken.
+        TargetRefusedError
+            Nothing will be taken until somebody changes something.
         """
+        ...
 
 
 # name -> (module below citywatch.notify, class)
 NOTIFIERS: dict[str, tuple[str, str]] = {
     "terminal": ("terminal", "Terminal"),
+    "webhook": ("webhook", "Webhook"),
+    "email": ("mail", "Mail"),
+    "cap": ("cap", "Cap"),
+    "geojson": ("feed", "GeoJson"),
+    "heartbeat": ("heartbeat", "Heartbeat"),
 }
 
+UNROUTED = ("terminal",)
+"""Notifiers that routes do not name: the terminal shows all that is notified, where it is wanted."""
 
-def open_notifier(name: str, **options: Any) -> Notifier:
-    """The notifier of that name; raises SettingError for an unknown one."""
+
+def notifier(name: str) -> type[Notifier]:
+    """The class of that name; raises SettingError for an unknown one."""
     if name not in NOTIFIERS:
         raise SettingError(f"there is no notifier {name!r}", hint=f"known: {', '.join(NOTIFIERS)}")
     module, attribute = NOTIFIERS[name]
-    return cast(Notifier, getattr(importlib.import_module(f"citywatch.notify.{module}"), attribute)(**options))
+    return cast(type[Notifier], getattr(importlib.import_module(f"citywatch.notify.{module}"), attribute))
+
+
+def open_notifier(name: str, **options: Any) -> Any:
+    """A notifier of that name; raises SettingError for an unknown one."""
+    return notifier(name)(**options)

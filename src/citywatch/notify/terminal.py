@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 import click
 
 from citywatch.alert import Level
+from citywatch.notify.message import Message, headline
+from citywatch.notify.options import Option
 from citywatch.wording import clock_time, place_in_words
 
 Alert = Mapping[str, Any]
@@ -39,10 +41,22 @@ class Terminal:
         None: only on a terminal.
     """
 
+    OPTIONS: ClassVar[tuple[Option, ...]] = ()
+    RATE = None
+    BUNDLE = 1
+
     def __init__(self, *, zone: str, stream: TextIO | None = None, colour: bool | None = None) -> None:
         self._stream = sys.stdout if stream is None else stream
         self._colour = self._stream.isatty() if colour is None else colour
         self._zone = zone
+
+    def send(self, message: Message) -> str:
+        """Print a message; see `citywatch.notify.Notifier`."""
+        if message.single is None or message.test:
+            self._stream.write(_printable(headline(message)) + "\n")
+        for alert in message.alerts:
+            self.notify(alert, alarm=not message.test)
+        return "printed"
 
     def notify(self, alert: Alert, *, alarm: bool) -> None:
         """Print the alert's line; ring for a high or critical one that is an alarm."""

@@ -6,15 +6,13 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
 from typing import Any
 
 from citywatch.alert import State
 from citywatch.errors import UnknownAlertError
 from citywatch.stores.desk.database import REMOVED, Database, last_change, now_us
 from citywatch.triage import EVERY, Choice, Listed, Place
-
-_EPOCH = datetime(1970, 1, 1)  # counted in UTC, written with Z
+from citywatch.wording import iso as iso
 
 _STATE = "CASE WHEN s.fact IS NULL OR (s.state = 'shelved' AND s.until <= :now) THEN 'open' ELSE s.state END"
 
@@ -161,11 +159,6 @@ def resolve(con: sqlite3.Connection, beginning: str) -> int:
     if found:
         raise UnknownAlertError(f"several alerts begin with {text}", hint="give more of the id")
     raise UnknownAlertError(f"no alert begins with {text}", hint="see `citywatch alerts list`")
-
-
-def iso(us: int) -> str:
-    """Microseconds UTC as the contract writes times: six decimals and Z."""
-    return (_EPOCH + timedelta(microseconds=us)).isoformat(timespec="microseconds") + "Z"
 
 
 def _where(choice: Choice, extra: str | None = None) -> tuple[str, dict[str, Any]]:

@@ -1,0 +1,86 @@
+"""Alerts as GeoJSON in a file that is replaced whole: a map, or a program without a server, reads it when it likes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from citywatch.errors import DeliveryError
+from citywatch.notify.message import Alert, Message
+from citywatch.notify.options import DURATION, PATH, WHOLE, Option
+from citywatch.settings import DAY
+from citywatch.wording import iso
+
+_PROPERTIES = (
+    *("id", "rule", "title", "level", "status", "group", "first_seen", "last_seen", "count", "late", "address"),
+    *("reason", "values", "state", "outcome"),
+)
+
+
+class GeoJson:
+    """Keeps the latest alerts in one file, as they were when they were raised."""
+
+    OPTIONS: ClassVar[tuple[Option, ...]] = (
+        Option("file", PATH, "the file", Path("feeds/alerts.geojson")),
+        Option("keep", DURATION, "alerts first seen longer ago than this leave the file", DAY),
+        Option("most", WHOLE, "at most so many alerts stand in it", 1000),
+    )
+    RATE = None
+    BUNDLE = 500
+
+    def __init__(self, *, file: Path, keep: int, most: int) -> None:
+        self._file, self._keep, self._most = file, keep, most
+
+    def send(self, message: Message) -> str:
+        """Add the alerts to the file; see `citywatch.notify.Notifier`. A test adds nothing, and writes the file."""
+        fresh = [] if message.test else [feature(alert, message.link(alert)) for alert in message.alerts]
+        known = {found["id"]: found for found in [*self._features(), *fresh]}
+        since = iso(message.at - self._keep)
+        newest = sorted(
+            (found for found in known.values() if found["properties"]["first_seen"] >= since),
+            key=lambda found: (found["properties"]["first_seen"], found["id"]),
+            reverse=True,
+        )
+        written_whole(self._file, json.dumps(collection(newest[: self._most], message.at), ensure_ascii=False).encode())
+        return f"wrote {self._file}"
+
+    def _features(self) -> list[dict[str, Any]]:
+        """What stands in the file; one that is absent or no feed of ours is begun anew."""
+        try:
+            found = json.loads(self._file.read_text("utf-8"))["features"]
+            return [feature for feature in found if feature["properties"]["first_seen"] and feature["id"]]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError):
+            return []  # what was in it is on the desk, and the next alerts must get through
+
+
+def collection(features: Iterable[Mapping[str, Any]], at: int) -> dict[str, Any]:
+    """A FeatureCollection (RFC 7946) that says when it was written."""
+    return {"type": "FeatureCollection", "updated": iso(at), "features": list(features)}
+
+
+def feature(alert: Alert, link: str | None = None) -> dict[str, Any]:
+    """An alert as a Feature; without a place its geometry is null."""
+    place = None
+    if alert["lat"] is not None and alert["lon"] is not None:
+        place = {"type": "Point", "coordinates": [alert["lon"], alert["lat"]]}
+    properties = {name: alert[name] for name in _PROPERTIES} | ({"link": link} if link else {})
+    return {"type": "Feature", "id": alert["id"], "geometry": place, "properties": properties}
+
+
+def written_whole(file: Path, content: bytes) -> None:
+    """Replace a file: who reads it meanwhile sees the one before or the new one. Raises DeliveryError."""
+    aside = file.with_name(f".{file.name}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        aside.replace(file)
+    except OSError as error:
+        raise DeliveryError(f"{file} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,97 @@
+"""A signed HTTP POST in the style of Standard Webhooks: a receiver can tell that it is ours, and whether it is new."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from citywatch.delivery import Kind
+from citywatch.errors import TargetRefusedError
+from citywatch.notify.http import Door, send
+from citywatch.notify.message import Message, headline
+from citywatch.notify.options import DURATION, NETWORKS, PATH, SECRETS, URL, Option
+from citywatch.notify.secret import Given, Secret
+from citywatch.settings import SECOND
+from citywatch.wording import iso
+
+PREFIX = "whsec_"
+
+DOOR: tuple[Option, ...] = (
+    Option("allow", NETWORKS, "networks that are not public and may be reached all the same", ()),
+    Option("ca_file", PATH, "certificates of own authorities, PEM; default: those of the system", None),
+    Option("timeout", DURATION, "a request that takes longer has failed", 10 * SECOND),
+)
+"""Options of everything that makes HTTP requests."""
+
+
+class Webhook:
+    """Posts JSON.
+
+    The body is `{"type", "timestamp", "data"}`; `webhook-id` stays the same when a message is sent again.
+    """
+
+    OPTIONS: ClassVar[tuple[Option, ...]] = (
+        Option("url", URL, "where to post to"),
+        Option("secret", SECRETS, "signs the message; several while one is being replaced", ()),
+        *DOOR,
+    )
+    RATE = "60/1m"
+    BUNDLE = 1
+
+    def __init__(self, *, url: Given, secret: tuple[Secret, ...], **door: Any) -> None:
+        self._url = url
+        self._secrets = secret
+        self._door = door_of(**door)
+
+    def send(self, message: Message) -> str:
+        """Post it; see `citywatch.notify.Notifier`."""
+        body = json.dumps(payload(message), ensure_ascii=False, separators=(",", ":")).encode()
+        headers = {"Content-Type": "application/json", **signed(message, body, self._secrets)}
+        return send(self._url.read(), body=body, headers=headers, door=self._door)
+
+
+def door_of(*, allow: Any, ca_file: Any, timeout: int) -> Door:
+    """The options of `DOOR` as they are used."""
+    return Door(allow=allow, ca_file=ca_file, timeout=timeout / SECOND)
+
+
+def payload(message: Message) -> dict[str, Any]:
+    """The JSON that is posted."""
+    kind = "test" if message.test else "alert.raised" if message.kind is Kind.ALERT else "alerts.digest"
+    about: dict[str, Any] = {"type": kind, "timestamp": iso(message.at)}
+    if (alert := message.single) is not None:
+        runbook = message.runbooks.get(alert["rule"])
+        return {**about, "data": alert, "headline": headline(message), "runbook": runbook, "link": message.link(alert)}
+    data = {"why": message.kind, "count": message.total, "rules": dict(message.rules), "alerts": list(message.alerts)}
+    return {**about, "data": data, "headline": headline(message), "link": message.link()}
+
+
+def signed(message: Message, body: bytes, secrets: tuple[Secret, ...]) -> dict[str, str]:
+    """The headers that name the message, and sign it with each of the secrets."""
+    stamp = str(message.at // SECOND)
+    content = f"{message.key}.{stamp}.".encode() + body
+    headers = {"webhook-id": message.key, "webhook-timestamp": stamp}
+    if secrets:
+        headers["webhook-signature"] = " ".join(_signature(_key(secret), content) for secret in secrets)
+    return headers
+
+
+def _signature(key: bytes, content: bytes) -> str:
+    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+
+
+def _key(secret: Secret) -> bytes:
+    """`whsec_` and base64, as Standard Webhooks write it; anything else is taken by its letters."""
+    text = secret.read()
+    decode: Callable[[str], bytes] = base64.b64decode
+    if not text.startswith(PREFIX):
+        return text.encode()
+    try:
+        return decode(text.removeprefix(PREFIX))
+    except (binascii.Error, ValueError) as error:
+        raise TargetRefusedError(f"{secret} begins with {PREFIX}, and what follows is not base64") from error
