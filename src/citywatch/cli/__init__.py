@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "simulate": ("simulate", "simulate", "Make the events of a simulated city."),
     "send": ("send", "send", "Send a file to the citywatch on another machine."),
     "alerts": ("alerts", "alerts", "Watch, list and work on alerts."),
+    "notify": ("notify", "notify", "Test, list and explain who is told of which alerts."),
     "events": ("events", "events", "Print the events in history."),
     "report": ("report", "report", "Answer a named question from history."),
     "sql": ("report", "sql", "Ask history in SQL."),
