@@ -62,10 +62,6 @@ class DeskPort(Protocol):
         """Record the same for each of several alerts."""
         ...
 
-    def audit_alerts(self, who: str, what: str, alerts: Sequence[str], *, purpose: str | None = ...) -> None:
-        """Record the same for each of several alerts."""
-        ...
-
     def audited(self, asked: Asked) -> list[dict[str, Any]]:
         """Entries of the audit log, latest first."""
         ...
