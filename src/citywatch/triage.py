@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from citywatch.alert import Action
+from citywatch.masking import Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,19 @@ class Wish:
     note: str | None = None
     code: int | None = None
     event: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which entries of the audit log. Times are microseconds UTC: since <= at < until; `before` continues a list."""
+
+    who: str | None = None
+    alert: str | None = None
+    subject: Subject | None = None
+    since: int | None = None
+    until: int | None = None
+    before: int | None = None
+    limit: int = 100
 
 
 def correctable(event: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import urllib.parse
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,6 +64,13 @@ def anna(desk: Desk) -> Client:
     client = visitor()
     client.get(urllib.parse.urlsplit(site.link("anna")).path)
     return client
+
+
+def key(*scopes: str) -> dict[str, str]:
+    """The header with a new key."""
+    from citywatch.console.models import make_key
+
+    return {"Authorization": f"Bearer {make_key(uuid.uuid4().hex, scopes, by='anna')}"}
 
 
 @dataclass

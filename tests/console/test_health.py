@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
 from tests.unit.desk.facts import fact, table
 
-from .conftest import visitor
+from .conftest import key, visitor
+
+if TYPE_CHECKING:
+    from django.test import Client
 
 SAMPLE = re.compile(r'^[a-z_]+(\{([a-z_]+="([^"\\]|\\.)*",?)*\})? -?[0-9.e+-]+$')
 
@@ -22,11 +26,11 @@ def test_an_engine_that_has_said_nothing_for_a_while_has_stopped(desk: Desk) -> 
     assert visitor().get("/healthz").json()["engine"] == "stopped"
 
 
-def test_metrics_are_what_prometheus_reads(desk: Desk) -> None:
+def test_metrics_are_what_prometheus_reads(anna: Client, desk: Desk) -> None:
     desk.put_facts(table([fact(1), fact(2), fact(3, rule='odd "name"\\', level="low")]), now=now_us())
     counts = {"events": 10, "duplicates": 2, "rejected": 1}
     desk.set_status({"engine": {"clock": now_us() - 500_000, "counts": counts, "events": 10, "evaluated": 8}})
-    answer = visitor().get("/metrics")
+    answer = anna.get("/metrics")
     assert answer["Content-Type"].startswith("text/plain; version=0.0.4")
     lines = answer.content.decode().splitlines()
     assert all(line.startswith("# ") or SAMPLE.match(line) for line in lines)
@@ -42,6 +46,13 @@ def test_metrics_are_what_prometheus_reads(desk: Desk) -> None:
     )
 
 
-def test_metrics_name_no_plate(desk: Desk) -> None:
+def test_metrics_name_no_plate(anna: Client, desk: Desk) -> None:
     desk.put_facts(table([fact(1)]), now=now_us())
-    assert "K1234" not in visitor().get("/metrics").content.decode()
+    assert "K1234" not in anna.get("/metrics").content.decode()
+
+
+def test_metrics_need_a_session_or_a_key_for_them(desk: Desk) -> None:
+    refused = visitor().get("/metrics")
+    assert (refused.status_code, refused["Content-Type"]) == (401, "application/problem+json")
+    assert visitor().get("/metrics", headers=key("metrics:read")).status_code == 200
+    assert visitor().get("/metrics", headers=key("alerts:read")).status_code == 403

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "mappings": ("mappings", "mappings", "List, check and test mappings of foreign messages."),
     "rejected": ("rejected", "rejected", "List and replay what could not be read."),
     "console": ("console", "console", "The console alone."),
+    "audit": ("audit", "audit", "Who looked up which plate, and why."),
     "users": ("users", "users", "Let people in; make keys for programs."),
     "compact": ("keeping", "compact", "Put events into few files by day."),
     "retention": ("keeping", "retention", "Remove what is older than it is to be kept."),

@@ -1,4 +1,4 @@
-"""For programs that look after this one: `/healthz` and `/metrics`. Neither shows anything about people."""
+"""For programs that look after this one: `/healthz`, open to all, and `/metrics`. Neither shows who anybody is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
+from ninja.errors import HttpError
 
 from citywatch import __version__
+from citywatch.console.access import Scope
+from citywatch.console.api.access import allowed
+from citywatch.console.api.problems import problem
 from citywatch.console.port import DeskPort
 from citywatch.console.presentation import engine_state
 from citywatch.console.site import current
@@ -27,8 +31,12 @@ def healthz(_request: HttpRequest) -> HttpResponse:
 
 @login_not_required
 @require_safe
-def metrics(_request: HttpRequest) -> HttpResponse:
-    """Prometheus text format."""
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus text format, for a session or a key with that scope; errors are problem details."""
+    try:
+        allowed(request, Scope.METRICS_READ)
+    except HttpError as error:
+        return problem(error.status_code, str(error))
     with current().desk() as desk:
         text = "".join(_exposition(desk))
     return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -7,12 +7,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from citywatch.alert import Level, State
+from citywatch.console.access import Right
+from citywatch.console.people import may
 from citywatch.console.port import DeskPort
 from citywatch.console.site import current
 from citywatch.masking import masked
@@ -25,9 +29,10 @@ STATES = [state.value for state in State]
 _FIELDS_IN_HEAD = {"lat", "lon", "address", "street", "borough"}
 
 
-def around(_request: HttpRequest) -> dict[str, Any]:
-    """What every page needs: the version for addresses of static files."""
-    return {"version": settings.CITYWATCH_VERSION, "zone": current().zone}
+def around(request: HttpRequest) -> dict[str, Any]:
+    """What every page needs: the version for addresses of static files, and who reads it."""
+    auditor = partial(may, cast(User, request.user), Right.AUDITOR)
+    return {"version": settings.CITYWATCH_VERSION, "zone": current().zone, "auditor": auditor}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from citywatch.console import health, sign_in, stream, views
+from citywatch.console import auditing, health, sign_in, stream, views
 from citywatch.console.api import application
 
 urlpatterns = [
@@ -11,6 +11,7 @@ urlpatterns = [
     path("alerts/<str:alert>/news", views.news, name="news"),
     path("alerts/<str:alert>/act", views.act, name="act"),
     path("alerts/<str:alert>/reveal", views.reveal, name="reveal"),
+    path("audit", auditing.log, name="audit"),
     path("stream", stream.alerts, name="stream"),
     path("sign-in", sign_in.how, name="sign-in"),
     path("sign-in/<str:secret>", sign_in.by_link, name="sign-in-link"),

@@ -10,26 +10,13 @@ import hashlib
 import hmac
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from citywatch.errors import UnknownAlertError
 from citywatch.masking import Subject, subjects
 from citywatch.stores.desk.database import Database, now_us
 from citywatch.stores.desk.reading import alert_at, resolve
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Which entries of the audit log. Times are microseconds UTC: since <= at < until; `before` continues a list."""
-
-    who: str | None = None
-    alert: str | None = None
-    subject: Subject | None = None
-    since: int | None = None
-    until: int | None = None
-    before: int | None = None
-    limit: int = 100
+from citywatch.triage import Asked
 
 
 class Audit(Database):
