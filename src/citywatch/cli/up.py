@@ -65,6 +65,7 @@ def up(
     SOURCE is what `run` takes: files are read first, whole; live ones (sim://city?rate=50, mqtt://host/TOPIC, -) are
     listened to. Alerts are printed as they come, and shown on the page whose address is printed.
     """
+    from citywatch.cli.delivery import Deliveries
     from citywatch.cli.hosting import Host
     from citywatch.cli.web import listen
     from citywatch.sources import open_source
@@ -77,10 +78,12 @@ def up(
     with ends_quietly(), ExitStack() as stack:
         hosted = Host(_free(data), rules, mapping=mapping)
         hosted.check(opened)
+        deliveries = Deliveries(hosted)
         web = start_web(hosted, host, listener)
         stack.callback(web.stop)
         engine = stack.enter_context(hosted.engine())
         stack.callback(web.end)
+        stack.enter_context(deliveries)
         alarm = stack.enter_context(Alarm(hosted))
 
         def done() -> bool:
