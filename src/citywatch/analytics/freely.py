@@ -10,9 +10,9 @@ import duckdb
 import pyarrow as pa
 
 from citywatch.analytics.archive import Archive
-from citywatch.analytics.facts import codes_sql
 from citywatch.analytics.question import Answer
 from citywatch.errors import ReportError, UsageError
+from citywatch.offences import codes_sql
 
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _ISO = "strftime(make_timestamp(epoch_us({column})), '%Y-%m-%dT%H:%M:%S.%fZ')"

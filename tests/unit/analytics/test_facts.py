@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +11,7 @@ import duckdb
 import pytest
 
 from citywatch.analytics.dimensions import color_sql, street_sql
-from citywatch.analytics.facts import spellings, table
-from citywatch.analytics.questions.money import BELOW_96TH, BOTH_SIDES, ELSEWHERE
+from citywatch.analytics.facts import spellings
 from tests.unit.analytics.city_tickets import COLORS, STREETS
 from tests.unit.analytics.conftest import ask, run
 
@@ -50,38 +48,6 @@ def test_a_colour_has_one_name(color: str) -> None:
 def test_every_name_of_a_colour_is_its_own_name() -> None:
     names = sorted(set(spellings("colors").values()))
     assert spelled(color_sql, names) == names
-
-
-def test_codes_are_unique_and_have_two_fines() -> None:
-    codes = [int(row["code"]) for row in table("codes")]
-    assert codes == sorted(set(codes))
-    assert set(codes) == set(range(1, 100)) - {94, 95}
-    assert all(int(row["fine_elsewhere"]) <= int(row["fine_manhattan"]) for row in table("codes"))
-
-
-def test_every_precinct_pays_one_fine_or_is_named() -> None:
-    assert not set(BELOW_96TH) & set(ELSEWHERE)
-    assert not set(BOTH_SIDES) & set(BELOW_96TH + ELSEWHERE)
-
-
-@needs_data
-@pytest.mark.data
-def test_fines_are_those_that_the_city_published() -> None:
-    with (PUBLIC / "codes" / "dof_codes_2023_short.csv").open(newline="") as file:
-        published = {int(code): (int(below), int(else_)) for code, _, below, else_ in list(csv.reader(file))[1:]}
-    ours = {int(row["code"]): (int(row["fine_manhattan"]), int(row["fine_elsewhere"])) for row in table("codes")}
-    assert ours == published
-
-
-@needs_data
-@pytest.mark.data
-def test_precincts_are_those_that_the_city_drew() -> None:
-    drawn = set()
-    for name in ("recent", "older"):
-        shapes = json.loads((PUBLIC / "geo" / f"nypd_precincts_{name}.geojson").read_text())["features"]
-        named = ({key.lower(): value for key, value in shape["properties"].items()} for shape in shapes)
-        drawn |= {int(properties["precinct"]) for properties in named}
-    assert drawn == set(BELOW_96TH + BOTH_SIDES + ELSEWHERE)
 
 
 @needs_data

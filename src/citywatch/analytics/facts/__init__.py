@@ -1,4 +1,4 @@
-"""Small tables of facts: what the codes mean and cost, and how colours, makes and streets are written."""
+"""Small tables of facts: how colours, makes and streets are written."""
 
 from __future__ import annotations
 
@@ -24,20 +24,3 @@ def sql_map(pairs: dict[str, str]) -> str:
     """Text of a DuckDB MAP from text to text."""
     quoted = [[f"'{text.replace(chr(39), chr(39) * 2)}'" for text in side] for side in (pairs.keys(), pairs.values())]
     return f"MAP([{', '.join(quoted[0])}], [{', '.join(quoted[1])}])"
-
-
-def code_names() -> dict[str, str]:
-    """Code of an offence, as text -> its name in short words."""
-    return {row["code"]: row["name"] for row in table("codes")}
-
-
-def codes_sql() -> str:
-    """A DuckDB relation (code SMALLINT, name VARCHAR, fine_manhattan INTEGER, fine_elsewhere INTEGER), US dollars."""
-    rows = ", ".join(
-        f"({r['code']}, '{r['name'].replace(chr(39), chr(39) * 2)}', {r['fine_manhattan']}, {r['fine_elsewhere']})"
-        for r in table("codes")
-    )
-    return (
-        "SELECT CAST(code AS SMALLINT) AS code, name, fine_manhattan, fine_elsewhere "
-        f"FROM (VALUES {rows}) AS codes(code, name, fine_manhattan, fine_elsewhere)"
-    )

@@ -6,26 +6,13 @@ from collections.abc import Mapping
 
 from citywatch.analytics.archive import Archive
 from citywatch.analytics.dimensions import dimensions
-from citywatch.analytics.facts import codes_sql, table
 from citywatch.analytics.question import Answer, Asked, Question, left_out_of
 from citywatch.analytics.questions.tickets import LEFT_OUT, TICKETS
 from citywatch.analytics.tally import COUNT, NO_CODE, UNKNOWN_CORRECTED, tally
+from citywatch.offences import codes_sql, offences
+from citywatch.offences.places import BELOW_96TH, BOTH_SIDES, ELSEWHERE
 
-BELOW_96TH = (1, 5, 6, 7, 9, 10, 13, 14, 17, 18, 19, 20)
-"""Precincts that lie in Manhattan at or below 96th Street."""
-
-BOTH_SIDES = (22, 24)
-"""Precincts on both sides of 96th Street: which fine holds cannot be told."""
-
-ELSEWHERE = (
-    *(23, 25, 26, 28, 30, 32, 33, 34),  # Manhattan above
-    *(*range(40, 51), 52),  # the Bronx
-    *(60, 61, 62, 63, *range(66, 74), 75, 76, 77, 78, 79, 81, 83, 84, 88, 90, 94),  # Brooklyn
-    *range(100, 117),  # Queens
-    *range(120, 124),  # Staten Island
-)
-
-_CODES = ", ".join(row["code"] for row in table("codes"))
+_CODES = ", ".join(map(str, offences()))
 _NO_FINE = {"code_without_fine": f"code NOT IN ({_CODES})"}
 _NO_PLACE = {
     "precinct_on_both_sides_of_96th_street": f"raw_precinct IN {BOTH_SIDES}",

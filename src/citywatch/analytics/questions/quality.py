@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from string import ascii_uppercase, digits
 
 from citywatch.analytics.archive import Archive
-from citywatch.analytics.facts import table
 from citywatch.analytics.question import Answer, Asked, Question
 from citywatch.analytics.questions.tickets import TICKETS
 from citywatch.analytics.tally import where_sql
+from citywatch.offences import offences
 
 _WORDS = ("BLANK", "NONE", "NOPLATE", "NOPLATES", "NOTAG", "UNKNOWN", "TEMP", "TEMPTAG", "NA")
 _REPEATED = tuple(letter * length for letter in ascii_uppercase + digits for length in range(2, 9))
-_CODES = ", ".join(row["code"] for row in table("codes"))
+_CODES = ", ".join(map(str, offences()))
 
 # What is looked at, as few distinct values as can be -> SQL over a row of events. Rows are grouped by all of it.
 _SEEN = {

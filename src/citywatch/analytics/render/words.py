@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from citywatch.analytics.facts import code_names, spellings
+from citywatch.analytics.facts import spellings
+from citywatch.offences import code_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
