@@ -27,14 +27,19 @@ READ = needs(Scope.ALERTS_READ)
 ACT = needs(Scope.ALERTS_ACT)
 
 
+def unmasked(request: HttpRequest, purpose: str) -> bool:
+    """Whether the caller is to see plates, names and faces: gives a purpose, and may (else 403)."""
+    if purpose.strip() and not caller(request).may(Scope.REVEAL):
+        raise AuthorizationError(message=f"{caller(request).name} may not see plates, names and faces.")
+    return bool(purpose.strip())
+
+
 def seen(request: HttpRequest, desk: DeskPort, listed: Sequence[Listed], purpose: str) -> list[dict[str, Any]]:
     """The alerts as the caller may see them; unmasked, for a purpose, is recorded before anything is sent."""
-    who, purpose = caller(request), purpose.strip()
-    if not purpose:
+    if not unmasked(request, purpose):
         return [masked(found.alert) for found in listed]
-    if not who.may(Scope.REVEAL):
-        raise AuthorizationError(message=f"{who.name} may not see plates, names and faces.")
-    desk.audit_alerts(who.name, "api", [found.alert["id"] for found in listed], purpose=purpose)
+    shown = [found.alert["id"] for found in listed]
+    desk.audit_alerts(caller(request).name, "api", shown, purpose=purpose.strip())
     return [found.alert for found in listed]
 
 
@@ -89,6 +94,7 @@ _CHANGED: Any = {"auth": ACT, "response": {200: shapes.Alert, **documented(404, 
 
 def _act(request: HttpRequest, alert: str, seeing: shapes.Seeing, action: Action, **details: Any) -> HttpResponse:
     """Do it, then show the alert; 409 where the alert's state does not allow it."""
+    unmasked(request, seeing.purpose)  # refused before anything is done
     with current().desk() as desk:
         full = desk.act(alert, Wish(action, by=caller(request).name, channel="api", **details))
         return answer(seen(request, desk, [desk.alert(full)], seeing.purpose)[0])

@@ -11,13 +11,13 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import HeaderEx, P, Query, Router
-from ninja.errors import AuthorizationError, HttpError
+from ninja.errors import HttpError
 
 from citywatch.console import stream
 from citywatch.console.access import Scope
 from citywatch.console.api import shapes
-from citywatch.console.api.access import allowed, caller, needs
-from citywatch.console.api.alerts import seen
+from citywatch.console.api.access import allowed, needs
+from citywatch.console.api.alerts import seen, unmasked
 from citywatch.console.site import current
 from citywatch.triage import Listed
 
@@ -38,8 +38,7 @@ async def follow(
     An alert may come again unchanged; its id tells. A reader who comes back with the `Last-Event-ID` that it saw last
     gets all that changed since; one without gets what changes from now on.
     """
-    if query.purpose.strip() and not caller(request).may(Scope.REVEAL):
-        raise AuthorizationError(message=f"{caller(request).name} may not see plates, names and faces.")
+    unmasked(request, query.purpose)  # refused before anything is sent
     body = _events(request, query, int(last_event_id) if last_event_id else None)
     response = StreamingHttpResponse(body, content_type="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
