@@ -15,7 +15,7 @@ import duckdb
 
 from bench.measure import ROOT, Line, cores
 
-BENCHES = ("startup", "parsing", "throughput", "latency", "many_rules", "identities", "tickets")
+BENCHES = ("startup", "parsing", "throughput", "latency", "doors", "many_rules", "identities", "tickets")
 
 
 def main() -> int:

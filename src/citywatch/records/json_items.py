@@ -6,6 +6,7 @@ closed must not swallow what follows: its first line is a fault, and reading goe
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,11 +14,13 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from citywatch.records.chunk import faults_schema, records_schema
-from citywatch.records.lines import KEPT, LONGEST, Cut
+from citywatch.records.lines import LONGEST, Cut
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|["\[\]{},]', re.DOTALL)
 _NEXT_OBJECT = re.compile(rb"\n[\s,]*(?=\{)")
 _BLANK = b" \t\r\n,"
+_BLANKS = frozenset(" \t\r\n")
+_DECODER = json.JSONDecoder()
 _OPENS = (b"{", b"[")
 _CLOSES = (b"}", b"]")
 
@@ -31,6 +34,33 @@ def cut_items(blocks: Iterable[bytes], broken: Callable[[], str | None] = lambda
         yield cutter.taken()
     cutter.finish(broken())
     yield cutter.taken()
+
+
+def array_items(body: bytes) -> list[bytes] | None:
+    """Items of a whole array, quickly; None for anything that is not an array from end to end, item by item."""
+    try:
+        text = body.decode("utf-8")
+        at = _blank(text, 0)
+        items: list[bytes] = []
+        comma = text[at : at + 1] == "["
+        at = _blank(text, at + 1)
+        while comma and not (text[at] == "]" and not items):
+            _, end = _DECODER.raw_decode(text, at)
+            items.append(text[at:end].encode())
+            at = _blank(text, end)
+            comma = text[at] == ","
+            at = _blank(text, at + 1) if comma else at
+        whole = text[at] == "]" and _blank(text, at + 1) == len(text)
+    except (ValueError, IndexError, RecursionError):
+        return None
+    return items if whole else None
+
+
+def _blank(text: str, at: int) -> int:
+    """Where the blanks end that begin there, if any do."""
+    while text[at : at + 1] in _BLANKS:
+        at += 1
+    return at
 
 
 @dataclass
@@ -62,7 +92,7 @@ class _Cutter:
             self._take(len(self.data), len(self.data))
         self._drop(self.begin)
         if len(self.data) > LONGEST:
-            self._skip(f"longer than {LONGEST:,} bytes, or never closed; the first {KEPT:,} are kept")
+            self._skip(f"longer than {LONGEST:,} bytes, or never closed")
 
     def finish(self, broken: str | None) -> None:
         """Take what is left at the end; `broken` is why the end is none."""
@@ -130,5 +160,5 @@ class _Cutter:
         found = _NEXT_OBJECT.search(self.data, blank)
         end = found.end() if found else len(self.data)
         self._drop_lines(blank)
-        self.faults.append((self.line, reason, self.data[blank:end].rstrip()[:KEPT]))
+        self.faults.append((self.line, reason, self.data[blank:end].rstrip()))
         self._drop(end)

@@ -16,7 +16,9 @@ import pyarrow as pa
 
 from citywatch.errors import SourceError
 from citywatch.records.chunk import Chunk, Format, Origin, faults_schema, records_schema
-from citywatch.records.columns import Positions, listed
+from citywatch.records.columns import Array, Positions, listed
+from citywatch.records.json_items import array_items
+from citywatch.records.lines import line_table
 from citywatch.sources.content import Kind, chunks_of, sniffed
 from citywatch.sources.http.cloudevents import is_binary, structured
 from citywatch.sources.http.wire import LARGEST
@@ -167,6 +169,17 @@ def _cut(body: bytes, kind: Kind, origin: Origin) -> Chunk:
     """Records of a body; `line` is the number of each in the request, from 1."""
     if not body.strip():
         raise BodyError(400, "the body is empty")
+    if kind is Kind.NDJSON:
+        lines = line_table(body if body.endswith(b"\n") else body + b"\n", 1)[0]
+        return Chunk(origin, Format.JSON, lines.set_column(0, "line", _numbers(len(lines))))
+    if kind is Kind.JSON and (items := array_items(body)) is not None:
+        table = pa.table([_numbers(len(items)), pa.array(items, pa.binary())], schema=records_schema())
+        return Chunk(origin, Format.JSON, table)
+    return _cut_exactly(body, kind, origin)
+
+
+def _cut_exactly(body: bytes, kind: Kind, origin: Origin) -> Chunk:
+    """As files are cut: what is no record is a fault among them."""
     try:
         chunks = list(chunks_of(Blocks(iter([body]), "the body", unpack=False), kind, origin))
     except SourceError as error:
@@ -185,6 +198,9 @@ def _numbered(records: pa.Table, faults: pa.Table) -> tuple[pa.Table, pa.Table]:
     lines: Sequence[int] = [*listed(records["line"]), *listed(faults["line"])]
     numbers = np.empty(len(lines), np.int64)
     numbers[np.argsort(lines, kind="stable")] = np.arange(1, len(lines) + 1)
-    split = len(records)
-    first, second = pa.array(numbers[:split]), pa.array(numbers[split:])
+    first, second = pa.array(numbers[: len(records)]), pa.array(numbers[len(records) :])
     return records.set_column(0, "line", first), faults.set_column(0, "line", second)
+
+
+def _numbers(count: int) -> Array:
+    return pa.array(np.arange(1, count + 1))
