@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--duration", metavar="D", help="How much time to simulate: 10m, 1h, 1d. Without it, never ends.")
 @click.option("--start", metavar="TIME", help="When it begins, RFC 3339 or now. With --duration 2026-05-01T12:00:00Z.")
 @click.option("--history", metavar="D", help="Begin so much earlier, at one event a second.")
+@click.option("--images", metavar="N", help="At most so many violations a second have a picture (2); 0 for none.")
 @click.option("--speed", metavar="X", help="Simulated seconds a second: 1 without --duration, else as fast as it can.")
 @click.option("--truth", metavar="FILE", help="Write what was planted, for every alert that is to come: NDJSON.")
 @click.option(

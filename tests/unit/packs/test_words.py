@@ -26,7 +26,7 @@ REASONS = {
     "cloned_plate": "K1 seen 37.6 km apart within 4 min (564 km/h)",
     "crowd_surge": "device c1: 30 detections within 2 min, 4 in the 2 min before",
     "device_overheats": "drone 4: 3 reports within 5 min",
-    "drone_lost": "device 4: no report for 4 min",
+    "drone_lost": "device 4: in the air, then no further word for 4 min",
     "gunfire": "precinct 61: 2 different devices within 10 s",
     "image_missing": "image i1: violation with image, then no image arrived for 2 min",
     "needs_human": "plate K1, a human is needed",

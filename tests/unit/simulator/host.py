@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from citywatch.engine.step import Step
+from citywatch.mappings.gazetteer import Gazetteer
 from citywatch.mappings.parse import Parser
 from citywatch.records.chunk import Parsed
 from citywatch.rules.load import load_rules, shipped
@@ -28,14 +29,23 @@ START = 1_777_636_800 * SECOND
 """2026-05-01T12:00:00Z"""
 
 
-def plan(world: str = "city", *, seconds: int | None = 60, rate: float = 50, seed: int = 1, history: int = 0) -> Plan:
+def plan(
+    world: str = "city",
+    *,
+    seconds: int | None = 60,
+    rate: float = 50,
+    seed: int = 1,
+    history: int = 0,
+    images: float = 2,
+) -> Plan:
     """A plan that begins at `START`; durations in seconds."""
-    return Plan(world, seed, rate, START, None if seconds is None else seconds * SECOND, history * SECOND)
+    return Plan(world, seed, rate, START, None if seconds is None else seconds * SECOND, history * SECOND, images)
 
 
 def parsed(address: str) -> Iterator[Parsed]:
     """What the parser makes of a simulation, chunk by chunk."""
-    parser = Parser(SETTINGS, zones=load_rules([shipped()], SETTINGS, run_tests=False).zones, threads=1)
+    zones = load_rules([shipped()], SETTINGS, run_tests=False).zones
+    parser = Parser(SETTINGS, gazetteer=Gazetteer(zones), threads=1)
     for source in open_source(address):
         for chunk in source.chunks():
             yield parser.parse(chunk)
@@ -54,12 +64,20 @@ class Raised:
         return [alert for alert in self.alerts.values() if alert["rule"] == rule]
 
     def explained_by(self, planted: Planted) -> list[str]:
-        """Ids of the alerts that are what was planted: rule, key, and time of the first match."""
+        """Ids of the alerts that are what was planted: of its rule and key, with a match in its time."""
         return [
             alert["id"]
             for alert in self.of(planted.rule)
-            if json.loads(alert["group"]) == planted.group and micros(alert["first_seen"]) == planted.time
+            if agrees(json.loads(alert["group"]), planted.group)
+            and micros(alert["first_seen"]) <= planted.end
+            and micros(alert["last_seen"]) >= planted.begin
         ]
+
+
+def agrees(key: dict[str, Any], planted: Mapping[str, Any]) -> bool:
+    """Whether the key of an alert is that of what was planted, as far as both name the same fields."""
+    shared = key.keys() & planted.keys()
+    return bool(shared) and all(key[name] == planted[name] for name in shared)
 
 
 @cache

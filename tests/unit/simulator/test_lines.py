@@ -122,26 +122,26 @@ def test_events_are_out_of_order_by_a_little() -> None:
 
 
 def test_one_violation_in_a_hundred_needs_a_human() -> None:
-    assert Violations(1, 10.0).unclear(np.arange(200_000)).mean() == pytest.approx(0.01, rel=0.1)
-    found = [event["data"] for event in events(600, world="drones") if event["type"] == "drone.violation"]
+    assert Violations(1, 10.0, 0).unclear(np.arange(200_000)).mean() == pytest.approx(0.01, rel=0.1)
+    found = [event["data"] for event in events(600, world="drones", images=0) if event["type"] == "drone.violation"]
     assert all(("violation_code" in data) != bool(data.get("needs_human")) for data in found)
     assert any(data.get("needs_human") for data in found)
 
 
 def test_batteries_fall_and_are_changed() -> None:
     charges: dict[str, list[float]] = {}
-    for event in sorted(events(3600, world="drones", rate=5), key=lambda event: event["time"]):
-        if event["type"] == "drone.position":
+    for event in sorted(events(3600, world="drones", rate=5, images=0), key=lambda event: event["time"]):
+        if event["type"] == "drone.position" and len(event["data"]["device_id"]) < 4:
             charges.setdefault(event["data"]["device_id"], []).append(event["data"]["battery"])
     for charge in charges.values():
         steps = np.diff(charge)
         assert (steps < 0.5).sum() > 0.9 * len(steps)
         assert (steps > 50).any()
-        assert min(charge) >= 14.9
+        assert 7.9 <= min(charge) < 20
 
 
 def test_no_plate_is_at_two_places_too_far_apart_by_chance() -> None:
-    """At 60 km/h from one reader to the next; what is planned has plates of its own."""
+    """At the legal 80 km/h from one reader to the next; what is planned has plates of its own."""
     seen: dict[str, list[tuple[np.datetime64, float, float]]] = {}
     for event in events(600, world="cctv"):
         data = event["data"]
@@ -154,7 +154,7 @@ def test_no_plate_is_at_two_places_too_far_apart_by_chance() -> None:
             km = np.hypot((lat2 - lat) * 111.2, (lon2 - lon) * 84.4)
             hours = (t2 - t) / np.timedelta64(1, "h")
             legs += 1
-            assert km <= 60 * hours
+            assert km <= 80 * hours
     assert legs > 500
 
 

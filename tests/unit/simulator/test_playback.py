@@ -66,9 +66,9 @@ def test_what_was_planted_is_told_once_its_time_has_come() -> None:
     clock = Clock()
     told = []
     for batch in itertools.islice(play(Simulation(plan(seconds=None), 1.0), clock.now, clock.sleep), 300):
-        assert all(item.time <= batch.received[-1] for item in batch.planted)
+        assert all(item.begin <= batch.received[-1] for item in batch.planted)
         told += [item.kind for item in batch.planted]
-    assert told == ["needs_human", "stolen_plate", "gunfire"]
+    assert told[:4] == ["average_speed", "needs_human", "stolen_plate", "reconnaissance"]
 
 
 def test_the_truth_is_a_line_for_every_incident(tmp_path: Path) -> None:
@@ -76,12 +76,14 @@ def test_the_truth_is_a_line_for_every_incident(tmp_path: Path) -> None:
     records = sum(chunk.records.num_rows for chunk in source.chunks())
     rows = [json.loads(line) for line in (tmp_path / "truth.ndjson").read_text().splitlines()]
     assert records > 2900
-    assert rows[0].keys() == {"kind", "rule", "group", "time", "events"}
-    assert rows[1] == {
-        "kind": "stolen_plate", "rule": "stolen_plate", "group": {"plate": rows[1]["group"]["plate"]},
-        "time": "2026-05-01T12:00:08.000000Z", "events": rows[1]["events"],
+    assert all(row.keys() == {"kind", "rule", "group", "from", "until", "lat", "lon", "events"} for row in rows)
+    [human] = [row for row in rows if row["kind"] == "needs_human"]
+    assert human == {
+        "kind": "needs_human", "rule": "needs_human", "group": human["events"][0],
+        "from": "2026-05-01T12:00:03.000000Z", "until": "2026-05-01T12:00:03.000000Z",
+        "lat": human["lat"], "lon": human["lon"], "events": [human["group"]],
     }  # fmt: skip
-    assert rows[1]["events"][0].keys() == {"source", "id"}
+    assert 40 < human["lat"] < 41
 
 
 def test_lines_are_numbered_through_all_chunks() -> None:

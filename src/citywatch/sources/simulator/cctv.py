@@ -9,7 +9,7 @@ import numpy as np
 from citywatch.sources.simulator import geography
 from citywatch.sources.simulator.behavior import frequencies
 from citywatch.sources.simulator.draws import Floats, Integers
-from citywatch.sources.simulator.stream import Drawn, Stream
+from citywatch.sources.simulator.stream import Drawn, Steady
 from citywatch.sources.simulator.text import Piece, Text, decimal, event, join, look_up, padded, table, uuid, whole
 
 _STEP = 571
@@ -44,7 +44,7 @@ def camera_name(cameras: Integers) -> list[Piece]:
     return ["cctv-", look_up(padded(4), cameras) if cameras.max(initial=0) < 10_000 else whole(cameras)]
 
 
-class CameraEvents(Stream):
+class CameraEvents(Steady):
     """`camera.event`: motion, persons, vehicles."""
 
     name = "cameras"
@@ -72,7 +72,7 @@ class CameraEvents(Stream):
         return Drawn(numbers, times, bodies)
 
 
-class PersonReports(Stream):
+class PersonReports(Steady):
     """`person.report`: three behaviours of a person; the scores are for who reads it."""
 
     name = "persons"

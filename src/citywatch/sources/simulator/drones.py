@@ -12,9 +12,19 @@ from numpy.typing import NDArray
 from citywatch.settings import MINUTE, SECOND
 from citywatch.sources.simulator import geography
 from citywatch.sources.simulator.draws import Floats, Integers
-from citywatch.sources.simulator.stream import Drawn, Planted, Stream
+from citywatch.sources.simulator.local import by_day
+from citywatch.sources.simulator.pictures import Picture, Shot, hard, picture
+from citywatch.sources.simulator.stream import Drawn, Planted, Steady
 from citywatch.sources.simulator.text import Piece, Text, decimal, event, join, look_up, product, table, whole
-from citywatch.sources.simulator.traffic import CODE_WEIGHTS, CODES, choice_json
+from citywatch.sources.simulator.traffic import (
+    BODIES,
+    BODY_WEIGHTS,
+    CODE_WEIGHTS,
+    CODES,
+    COLOR_WEIGHTS,
+    COLORS,
+    choice_json,
+)
 
 _STEP = 433
 _CHARGE = 40 * MINUTE
@@ -40,8 +50,8 @@ def batteries_used(drones: Integers, times: Integers) -> Floats:
 
 
 def charge(drones: Integers, times: Integers) -> Floats:
-    """Percent: falls from 100 to 15, then the battery is changed."""
-    return 100 - 85 * (batteries_used(drones, times) % 1)
+    """Percent: falls from 100 to 8, then the battery is changed."""
+    return 100 - 92 * (batteries_used(drones, times) % 1)
 
 
 def home(drones: Integers) -> Integers:
@@ -61,7 +71,7 @@ def source(drones: Integers) -> Text:
     return join(["drone/", whole(drones)])
 
 
-class DronePositions(Stream):
+class DronePositions(Steady):
     """`drone.position`, with charge, temperature, altitude and speed."""
 
     name = "positions"
@@ -86,13 +96,20 @@ class DronePositions(Stream):
         return Drawn(numbers, times, bodies)
 
 
-class Violations(Stream):
-    """`drone.violation`: one in a hundred has no code and needs a human."""
+class Violations(Steady):
+    """`drone.violation`: one in a hundred has no code and needs a human.
+
+    `pictures` is how many of them a second have a picture, at most.
+    """
 
     name = "violations"
     share = 0.01
     period = 60
     can_be_late = False
+
+    def __init__(self, seed: int, rate: float, pictures: float) -> None:
+        super().__init__(seed, rate)
+        self._pictured = min(1.0, pictures / rate) if rate else 0.0
 
     def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         drone = numbers % self.devices
@@ -100,9 +117,11 @@ class Violations(Stream):
         code = look_up(choice_json("violation_code", CODES), self.draws.chosen(numbers, CODE_WEIGHTS, "code"))
         unclear = self.unclear(numbers)
         what = pc.if_else(pa.array(unclear), '"needs_human":true', code)
+        body, color = self._looks(numbers)
         data = [
-            what, ',"plate":"', plate, '","image_id":"', *self.ids(numbers, "i"), '","device_id":"', whole(drone),
-            '","device_kind":"drone",', *place_json(drone, times),
+            what, ',"plate":"', plate, '","vehicle_body":"', body, '","vehicle_color":"', color, '","image_id":"',
+            self.image_ids(numbers, times), '","device_id":"', whole(drone), '","device_kind":"drone",',
+            *place_json(drone, times),
         ]  # fmt: skip
         bodies = event(
             "drone.violation", id_=self.ids(numbers), source=source(drone), subject=plate, times=times, data=data
@@ -113,12 +132,39 @@ class Violations(Stream):
         """Which violations need a human."""
         return self.draws.unit(numbers, "human") < HUMAN_SHARE
 
+    def image_ids(self, numbers: Integers, times: Integers) -> Text:
+        """Of each violation: the SHA-256 of its picture, or a name where the picture goes another way."""
+        ids = np.array(join(self.ids(numbers, "i")).to_pylist(), object)
+        pictured, pictures = self.pictures(numbers, times)
+        ids[pictured] = [picture.image_id for picture in pictures]
+        return table(ids.tolist())
+
+    def pictures(self, numbers: Integers, times: Integers) -> tuple[Integers, list[Picture]]:
+        """Rows of the violations that have a picture, and their pictures; `times` are those of the violations."""
+        rows = np.flatnonzero(self.draws.unit(numbers, "pictured") < self._pictured)
+        numbers, times = numbers[rows], times[rows]
+        lat, lon = flight(numbers % self.devices, times)
+        streets = [str(geography.words(int(place))["street"]) for place in geography.nearest(lat, lon)]
+        looks = [text.to_pylist() for text in (violation_plates(numbers), *self._looks(numbers))]
+        light = (by_day(times).tolist(), hard(self.draws, numbers), numbers.tolist())
+        return rows, [
+            picture(Shot(plate, street, color, body, *rest))
+            for plate, body, color, street, *rest in zip(*looks, streets, *light, strict=True)
+        ]
+
+    def _looks(self, numbers: Integers) -> tuple[Text, Text]:
+        """Body and colour of the vehicle."""
+        body = self.draws.chosen(numbers, BODY_WEIGHTS, "body")
+        return look_up(table(BODIES), body), look_up(table(COLORS), self.draws.chosen(numbers, COLOR_WEIGHTS, "color"))
+
     def _planted(self, numbers: Integers, times: Integers) -> list[Planted]:
+        places = zip(*flight(numbers % self.devices, times), strict=True)
         planted = []
-        for number, time in zip(numbers.tolist(), times.tolist(), strict=True):
+        for number, time, (lat, lon) in zip(numbers.tolist(), times.tolist(), places, strict=True):
             key = {"source": f"drone/{number % self.devices}", "id": self.id(number)}
-            millisecond = time - time % 1000
-            planted.append(Planted("needs_human", "needs_human", key, millisecond, ((key["source"], key["id"]),)))
+            millisecond, named = time - time % 1000, ((key["source"], key["id"]),)
+            where = (int(lat) / 100_000, int(lon) / 100_000)
+            planted.append(Planted("needs_human", "needs_human", key, millisecond, millisecond, *where, named))
         return planted
 
 
@@ -127,16 +173,14 @@ class Images(Violations):
 
     def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         drone = numbers % self.devices
+        image, content = self.image_ids(numbers, times), np.full(len(numbers), "", object)
+        pictured, pictures = self.pictures(numbers, times)
+        content[pictured] = [f'"image":"{picture.text}",' for picture in pictures]
         times = times + 200_000 + self.draws.below(numbers, 1_800_000, "image")
-        image = join(self.ids(numbers, "i"))
         data = [
-            '"image_id":"',
-            image,
-            '","device_id":"',
-            whole(drone),
-            '","device_kind":"drone",',
-            *place_json(drone, times),
-        ]
+            '"image_id":"', image, '",', table(content.tolist()), '"device_id":"', whole(drone),
+            '","device_kind":"drone",', *place_json(drone, times),
+        ]  # fmt: skip
         bodies = event(
             "violation.image", id_=self.ids(numbers, "i"), source=source(drone), subject=image, times=times, data=data
         )

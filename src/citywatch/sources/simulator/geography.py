@@ -84,6 +84,15 @@ def anpr_place(camera: int) -> int:
     return camera // ANPR_COLUMNS * 2 * AVENUES + camera % ANPR_COLUMNS * 2
 
 
+@cache
+def reader_at() -> Integers:
+    """For each crossing its plate reader, or -1."""
+    readers = np.full(CROSSINGS, -1)
+    for camera in range(ANPR_ROWS * ANPR_COLUMNS):
+        readers[anpr_place(camera)] = camera
+    return readers
+
+
 def spread(devices: Integers, step: int) -> Integers:
     """A crossing for each number of a device, spread over the city; the steps used are prime to the crossings."""
     return devices * step % CROSSINGS

@@ -63,26 +63,33 @@ def _releases(batch: Batch, reach: Callable[[], int], sleep: Callable[[float], N
 
 def _part(batch: Batch, begin: int, end: int) -> Batch:
     """Lines from `begin` to `end`, and what was planted since the line before `begin`."""
-    times = [planted.time for planted in batch.planted]
+    times = [planted.begin for planted in batch.planted]
     low = 0 if begin == 0 else bisect.bisect_right(times, batch.received[begin - 1])
     high = len(times) if end == len(batch.lines) else bisect.bisect_right(times, batch.received[end - 1])
     return Batch(batch.received[begin:end], batch.lines.slice(begin, end - begin), batch.planted[low:high])
 
 
 def write_truth(planted: tuple[Planted, ...], file: TextIO) -> None:
-    """One JSON object a line: kind, rule, group, time, events."""
+    """One JSON object a line."""
     for item in planted:
         file.write(json.dumps(truth(item), separators=(",", ":")) + "\n")
     file.flush()
 
 
 def truth(planted: Planted) -> dict[str, Any]:
-    """A line of the truth file; `time` is the match time that the alert has to have as first_seen."""
-    moment = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=planted.time)
+    """A line of the truth file: an alert of that rule and key has to have a match between `from` and `until`."""
     return {
         "kind": planted.kind,
         "rule": planted.rule,
         "group": dict(planted.group),
-        "time": moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "from": _moment(planted.begin),
+        "until": _moment(planted.end),
+        "lat": planted.lat,
+        "lon": planted.lon,
         "events": [{"source": source, "id": id_} for source, id_ in planted.events],
     }
+
+
+def _moment(time: int) -> str:
+    moment = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=time)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from citywatch.settings import DAY, HOUR
 from citywatch.sources.simulator import geography
-from citywatch.sources.simulator.draws import Floats, Integers
-from citywatch.sources.simulator.stream import Drawn, Stream
+from citywatch.sources.simulator.draws import Integers
+from citywatch.sources.simulator.local import bustle
+from citywatch.sources.simulator.stream import Drawn, Steady
 from citywatch.sources.simulator.text import Piece, Text, decimal, event, join, look_up, table, whole
 
 KINDS = ("temperature", "sound", "acoustic", "crowd")
@@ -18,7 +18,7 @@ _HEARD_WEIGHTS = (60.0, 14.0, 10.0, 9.0, 5.0, 2.0)
 _STEP = 787
 
 
-class SensorReadings(Stream):
+class SensorReadings(Steady):
     """`sensor.reading`: the four kinds of sensors in turn."""
 
     name = "sensors"
@@ -53,7 +53,7 @@ class SensorReadings(Stream):
 
     def _value_json(self, numbers: Integers, times: Integers, kind: Integers) -> list[Piece]:
         noise = self.draws.unit(numbers, "value")
-        day = _daytime(times)
+        day = bustle(times)
         values = np.choose(
             kind, [12 + 9 * day + noise, 48 + 14 * day + 12 * noise, 50 + 30 * noise, np.floor(110 * day * noise)]
         )
@@ -67,8 +67,3 @@ class SensorReadings(Stream):
         return look_up(
             table([*texts, ""]), np.where(kind == KINDS.index("acoustic"), heard * 40 + sureness, len(texts))
         )
-
-
-def _daytime(times: Integers) -> Floats:
-    """0 in the small hours to 1 in the afternoon, by the city's winter time."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * ((times - 8 * HOUR) % DAY) / DAY)

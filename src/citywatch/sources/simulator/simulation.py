@@ -17,7 +17,7 @@ BOUNDED_START = "2026-05-01T12:00:00Z"
 """When a simulation of limited length begins unless it is told: the same seed gives the same lines on any day."""
 
 _LEAST_RATE, _MOST_RATE = 1.0, 200_000.0
-_OPTIONS = ("rate", "seed", "duration", "start", "speed", "history", "truth")
+_OPTIONS = ("rate", "seed", "duration", "start", "speed", "history", "truth", "images")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ def simulation(world: str, options: Mapping[str, str]) -> Simulation:
         start=_instant(start),
         duration=length,
         history=_span("history", options["history"]) if "history" in options else 0,
+        pictures=_number("images", options.get("images", "2"), 0, 1000),
     )
     truth = Path(options["truth"]) if "truth" in options else None
     return Simulation(plan, None if speed is None else _number("speed", speed, 0.001, 100_000), truth)

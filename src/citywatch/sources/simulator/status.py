@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from citywatch.settings import SECOND
 from citywatch.sources.simulator import cctv, drones, geography
 from citywatch.sources.simulator.draws import Integers
-from citywatch.sources.simulator.stream import Drawn, Stream
+from citywatch.sources.simulator.stream import Drawn, Steady
 from citywatch.sources.simulator.text import Piece, decimal, event, join, look_up, table
 
 
@@ -24,7 +24,7 @@ class Fleet:
     drones: int
 
 
-class DeviceStatus(Stream):
+class DeviceStatus(Steady):
     """A status of each device in turn; the first after a change of battery says so."""
 
     name = "status"

@@ -1,7 +1,7 @@
 """Vehicles that pass plate readers, and parking tickets.
 
-A vehicle drives up and down one street or avenue for half an hour, past a reader every two minutes, and the same at
-that time of every day. No plate is ever in two places at once, or on two kinds of vehicle, unless that is planned.
+A vehicle drives through the streets for half an hour, past some readers, and the same way at that time of every day. No
+plate is ever in two places at once, too fast, or on two kinds of vehicle, unless that is planned.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from citywatch.settings import MINUTE, SECOND
+from citywatch.settings import DAY, SECOND
 from citywatch.sources.simulator import geography
 from citywatch.sources.simulator.draws import Draws, Integers
-from citywatch.sources.simulator.stream import Drawn, Stream
+from citywatch.sources.simulator.stream import Drawn, Steady, Stream
+from citywatch.sources.simulator.streets import DRIVE, DRIVES, drives
 from citywatch.sources.simulator.text import Piece, Text, decimal, event, join, look_up, padded, product, table, whole
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -24,10 +25,10 @@ _SCATTER = 48_271  # prime to the number of plates: neighbours in number get pla
 
 MAKES = ("Toyota", "Honda", "Ford", "Nissan", "Chevrolet", "Hyundai", "Jeep", "BMW", "Subaru", "Kia", "Tesla", "Isuzu")
 _MAKE_WEIGHTS = (18.0, 16.0, 13.0, 11.0, 9.0, 7.0, 6.0, 5.0, 5.0, 5.0, 3.0, 2.0)
-_BODIES = ("sedan", "suv", "van", "pickup", "truck", "taxi")
-_BODY_WEIGHTS = (42.0, 34.0, 9.0, 5.0, 5.0, 5.0)
-_COLORS = ("black", "white", "gray", "silver", "blue", "red", "green", "yellow")
-_COLOR_WEIGHTS = (26.0, 23.0, 19.0, 12.0, 9.0, 6.0, 2.0, 3.0)
+BODIES = ("sedan", "suv", "van", "pickup", "truck", "taxi")
+BODY_WEIGHTS = (42.0, 34.0, 9.0, 5.0, 5.0, 5.0)
+COLORS = ("black", "white", "gray", "silver", "blue", "red", "green", "yellow")
+COLOR_WEIGHTS = (26.0, 23.0, 19.0, 12.0, 9.0, 6.0, 2.0, 3.0)
 _STATES = ("NY", "NJ", "PA", "CT", "FL", "MA")
 _STATE_WEIGHTS = (78.0, 10.0, 4.0, 4.0, 2.0, 2.0)
 
@@ -57,12 +58,15 @@ def choice_json(member: str, values: tuple[str | int, ...]) -> Text:
 def vehicle_json(draws: Draws, vehicles: Integers) -> list[Piece]:
     """Pieces of what a plate belongs to: always the same for a vehicle."""
     make = look_up(choice_json("vehicle_make", MAKES), draws.chosen(vehicles, _MAKE_WEIGHTS, "make"))
-    body = look_up(choice_json("vehicle_body", _BODIES), draws.chosen(vehicles, _BODY_WEIGHTS, "body"))
-    color = look_up(choice_json("vehicle_color", _COLORS), draws.chosen(vehicles, _COLOR_WEIGHTS, "color"))
+    body = look_up(choice_json("vehicle_body", BODIES), draws.chosen(vehicles, BODY_WEIGHTS, "body"))
+    color = look_up(choice_json("vehicle_color", COLORS), draws.chosen(vehicles, COLOR_WEIGHTS, "color"))
     state = look_up(choice_json("plate_state", _STATES), draws.chosen(vehicles, _STATE_WEIGHTS, "state"))
     year = whole(2005 + draws.below(vehicles, 21, "year"))
     return [state, ",", make, ",", body, ",", color, ',"vehicle_year":', year]
 
+
+_OF_A_DRIVE = 2**7
+"""Bound of the number of readers that are passed on a drive."""
 
 READERS = geography.ANPR_ROWS * geography.ANPR_COLUMNS
 
@@ -76,40 +80,48 @@ def _readers() -> tuple[Text, Text]:
     return table([f"camera/{name}" for name in names]), members
 
 
-def reader_of(draws: Draws, vehicles: Integers, legs: Integers) -> Integers:
-    """The plate reader that a vehicle passes on its n-th leg: up and down one line of the grid."""
-    line = draws.below(vehicles, geography.ANPR_ROWS + geography.ANPR_COLUMNS, "line")
-    along_street = line < geography.ANPR_ROWS
-    length = np.where(along_street, geography.ANPR_COLUMNS, geography.ANPR_ROWS)
-    there_and_back = 2 * (length - 1)
-    step = (legs + draws.below(vehicles, 64, "start")) % there_and_back
-    at = np.minimum(step, there_and_back - step)
-    column = line - geography.ANPR_ROWS
-    readers: Integers = np.where(along_street, line * geography.ANPR_COLUMNS + at, at * geography.ANPR_COLUMNS + column)
-    return readers
-
-
 class PlateReads(Stream):
-    """`anpr.read`: plates that readers see."""
+    """`anpr.read`: plates that readers see.
+
+    Departure n happens at (n + something in [0, 1)) / `departures` seconds since 1970, on drive n modulo `DRIVES`.
+    """
 
     name = "plates"
     share = 0.40
-    period = 120
 
-    def _draw(self, numbers: Integers, times: Integers) -> Drawn:
-        slot, leg = numbers % self.devices, numbers // self.devices
-        vehicles = slot * 48 + times // (30 * MINUTE) % 48
-        reader = reader_of(self.draws, vehicles, leg)
-        times = times + self.draws.below(numbers, 4 * SECOND, "traffic")
+    def __init__(self, seed: int, rate: float) -> None:
+        super().__init__(seed, rate)
+        self.drives = drives(seed)
+        self.departures = rate / self.drives.passes_a_drive
+        daily = min(self.departures * DAY / SECOND, _PLATES)
+        self.vehicles = max(1, int(daily / DRIVES)) * DRIVES
+        """How many there are: each departs about once a day, and takes the same drive."""
+
+    def between(self, begin: int, end: int) -> Drawn:
+        """The passes with begin <= time < end."""
+        drive, offset = np.divmod(self.drives.keys, DRIVE)
+        step = SECOND / self.departures
+        low = np.floor(((begin - offset) / step - 1 - drive) / DRIVES).astype(np.int64)
+        counts = np.floor(((end - offset) / step - drive) / DRIVES).astype(np.int64) - low + 1
+        passes = np.repeat(np.arange(len(low)), counts)
+        turn = np.arange(len(passes)) - np.repeat(np.cumsum(counts) - counts, counts)
+        departure = (low[passes] + turn) * DRIVES + drive[passes]
+        times = ((departure + self.draws.unit(departure, "time")) * step).astype(np.int64) + offset[passes]
+        inside = (times >= begin) & (times < end)
+        return self._read(departure[inside], times[inside], passes[inside])
+
+    def _read(self, departure: Integers, times: Integers, passes: Integers) -> Drawn:
+        numbers = departure * _OF_A_DRIVE + passes - self.drives.first[departure % DRIVES]
+        vehicles = departure % self.vehicles
         sources, places = _readers()
+        reader = self.drives.reader[passes]
         plate = plates(vehicles)
         doubtful = self.draws.unit(numbers, "doubtful") < 0.05
         confidence = np.where(doubtful, 500, 900) + self.draws.below(numbers, 100, "confidence")
-        speed = 25 + self.draws.below(numbers, 36, "speed")
         data = [
             '"plate":"', plate, '","plate_confidence":', *decimal(confidence, 3), ",", *vehicle_json(self.draws,
             vehicles),
-            ',"speed_kmh":', whole(speed), ",", look_up(places, reader),
+            ',"speed_kmh":', whole(self.drives.kmh[passes]), ",", look_up(places, reader),
         ]  # fmt: skip
         bodies = event(
             "anpr.read", id_=self.ids(numbers), source=look_up(sources, reader), subject=plate, times=times, data=data
@@ -117,7 +129,7 @@ class PlateReads(Stream):
         return Drawn(numbers, times, bodies)
 
 
-class Tickets(Stream):
+class Tickets(Steady):
     """`ticket.issued`: parking tickets that agents write."""
 
     name = "tickets"

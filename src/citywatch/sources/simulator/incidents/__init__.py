@@ -1,0 +1,1 @@
+"""What happens in the city beside its ordinary traffic: incidents that rules have to find, and what only looks so."""
