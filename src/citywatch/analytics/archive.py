@@ -40,7 +40,8 @@ class Archive:
         The city's IANA zone.
     desk
         Reads what the desk has, when a question first needs it: ``alerts`` gives a column `line` of alerts as the
-        contract writes them in JSON, ``rejected`` the columns source, reason (VARCHAR) and received_at (TIMESTAMPTZ).
+        contract writes them in JSON, ``rejected`` the columns source, reason (VARCHAR) and received_at (TIMESTAMPTZ),
+        ``population`` zip (VARCHAR) and population (BIGINT).
     """
 
     con: duckdb.DuckDBPyConnection
@@ -49,7 +50,7 @@ class Archive:
     _made: set[str] = field(default_factory=set)
 
     def need(self, relation: str) -> None:
-        """Make a relation of the desk known to `con`: ``alerts`` with the columns of `ALERT`, or ``rejected``."""
+        """Make a relation of `desk` known to `con`; ``alerts`` has the columns of `ALERT`."""
         if relation in self._made:
             return
         self._made.add(relation)

@@ -125,7 +125,16 @@ def _parts_of_time(dims: _Table) -> None:
     dims.time("minute_of_day", "CAST(hour({local}) * 60 + minute({local}) AS INTEGER)", "minute, 0-1439", hour=True)
 
 
+def zip_sql() -> str:
+    """SQL of the ZIP code: a zone that is called by five digits, else five digits at the end of the address."""
+    zone = "list_filter(zones, lambda name: regexp_full_match(name, '\\d{5}'))[1]"
+    written = "regexp_extract(address, '(\\d{5})(-\\d{4})?\\s*$', 1)"
+    # Few addresses end in a digit: the others are not looked at further.
+    return f"coalesce({zone}, CASE WHEN right(rtrim(address), 1) BETWEEN '0' AND '9' THEN nullif({written}, '') END)"
+
+
 def _spelled_one_way(dims: _Table) -> None:
+    dims.spelled("zip", zip_sql(), "raw_zip", "ZIP code: a zone of five digits, else the end of the address")
     dims.spelled("precinct", "precinct", "nullif(raw_precinct, 0)", "police precinct; 0 is none")
     dims.spelled("street", "street", street_sql("raw_street"), "street, spelled one way")
     dims.spelled("vehicle_color", "vehicle_color", color_sql("raw_vehicle_color"), "colour, named one way")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from citywatch.cli.options import data_option, instant, person
-from citywatch.errors import UsageError
+from citywatch.errors import ReportError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,7 +114,11 @@ def open_archive(data: Path) -> Iterator[tuple[Archive, Desk | None]]:
         History(data).create_view(con, "events")
         desk = Desk(directory.desk, create=False) if directory.desk.exists() else None
         try:
-            read = {"alerts": lambda: _alerts(desk), "rejected": lambda: _rejected(desk)}
+            read = {
+                "alerts": lambda: _alerts(desk),
+                "rejected": lambda: _rejected(desk),
+                "population": lambda: _population(data / "population.csv"),
+            }
             yield Archive(con, directory.settings().zone, read), desk
         finally:
             if desk is not None:
@@ -138,6 +142,22 @@ def _rejected(desk: Desk | None) -> pa.Table:
     return pa.table(
         {"source": pa.array(source, pa.string()), "reason": pa.array(reason, pa.string()), "received_at": times}
     )
+
+
+def _population(file: Path) -> pa.Table:
+    """The inhabitants of each ZIP code, as the city's people wrote them down; none without the file."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    types: dict[str, pa.DataType] = {"zip": pa.string(), "population": pa.int64()}
+    schema = pa.schema(types)
+    if not file.exists():
+        return schema.empty_table()
+    try:
+        options = csv.ConvertOptions(column_types=schema, include_columns=schema.names)
+        return csv.read_csv(file, convert_options=options)
+    except pa.ArrowException as error:
+        raise ReportError(f"{file} cannot be read: {error}", hint="its columns are zip,population") from error
 
 
 def _audit(desk: Desk | None, asking: Question, answer: Answer, form: str) -> None:

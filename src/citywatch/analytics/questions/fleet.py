@@ -23,6 +23,27 @@ def fleet(archive: Archive, asked: Asked) -> Answer:
     return Answer(rows, left_out_of({"no_device_id": silent}))
 
 
+SERIOUS = 3
+"""A status of this severity or more is a failure, as for the shipped rule `new_device_fault`."""
+
+
+def failures(archive: Archive, asked: Asked) -> Answer:
+    """Every device that reports its status, and how often it failed."""
+    archive.con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE statuses AS
+        SELECT device_id, device_kind, severity, label, time FROM events WHERE {where_sql(asked)}""")
+    failed = f"FILTER (severity >= {SERIOUS})"
+    rows = archive.query(f"""
+        SELECT device_id, max(device_kind) AS device_kind, count(*) {failed} AS failures,
+               count(DISTINCT label) {failed} AS kinds, mode(label ORDER BY label) {failed} AS most_often,
+               strftime(make_timestamp(epoch_us(max(time) {failed})), '%Y-%m-%dT%H:%M:%S.%fZ') AS last_failure,
+               count(*) AS events
+        FROM statuses WHERE device_id IS NOT NULL
+        GROUP BY device_id ORDER BY failures DESC, device_id {asked.limit}""")
+    nobody = archive.one("SELECT count(*) FROM statuses WHERE device_id IS NULL")[0]
+    return Answer(rows, left_out_of({"no_device_id": nobody}))
+
+
 QUESTIONS = (
     Question(
         name="fleet",
@@ -38,5 +59,26 @@ QUESTIONS = (
         ask=fleet,
         exclusions={"no_device_id": "events without a device"},
         chart=("device_id", "battery"),
+    ),
+    Question(
+        name="failures",
+        title="Failures of each device",
+        definition=(
+            f"Statuses of devices with a severity of at least {SERIOUS}, by device; devices that never failed are "
+            "listed too. Most failures first."
+        ),
+        columns={
+            "device_id": "id of the device",
+            "device_kind": "camera, sensor, drone or desk",
+            "failures": "how many",
+            "kinds": "how many different ones, by label",
+            "most_often": "the label that came most often",
+            "last_failure": "time of the last one, UTC; NULL for none",
+            "events": "how often it told its status",
+        },
+        ask=failures,
+        exclusions={"no_device_id": "statuses of no device"},
+        types=("device.status",),
+        chart=("device_id", "failures"),
     ),
 )

@@ -25,6 +25,11 @@ _NOT_PRICED = {
     "code_without_fine": "a code that the table of fines does not have",
     UNKNOWN_CORRECTED: LEFT_OUT[UNKNOWN_CORRECTED],
 }
+_NOT_PLACED = {
+    "no_precinct": "the precinct is not known",
+    "unknown_precinct": "a number that no precinct has",
+    "precinct_on_both_sides_of_96th_street": "precinct 22 or 24",
+}
 
 
 def revenue_by_code(archive: Archive, asked: Asked) -> Answer:
@@ -39,6 +44,21 @@ def revenue_at_average_fine(archive: Archive, asked: Asked) -> Answer:
     """Fines by code at the average of the two, for which no place is needed."""
     counted = tally(archive, asked, (*_grouped(asked), "violation_code"), exclusions=_NO_FINE)
     return _priced(archive, asked, "", counted.total, counted.left_out)
+
+
+def revenue_by_zip(archive: Archive, asked: Asked) -> Answer:
+    """Fines by ZIP code, and for each of its inhabitants."""
+    archive.need("population")
+    counted = tally(archive, asked, ("zip", "violation_code", "precinct"), exclusions=_NO_FINE | _NO_PLACE)
+    fine = f"CASE WHEN precinct IN {BELOW_96TH} THEN fine_manhattan ELSE fine_elsewhere END"
+    rows = archive.query(f"""
+        WITH priced AS (
+            SELECT zip, CAST(sum(n) AS BIGINT) AS count, sum(n) / {max(counted.total, 1)} AS share,
+                   CAST(sum(n * {fine}) AS BIGINT) AS revenue
+            FROM tally JOIN ({codes_sql()}) ON code = violation_code GROUP BY zip)
+        SELECT priced.*, population.population, revenue / population.population AS revenue_per_head
+        FROM priced LEFT JOIN population USING (zip) ORDER BY revenue DESC, zip {asked.limit}""")
+    return Answer(rows, left_out_of(counted.left_out))
 
 
 def _grouped(asked: Asked) -> tuple[str, ...]:
@@ -82,12 +102,7 @@ QUESTIONS = (
             **_AVERAGE,
         },
         ask=revenue_by_code,
-        exclusions=_NOT_PRICED
-        | {
-            "no_precinct": "the precinct is not known",
-            "unknown_precinct": "a number that no precinct has",
-            "precinct_on_both_sides_of_96th_street": "precinct 22 or 24",
-        },
+        exclusions=_NOT_PRICED | _NOT_PLACED,
         types=TICKETS,
         by=_BY,
         chart=("violation_code", "revenue"),
@@ -102,5 +117,25 @@ QUESTIONS = (
         types=TICKETS,
         by=(*_BY, "precinct"),
         chart=("violation_code", "revenue_average_fine"),
+    ),
+    Question(
+        name="revenue-by-zip",
+        title="Fines by ZIP code, and for each inhabitant",
+        definition=(
+            "The fines of `revenue-by-code` by ZIP code: that of the zone of five digits that holds the position, else "
+            "the five digits at the end of the address. Inhabitants are those of `population.csv` in the data "
+            "directory (columns `zip`, `population`)."
+        ),
+        columns={
+            "zip": "ZIP code",
+            **COUNT,
+            "revenue": "US dollars: the fine of the place, for each ticket",
+            "population": "inhabitants; NULL where `population.csv` does not know them",
+            "revenue_per_head": "US dollars: revenue / population",
+        },
+        ask=revenue_by_zip,
+        exclusions=_NOT_PRICED | _NOT_PLACED | {"no_zip": "neither a zone nor the address tells the ZIP code"},
+        types=TICKETS,
+        chart=("zip", "revenue"),
     ),
 )
