@@ -69,6 +69,18 @@ class MappingError(CitywatchError):
     """A mapping file is wrong, none fits a message, or several do."""
 
 
+class GazetteerError(CitywatchError):
+    """What says where things are (`devices.csv`, `precincts.geojson`) is wrong; always with the place in its file."""
+
+
+class GazetteerErrors(GazetteerError):  # noqa: N818 - the plural of GazetteerError
+    """All that is wrong in such a file, at once."""
+
+    def __init__(self, errors: list[GazetteerError]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = errors
+
+
 class SourceError(CitywatchError):
     """A source cannot be opened or read."""
 
@@ -115,6 +127,14 @@ class AlertError(CitywatchError):
 
 class UnknownAlertError(AlertError):
     """No alert, or more than one, has an id that begins so."""
+
+
+class ProposalError(CitywatchError):
+    """A proposal for a ticket is unknown, or cannot be decided as it stands."""
+
+
+class UnknownProposalError(ProposalError):
+    """No proposal, or more than one, has an id that begins so."""
 
 
 class ServeError(CitywatchError):

@@ -58,7 +58,7 @@ def _found(look: Callable[[Path], Iterator[Finding]], data: Path) -> Iterator[Fi
     try:
         yield from look(data)
     except CitywatchError as error:
-        yield Finding("bad", error.what, error.hint or "")
+        yield Finding("bad", f"{error.where}: {error.what}" if error.where else error.what, error.hint or "")
 
 
 def machine(_: Path) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from citywatch.stores.media import Media
 if TYPE_CHECKING:
     from citywatch.engine.embedded import Engine
     from citywatch.engine.embedded.bounded import Parse
+    from citywatch.mappings.gazetteer import Gazetteer
     from citywatch.mappings.model import Mapping
     from citywatch.records.chunk import Chunk, Parsed
     from citywatch.rules.model import Ruleset
@@ -63,6 +64,7 @@ class Host:
         self.mapping = mapping
         self._require(mapping)
         self.ruleset: Ruleset = self._load()
+        self.gazetteer: Gazetteer = self._places()
 
     def check(self, sources: Sequence[Source]) -> None:
         """Raise UsageError when one of the sources names a mapping that there is not."""
@@ -85,18 +87,18 @@ class Host:
         return list(self._given) or [shipped(), *own]
 
     def parser(self) -> Parse:
-        """A parser for one thread; it follows edited zones, and puts images aside."""
+        """A parser for one thread; it follows edited zones and devices, and puts images aside."""
         from citywatch.engine.embedded.images import with_images
         from citywatch.mappings.parse import Parser
 
-        made_for = self.ruleset
-        parser = Parser(self.settings, self.mappings, zones=made_for.zones)
+        made_for = self.gazetteer
+        parser = Parser(self.settings, self.mappings, gazetteer=made_for)
 
         def parse(chunk: Chunk) -> Parsed:
             nonlocal made_for, parser
-            if made_for is not self.ruleset:
-                made_for = self.ruleset
-                parser = Parser(self.settings, self.mappings, zones=made_for.zones)
+            if made_for is not self.gazetteer:
+                made_for = self.gazetteer
+                parser = Parser(self.settings, self.mappings, gazetteer=made_for)
             return parser.parse(chunk, chunk.mapping or self.mapping)
 
         return with_images(parse, self.media())
@@ -112,7 +114,7 @@ class Host:
         return Engine(self.directory.path, self.ruleset, self.settings)
 
     def follow_edits(self, engine: Engine) -> Callable[[], None]:
-        """Load rules, lists and zones anew when their files change; returns what stops it.
+        """Load rules, lists, zones and devices anew when their files change; returns what stops it.
 
         An edit that does not load is said on stderr, and the rules before it stay.
         """
@@ -132,9 +134,15 @@ class Host:
 
     def _reload(self, engine: Engine) -> None:
         try:
-            self.ruleset = self._load()
+            before, self.ruleset = self.ruleset, self._load()
         except CitywatchError as error:
             click.echo(f"citywatch: the edited rules do not load, those before stay: {error}", err=True)
+            return
+        try:
+            self.gazetteer = self._places()
+        except CitywatchError as error:
+            self.ruleset = before
+            click.echo(f"citywatch: what was edited does not load, what was there before stays: {error}", err=True)
             return
         engine.replace_rules(self.ruleset)
         click.echo("citywatch: rules loaded again", err=True)
@@ -144,8 +152,19 @@ class Host:
 
         return load_rules(self.rules(), self.settings)
 
+    def _places(self) -> Gazetteer:
+        """The zones of the present rules, and the devices and precincts of the data directory."""
+        from citywatch.mappings.devices import load_devices
+        from citywatch.mappings.gazetteer import Gazetteer
+        from citywatch.mappings.precincts import load_precincts
+
+        devices = load_devices(self.directory.devices, self.settings.zone)
+        return Gazetteer(self.ruleset.zones, devices, load_precincts(self.directory.precincts))
+
     def _edited(self) -> dict[Path, tuple[int, int]]:
-        files = (file for directory in self.rules() for file in directory.rglob("*") if file.is_file())
+        places = (self.directory.devices, self.directory.precincts)
+        rules = (path for directory in self.rules() for path in directory.rglob("*"))
+        files = (path for path in (*places, *rules) if path.is_file())
         found = {}
         for file in files:
             try:

@@ -304,6 +304,7 @@ def _parsed(raw: bytes, ruleset: Ruleset, settings: Settings) -> pa.Table:
     """The event that a JSON text is, through the same parser as every source."""
     import pyarrow as pa
 
+    from citywatch.mappings.gazetteer import Gazetteer
     from citywatch.mappings.load import load_mappings, shipped
     from citywatch.mappings.parse import Parser
     from citywatch.records.chunk import Chunk, Format, Origin, records_schema
@@ -313,7 +314,7 @@ def _parsed(raw: bytes, ruleset: Ruleset, settings: Settings) -> pa.Table:
     except ValueError as error:
         raise UsageError(f"the event is not JSON: {error}") from error
     records = pa.table({"line": [1], "raw": [line]}, schema=records_schema())
-    parser = Parser(settings, load_mappings([shipped()]), zones=ruleset.zones)
+    parser = Parser(settings, load_mappings([shipped()]), gazetteer=Gazetteer(ruleset.zones))
     parsed = parser.parse(Chunk(Origin("the event"), Format.JSON, records))
     if len(parsed.events) != 1:
         reasons = parsed.rejected["reason"].to_pylist()

@@ -1,16 +1,15 @@
-"""The last steps from cast columns to a batch of events: zones, scores, columns that are constant."""
+"""The last steps from cast columns to a batch of events: places, scores, columns that are constant."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import shapely
 
 from citywatch.event import batch_schema, derived_sql
+from citywatch.mappings.gazetteer import Gazetteer
 from citywatch.mappings.statements import Statements
 from citywatch.records.chunk import no_events
 from citywatch.records.columns import Array, Column, Mask, Positions, one_array
@@ -26,14 +25,13 @@ def in_order(parts: list[pa.Table]) -> pa.Table:
     return joined.sort_by([("row", "ascending"), ("n", "ascending")])
 
 
-def finished(events: pa.Table, zones: Mapping[str, Any], zone: str, sql: Statements) -> pa.Table:
+def finished(events: pa.Table, gazetteer: Gazetteer, zone: str, sql: Statements) -> pa.Table:
     """A batch with `batch_schema()` of the columns that could be computed in SQL; `zone` is the city's."""
     if not events.num_rows:
         return no_events()
     schema = batch_schema()
     columns: dict[str, Any] = {name: events[name] for name in events.column_names if name in schema.names}
-    if "lat" in columns and "lon" in columns:
-        columns["zones"] = zone_names(columns["lat"], columns["lon"], zones)
+    gazetteer.place(columns)
     columns["seq"] = pa.array(np.zeros(events.num_rows, np.int64))
     columns["backfill"] = pa.array(np.zeros(events.num_rows, bool))
     absent = {field.name: pa.nulls(events.num_rows, field.type) for field in schema if field.name not in columns}
@@ -73,24 +71,3 @@ def _filled(column: Column, rows: Positions, values: Column) -> Array:
     spread: Any = pa.concat_arrays([one_array(values), pa.nulls(1, given.type)]).take(pa.array(places))
     filled: Array = pc.coalesce(given, spread)
     return filled
-
-
-def zone_names(lat: Column, lon: Column, zones: Mapping[str, Any]) -> Array:
-    """Names of the zones that hold each position, borders included, in order of name; NULL without a position."""
-    known = ~(_null(lat) | _null(lon))
-    rows, names = np.flatnonzero(known), sorted(zones)
-    if not names or not len(rows):
-        return _lists(known, np.empty(0, np.int64), pa.array([], pa.string()))
-    points = shapely.points(lon.to_numpy()[rows], lat.to_numpy()[rows])
-    point, zone = shapely.STRtree([zones[name] for name in names]).query(points, predicate="intersects")
-    order = np.lexsort((zone, point))
-    return _lists(known, rows[point[order]], pa.array(names).take(zone[order]))
-
-
-def _lists(known: Mask, rows: Positions, values: Array) -> Array:
-    counts = np.bincount(rows, minlength=len(known))
-    offsets = np.zeros(len(known) + 1, np.int32)
-    np.cumsum(counts, out=offsets[1:])
-    begins: Any = pa.array(offsets)
-    lists: Array = pa.ListArray.from_arrays(begins, values, mask=pa.array(~known))
-    return lists

@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from collections.abc import Mapping as Lookup
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -23,6 +21,7 @@ from citywatch.errors import MappingError
 from citywatch.mappings import cloudevents, foreign
 from citywatch.mappings.drafts import SENT, TEXTS, Data, Intake, events_sql, known, reasons_sql
 from citywatch.mappings.finish import finished, in_order
+from citywatch.mappings.gazetteer import Gazetteer
 from citywatch.mappings.instants import instants
 from citywatch.mappings.macros import create_macros
 from citywatch.mappings.model import Mapping
@@ -77,8 +76,8 @@ class Parser:
         Lateness, stale, future and zone of the data directory.
     mappings
         Those of `load_mappings`; without any only CloudEvents are understood.
-    zones
-        shapely geometry by name of the zone; may be replaced while the parser lives.
+    gazetteer
+        What says where zones, precincts and devices are.
     clock
         Now in µs UTC.
     threads
@@ -90,13 +89,13 @@ class Parser:
         settings: Settings,
         mappings: Sequence[Mapping] = (),
         *,
-        zones: Lookup[str, Any] | None = None,
+        gazetteer: Gazetteer | None = None,
         clock: Callable[[], int] = real_clock,
         threads: int = 2,
     ) -> None:
         self._settings = settings
         self._mappings = tuple(mappings)
-        self.zones = dict(zones or {})
+        self._gazetteer = gazetteer or Gazetteer()
         self._clock = clock
         self._ordinals: dict[str, Ordinals] = {}
         self._seen: dict[str, set[str]] = {}
@@ -126,7 +125,7 @@ class Parser:
             jobs = self._json(chunk, relation, asked, mapping == cloudevents.NAME, refusals)
         intake = self._intake(chunk.origin, now)
         cast = in_order([self._events(job, intake, refusals) for job in jobs])
-        events = finished(cast, self.zones, self._settings.zone, self._sql)
+        events = finished(cast, self._gazetteer, self._settings.zone, self._sql)
         self._sql.release()
         rejected, refused = refusals.table(chunk, now)
         return Parsed(events, rejected, chunk.origin, cast["row"].to_numpy(), refused)

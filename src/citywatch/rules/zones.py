@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from citywatch.errors import Place, RuleError
 from citywatch.rules.problems import Problems
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
+
+Value = TypeVar("Value")
 
 
 def load_zones(directories: Iterable[Path], problems: Problems) -> dict[str, BaseGeometry]:
@@ -21,7 +23,7 @@ def load_zones(directories: Iterable[Path], problems: Problems) -> dict[str, Bas
         here: dict[str, list[BaseGeometry]] = {}
         for file in sorted(directory.glob("zones/*.geojson")):
             try:
-                for name, geometry in _read(file):
+                for name, geometry in areas(file, "name", _name):
                     here.setdefault(name, []).append(geometry)
             except RuleError as error:
                 problems.errors.append(error)
@@ -47,7 +49,11 @@ def _joined(parts: dict[str, list[BaseGeometry]]) -> dict[str, BaseGeometry]:
     }
 
 
-def _read(file: Path) -> Iterator[tuple[str, BaseGeometry]]:
+def areas(file: Path, key: str, valid: Callable[[Any], Value | None]) -> Iterator[tuple[Value, BaseGeometry]]:
+    """Property `key` and area of each feature of a GeoJSON file.
+
+    `valid` gives the property's value as it is wanted, None where it is none. Raises RuleError with the file.
+    """
     try:
         document = json.loads(file.read_text("utf-8-sig"))
     except json.JSONDecodeError as error:
@@ -59,30 +65,30 @@ def _read(file: Path) -> Iterator[tuple[str, BaseGeometry]]:
     if not isinstance(found, list):
         raise RuleError("not a GeoJSON Feature or FeatureCollection", where=Place(file))
     for number, feature in enumerate(found, 1):
-        yield _feature(feature, f"feature {number}", Place(file))
+        properties = feature.get("properties") if isinstance(feature, dict) else None
+        value = valid(properties.get(key)) if isinstance(properties, dict) else None
+        if value is None:
+            raise RuleError(f"feature {number} has no property {key}", where=Place(file))
+        yield value, _area(feature, f"{'zone' if key == 'name' else key} {value!r}", Place(file))
 
 
-def _feature(feature: Any, which: str, place: Place) -> tuple[str, BaseGeometry]:
+def _name(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _area(feature: Any, which: str, place: Place) -> BaseGeometry:
     from shapely import is_valid_reason  # noqa: PLC0415 - see zones_at
     from shapely.geometry import shape  # noqa: PLC0415 - see zones_at
 
-    properties = feature.get("properties") if isinstance(feature, dict) else None
-    name = properties.get("name") if isinstance(properties, dict) else None
-    if not isinstance(name, str) or not name.strip():
-        raise RuleError(f"{which} has no property name", where=place)
     try:
         geometry = shape(feature["geometry"])
         west, south, east, north = geometry.bounds
     except Exception as error:  # shapely raises many kinds for geometries that are none
-        raise RuleError(f"zone {name!r} has no geometry that can be read: {error}", where=place) from error
+        raise RuleError(f"{which} has no geometry that can be read: {error}", where=place) from error
     if geometry.geom_type not in {"Polygon", "MultiPolygon"} or geometry.is_empty:
-        raise RuleError(
-            f"zone {name!r} is a {geometry.geom_type}", where=place, hint="a zone is a Polygon or MultiPolygon"
-        )
+        raise RuleError(f"{which} is a {geometry.geom_type}", where=place, hint="wanted is a Polygon or MultiPolygon")
     if not geometry.is_valid:
-        raise RuleError(f"zone {name!r}: {is_valid_reason(geometry)}", where=place)
+        raise RuleError(f"{which}: {is_valid_reason(geometry)}", where=place)
     if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
-        raise RuleError(
-            f"zone {name!r} lies outside of the earth", where=place, hint="coordinates are longitude, latitude"
-        )
-    return name, geometry
+        raise RuleError(f"{which} lies outside of the earth", where=place, hint="coordinates are longitude, latitude")
+    return geometry

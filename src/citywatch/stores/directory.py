@@ -38,6 +38,8 @@ class DataDirectory:
         self.identity = path / "identity"
         self.engine = path / "engine.duckdb"
         self.desk = path / "desk.sqlite"
+        self.devices = path / "devices.csv"
+        self.precincts = path / "precincts.geojson"
         self.media = path / "media"
         self.rejected = path / "rejected"
         self.rules = path / "rules"

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import HealthCheck, settings
 
+from citywatch.mappings.gazetteer import Gazetteer
 from citywatch.mappings.load import load_mappings
 from citywatch.mappings.parse import Parser
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed, records_schema
@@ -27,7 +28,7 @@ def micros(moment: datetime) -> int:
 
 def parser(zones: dict[str, Any] | None = None, *, mapped: bool = False, **given: Any) -> Parser:
     mappings = load_mappings() if mapped else []
-    return Parser(Settings(**given), mappings, zones=zones, clock=lambda: micros(NOW), threads=1)
+    return Parser(Settings(**given), mappings, gazetteer=Gazetteer(zones or {}), clock=lambda: micros(NOW), threads=1)
 
 
 def chunk(
