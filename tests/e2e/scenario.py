@@ -150,7 +150,7 @@ def bounded(city: City, power: Power | None) -> None:
     if power:
         power.plug_in()
     with Engine(city.data, ruleset, settings) as engine:
-        summary = engine.run_bounded([Day()], parser.parse)
+        summary = engine.run_bounded([Day()], [parser.parse])
     city.acknowledged.write_text(json.dumps(summary.as_json()), "utf-8")
 
 

@@ -103,6 +103,12 @@ class Host:
 
         return with_images(parse, self.media())
 
+    def parsers(self) -> list[Parse]:
+        """A parser for each core."""
+        from citywatch.engine.concurrency import cores
+
+        return [self.parser() for _ in range(cores())]
+
     def media(self) -> Media:
         """The images of the data directory, for one thread."""
         return Media(self.directory.media, limit=self.settings.image_bytes)

@@ -97,7 +97,7 @@ def _read(engine: Engine, host: Host, sources: Sequence[Source]) -> Summary:
     if not sources:
         return Summary()
     with _progress(engine):
-        return engine.run_bounded(sources, host.parser())
+        return engine.run_bounded(sources, host.parsers())
 
 
 def _listen(engine: Engine, host: Host, sources: Sequence[Source], read: Summary) -> Summary:

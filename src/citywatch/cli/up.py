@@ -173,7 +173,7 @@ def _work(engine: Engine, hosted: Host, sources: Sequence[Source], done: Callabl
     bounded = [source for source in sources if source.bounded and source.name != "-"]
     if bounded:
         click.echo(f"citywatch: reading {', '.join(source.name for source in bounded)}", err=True)
-        click.echo(f"citywatch: {engine.run_bounded(bounded, hosted.parser())}", err=True)
+        click.echo(f"citywatch: {engine.run_bounded(bounded, hosted.parsers())}", err=True)
     with ExitStack() as stack:
         engine.go_live(hosted.parser())
         stack.callback(hosted.follow_edits(engine))

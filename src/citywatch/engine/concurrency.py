@@ -22,7 +22,12 @@ def beside(work: Callable[[], Answer]) -> Callable[[], Answer]:
     return _threads().submit(work).result
 
 
+def cores() -> int:
+    """How many this process may use, as far as they are worth a thread here: 1 to 4."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, 4)
+
+
 @cache
 def _threads() -> ThreadPoolExecutor:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ThreadPoolExecutor(max_workers=min(max(cores, 2), 4), thread_name_prefix="engine step")
+    return ThreadPoolExecutor(max_workers=max(cores(), 2), thread_name_prefix="engine step")

@@ -25,7 +25,6 @@ from citywatch.mappings.gazetteer import Gazetteer
 from citywatch.mappings.instants import instants
 from citywatch.mappings.macros import create_macros
 from citywatch.mappings.model import Mapping
-from citywatch.mappings.ordinals import Ordinals, content_ids
 from citywatch.mappings.recognise import Verdict, inner_keys, inner_sql, positional, verdict
 from citywatch.mappings.refusals import Refusals
 from citywatch.mappings.statements import Statements
@@ -33,6 +32,7 @@ from citywatch.mappings.texts import no_text, plain, texts
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed
 from citywatch.records.columns import Array, Column, Mask, Positions, listed, one_array
 from citywatch.records.csv_rows import Columns, column_names, split_columns, split_row
+from citywatch.records.ordinals import Ordinals, content_ids
 from citywatch.scores import create_scores
 from citywatch.settings import Settings
 
@@ -68,7 +68,7 @@ class _Job:
 
 
 class Parser:
-    """Turns chunks into events. One parser serves one thread; chunks of one origin come in their order.
+    """Turns chunks into events. One parser serves one thread.
 
     Parameters
     ----------
@@ -91,13 +91,12 @@ class Parser:
         *,
         gazetteer: Gazetteer | None = None,
         clock: Callable[[], int] = real_clock,
-        threads: int = 2,
+        threads: int = 1,
     ) -> None:
         self._settings = settings
         self._mappings = tuple(mappings)
         self._gazetteer = gazetteer or Gazetteer()
         self._clock = clock
-        self._ordinals: dict[str, Ordinals] = {}
         self._seen: dict[str, set[str]] = {}
         self._chunks = 0
         con = duckdb.connect(config={"threads": threads, "enable_external_access": False})
@@ -114,7 +113,7 @@ class Parser:
         Raises MappingError for an unknown name, and for a CSV whose columns no mapping or several know.
         """
         now = self._clock()
-        self._begin(chunk)
+        self._forget()
         mapping = mapping or chunk.mapping
         refusals = Refusals()
         relation = texts(chunk, refusals)
@@ -130,9 +129,8 @@ class Parser:
         rejected, refused = refusals.table(chunk, now)
         return Parsed(events, rejected, chunk.origin, cast["row"].to_numpy(), refused)
 
-    def _begin(self, chunk: Chunk) -> None:
-        if chunk.begins:
-            self._ordinals.pop(chunk.origin.name, None)
+    def _forget(self) -> None:
+        """From time to time, fields that no record has any more."""
         self._chunks += 1
         if self._chunks % _CHUNKS_REMEMBERED == 0:
             self._seen.clear()
@@ -296,7 +294,7 @@ class Parser:
     def _content_ids(self, contents: list[bytes], rows: Column, chunk: Chunk) -> list[str]:
         if chunk.ordinals is not None:
             return content_ids(contents, chunk.ordinals[rows.to_numpy()])
-        return self._ordinals.setdefault(chunk.origin.name, Ordinals()).ids(contents)
+        return (chunk.reading or Ordinals()).ids(contents)
 
     def _foreign_job(self, mapping: Mapping, records: pa.Table, columns: set[str], fmt: Format) -> _Job:
         fields = self._fields(mapping.name, foreign.output_fields(mapping, columns, SENT))

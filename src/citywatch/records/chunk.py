@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from citywatch.records.columns import Positions
+    from citywatch.records.ordinals import Ordinals
 
 
 class Format(StrEnum):
@@ -57,8 +58,8 @@ class Chunk:
         Names of the columns as the file spells them, for CSV. None: the mapping has to know them.
     faults
         Arrow table `faults_schema()` of what could not even be cut into records.
-    begins
-        Counting of identical lines starts anew: the first chunk of a file.
+    reading
+        Counts identical records; the chunks of one reading of a file share it. None: this chunk is a file by itself.
     mapping
         Name of the mapping that every record is taken for, where who sent them has named one.
     ordinals
@@ -71,7 +72,7 @@ class Chunk:
     header: tuple[str, ...] | None = None
     faults: pa.Table | None = None
     delimiter: str = ","
-    begins: bool = True
+    reading: Ordinals | None = None
     mapping: str | None = None
     ordinals: Positions | None = None
 

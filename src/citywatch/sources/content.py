@@ -13,6 +13,7 @@ from citywatch.records.chunk import Chunk, Format, Origin
 from citywatch.records.csv_rows import Header, cut_rows, read_header
 from citywatch.records.json_items import cut_items
 from citywatch.records.lines import Cut, cut_lines
+from citywatch.records.ordinals import Ordinals
 from citywatch.sources.streams import Blocks
 
 
@@ -55,7 +56,7 @@ def sniffed(head: bytes) -> Kind:
 
 
 def chunks_of(blocks: Blocks, kind: Kind, origin: Origin) -> Iterator[Chunk]:
-    """Chunks of what the blocks hold; the first begins its origin. Raises SourceError for a CSV that cannot be read."""
+    """Chunks of what the blocks hold; of one reading. Raises SourceError for a CSV that cannot be read."""
     if kind is Kind.CSV:
         yield from _csv_chunks(blocks, origin)
         return
@@ -86,8 +87,7 @@ def _csv_chunks(blocks: Blocks, origin: Origin) -> Iterator[Chunk]:
 def _chunks(cuts: Iterator[Cut], fmt: Format, origin: Origin, header: Header | None) -> Iterator[Chunk]:
     delimiter = header.delimiter if header else ","
     names = header.names if header and not header.is_row else None
-    begins = True
+    reading = Ordinals()
     for cut in cuts:
         if cut.records.num_rows or cut.faults.num_rows:
-            yield Chunk(origin, fmt, cut.records, names, cut.faults, delimiter, begins)
-            begins = False
+            yield Chunk(origin, fmt, cut.records, names, cut.faults, delimiter, reading)

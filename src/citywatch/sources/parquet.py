@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from citywatch.errors import SourceError
 from citywatch.records.chunk import Chunk, Format, Origin, records_schema
+from citywatch.records.ordinals import Ordinals
 
 ROWS = 32_768
 """Rows of a chunk."""
@@ -21,12 +22,12 @@ def parquet_chunks(path: Path, origin: Origin) -> Iterator[Chunk]:
     """Rows of the file in order, times as RFC 3339. Raises SourceError when it is damaged."""
     con = duckdb.connect(config={"threads": 2})
     con.execute("SET TimeZone = 'UTC'")
-    line = 1
+    line, reading = 1, Ordinals()
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(ROWS):
                 records = _records(con, pa.table(batch), line)
-                yield Chunk(origin, Format.JSON, records, begins=line == 1)
+                yield Chunk(origin, Format.JSON, records, reading=reading)
                 line += len(batch)
     except (pa.ArrowException, OSError, duckdb.Error) as error:
         raise SourceError(f"{path} cannot be read as Parquet: {error}", hint="copy it again") from error

@@ -94,7 +94,7 @@ def engine(data: Path, ruleset: Ruleset = NO_RULES, **options: Any) -> Engine:
 def run(data: Path, *texts: str, ruleset: Ruleset = NO_RULES) -> Any:
     """A bounded run over one file."""
     with engine(data, ruleset) as host:
-        return host.run_bounded([File(chunk(texts))], Parser(Settings()).parse)
+        return host.run_bounded([File(chunk(texts))], [Parser(Settings()).parse])
 
 
 def stored(data: Path, columns: str = "id") -> list[Any]:

@@ -25,7 +25,7 @@ def test_every_record_ends_as_exactly_one_of_event_duplicate_rejected(tmp_path: 
 def test_events_are_numbered_in_the_order_of_their_receipt_over_all_files(tmp_path: Path) -> None:
     files = [File(chunk([event("c", 9), event("a", 3)])), File(chunk([event("b", 5), event("d", 9, 9.5)]), name="2")]
     with engine(tmp_path) as host:
-        host.run_bounded(files, Parser(Settings()).parse)
+        host.run_bounded(files, [Parser(Settings()).parse])
     assert stored(tmp_path) == ["a", "b", "c", "d"]
 
 
@@ -47,7 +47,7 @@ def test_an_identity_is_known_for_ever_and_a_conflict_is_a_duplicate_that_is_cou
     run(tmp_path, event(1, 0, plate="K1"))
     run(tmp_path, event(2, 200 * 86_400))
     with engine(tmp_path) as host:
-        summary = host.run_bounded([File(chunk([event(1, 0, plate="K2")]))], Parser(Settings()).parse)
+        summary = host.run_bounded([File(chunk([event(1, 0, plate="K2")]))], [Parser(Settings()).parse])
         assert host.status()["counts"]["conflicts"] == 1
     assert summary.duplicates == 1
     assert stored(tmp_path, "plate") == ["K1", None]
@@ -101,7 +101,7 @@ def test_a_source_that_breaks_off_accepts_no_event(tmp_path: Path) -> None:
             raise SourceError("the disk with the file is gone")
 
     with engine(tmp_path) as host, pytest.raises(SourceError, match="gone"):
-        host.run_bounded([Broken()], Parser(Settings()).parse)
+        host.run_bounded([Broken()], [Parser(Settings()).parse])
     assert stored(tmp_path) == []
 
 
@@ -157,6 +157,6 @@ def test_spilling_to_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     texts = [event(n, (n * 37) % 100) for n in range(100)]
     with engine(tmp_path) as host:
         files = [File(chunk(texts[start : start + 7]), name=str(start)) for start in range(0, 100, 7)]
-        host.run_bounded(files, Parser(Settings()).parse)
+        host.run_bounded(files, [Parser(Settings()).parse])
     assert stored(tmp_path) == sorted((str(n) for n in range(100)), key=lambda n: (int(n) * 37) % 100)
     assert list((tmp_path / "tmp").glob("sort-*")) == []

@@ -261,7 +261,7 @@ def test_an_expired_event_sent_again_is_refused_and_its_identity_is_forgotten(ke
         assert len(host.identities) == 30
         parse = Parser(settings, clock=lambda: NOW).parse
         texts = [event("old1", -20 * 86_400 + 1, plate=None), event(3, 6, plate="K0")]
-        summary = host.run_bounded([File(chunk(texts))], parse)
+        summary = host.run_bounded([File(chunk(texts))], [parse])
     assert (summary.events, summary.duplicates, summary.rejected) == (0, 1, 1)
     with Desk(kept / "desk.sqlite") as desk:
         assert [record["reason"] for record in desk.rejected()] == ["expired"]

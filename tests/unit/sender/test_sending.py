@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from citywatch.mappings.ordinals import Ordinals
+from citywatch.records.ordinals import Ordinals
 from citywatch.sender.problems import SendError, WrongUsageError
 from citywatch.sender.progress import report
 from tests.unit.sender.city import FAULTS, City, bad_link, closed_port, kept_rows, open_city

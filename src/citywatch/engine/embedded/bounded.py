@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Protocol
 
 from citywatch.engine.embedded.intake import Receipt, Submission
@@ -63,12 +66,12 @@ class Summary:
 
 def spool(
     sources: Sequence[Readable],
-    parse: Parse,
+    parsers: Sequence[Parse],
     sorter: Sorter,
     reject: Callable[[Parsed], None],
     room: Callable[[int], None],
 ) -> None:
-    """Parse all sources into the sorter; what is refused goes to `reject`, which keeps it.
+    """Parse all sources into the sorter, in their order; what is refused goes to `reject`, which keeps it.
 
     `room` raises DiskFullError unless so many bytes can be put aside. Raises SourceError.
     """
@@ -79,17 +82,36 @@ def spool(
         room(parsed.events.nbytes)
         sorter.add(parsed.events)
 
-    keeping = Worker("the sorting of the input", take, room=2)
-    parsing: Worker[Chunk] = Worker("the parser", lambda chunk: keeping.put(parse(chunk)), room=1)
+    keeping = Worker("the sorting of the input", take, room=1)
     try:
-        for source in sources:
-            for chunk in source.chunks():
-                parsing.put(chunk)
-        parsing.drain()
+        for parsed in in_turn((chunk for source in sources for chunk in source.chunks()), parsers):
+            keeping.put(parsed)
         keeping.drain()
     finally:
-        parsing.stop()
         keeping.stop()
+
+
+def in_turn(chunks: Iterable[Chunk], parsers: Sequence[Parse]) -> Iterator[Parsed]:
+    """What chunks become, in their order; as many are worked on at a time as there are parsers."""
+    free: SimpleQueue[Parse] = SimpleQueue()
+    for parse in parsers:
+        free.put(parse)
+
+    def parsed(chunk: Chunk) -> Parsed:
+        parse = free.get()
+        try:
+            return parse(chunk)
+        finally:
+            free.put(parse)
+
+    waiting: deque[Future[Parsed]] = deque()
+    with ThreadPoolExecutor(len(parsers), "parser") as threads:
+        for chunk in chunks:
+            waiting.append(threads.submit(parsed, chunk))
+            if len(waiting) > len(parsers):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def in_order(sorter: Sorter) -> Iterator[Submission]:

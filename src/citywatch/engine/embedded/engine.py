@@ -128,16 +128,16 @@ class Engine:
         """As `submit_later` for several at once, which are committed together."""
         return self._door.enter([Submission(part, source) for part in parsed])
 
-    def run_bounded(self, sources: Sequence[Readable], parse: Parse) -> Summary:
+    def run_bounded(self, sources: Sequence[Readable], parsers: Sequence[Parse]) -> Summary:
         """Read sources to their ends as one input in the order of receipt, and wait until all that follows is told.
 
         Raises SourceError when one cannot be read; then no event was accepted.
         """
 
         def fill(sorter: Sorter, keep: Callable[[Parsed], None]) -> None:
-            spool(sources, parse, sorter, keep, self.data.require_space)
+            spool(sources, parsers, sorter, keep, self.data.require_space)
 
-        return self._bounded(fill, parse)
+        return self._bounded(fill, parsers[0])
 
     def run_parsed(self, parsed: Sequence[Parsed]) -> Summary:
         """As `run_bounded`, with records that are parsed already."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -232,24 +232,22 @@ class Listener:
 def joined(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
     """The chunks with neighbours of one origin and form put together."""
     for _, group in groupby(chunks, key=_form):
-        parts = list(group)
-        starts = [n for n, chunk in enumerate(parts) if chunk.begins and n] + [len(parts)]
-        for start, stop in pairwise([0, *starts]):
-            run = parts[start:stop]
-            faults = [chunk.faults for chunk in run if chunk.faults is not None]
-            ordinals = [chunk.ordinals for chunk in run if chunk.ordinals is not None]
-            yield replace(
-                run[0],
-                records=pa.concat_tables([chunk.records for chunk in run]),
-                faults=pa.concat_tables(faults) if faults else None,
-                ordinals=np.concatenate(ordinals) if ordinals else None,
-            )
+        run = list(group)
+        faults = [chunk.faults for chunk in run if chunk.faults is not None]
+        ordinals = [chunk.ordinals for chunk in run if chunk.ordinals is not None]
+        yield replace(
+            run[0],
+            records=pa.concat_tables([chunk.records for chunk in run]),
+            faults=pa.concat_tables(faults) if faults else None,
+            ordinals=np.concatenate(ordinals) if ordinals else None,
+        )
 
 
 def _form(chunk: Chunk) -> tuple[object, ...]:
     """What chunks have in common that can be put together."""
     form = (chunk.origin, chunk.format, chunk.header, chunk.delimiter, chunk.mapping)
-    return (*form, chunk.faults is None, chunk.ordinals is None)
+    alone = chunk.reading is None and chunk.ordinals is None
+    return (*form, chunk.faults is None, chunk.ordinals is None, chunk.reading, id(chunk) if alone else 0)
 
 
 def _quiet(source: Readable) -> float:

@@ -81,7 +81,6 @@ class MqttSource:
             Format.JSON,
             records,
             faults=_too_long(long) if long else None,
-            begins=False,
             mapping=self.mapping,
             ordinals=np.zeros(len(good), np.int64),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,21 +31,23 @@ def _ids(digests: Sequence[bytes], ordinals: Positions) -> list[str]:
 
 
 class Ordinals:
-    """How often each content occurred in a file so far: 8 bytes a record, in sorted runs.
+    """How often each content occurred in one reading of a file so far: 8 bytes a record, in sorted runs.
 
     Two contents whose hashes begin alike share a count: their ids differ all the same, and are the same when the file
-    is read again.
+    is read again. Several threads may ask: which of two identical records is the first makes no difference.
     """
 
     def __init__(self) -> None:
         self._runs: list[Hashes] = []
+        self._lock = threading.Lock()
 
     def ids(self, contents: Sequence[bytes]) -> list[str]:
         """An id for each content, in order; the second of the same content ends in ``-1``."""
         digests = [_digest(content) for content in contents]
         hashes = np.frombuffer(b"".join(digest[:8] for digest in digests), np.uint64)
-        before = self._count(hashes)
-        self._add(np.sort(hashes))
+        with self._lock:
+            before = self._count(hashes)
+            self._add(np.sort(hashes))
         return _ids(digests, before)
 
     def _count(self, hashes: Hashes) -> Positions:
