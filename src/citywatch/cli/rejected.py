@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from citywatch.records.chunk import Chunk, Parsed
     from citywatch.stores.desk import Desk
 
-_SHOWN = ("id", "source", "line", "reason", "raw", "mapping", "count")
+_SHOWN = ("id", "source", "line", "reason", "raw", "size", "mapping", "count")
 _SHORT = 60
 
 
@@ -72,7 +72,7 @@ def replay(*, ids: tuple[str, ...], data: Path, mapping: str | None) -> None:
 
     with _desk(data) as desk:
         host = Host(data, mapping=mapping)
-        records = list(desk.rejected(_resolved(desk, ids)))
+        records = _not_too_long(desk.rejected(_resolved(desk, ids)))
         parsed = list(_parsed(desk, records, host.parser()))
         summary = _hand_in(host, desk, parsed)
         still = {place for part in parsed for place in _places(part.rejected)}
@@ -98,6 +98,19 @@ def _resolved(desk: Desk, ids: Sequence[str]) -> list[str] | None:
             raise StoreError(f"{number} with an id that begins with {text}", hint="see `citywatch rejected list`")
         found += fitting
     return found
+
+
+def _not_too_long(records: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records without those that no reader takes, which are named and stay as they are."""
+    from citywatch.records.lines import LONGEST
+
+    short = []
+    for record in records:
+        if record["size"] <= LONGEST:
+            short.append(record)
+        else:
+            click.echo(f"citywatch: {record['id'][:12]} stays: it is longer than {LONGEST:,} bytes", err=True)
+    return short
 
 
 def _parsed(desk: Desk, records: Sequence[dict[str, Any]], parse: Parse) -> Iterator[Parsed]:

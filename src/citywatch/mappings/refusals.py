@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from citywatch.records.chunk import Chunk, rejected_schema
-from citywatch.records.columns import Positions, listed
+from citywatch.records.columns import Array, Positions, listed
 from citywatch.records.csv_rows import header_line
 
 _ID_DIGITS = 32
@@ -41,28 +41,41 @@ class Refusals:
         reasons = [self.reasons[i] for i in order]
         ns = [self.ns[i] for i in order]
         mappings = [self.mappings[i] for i in order]
+        texts: list[Array] = [pa.array([_as_sent(chunk, raw.rstrip(b"\r\n")) for raw in raws], pa.binary())]
         if (faults := chunk.faults) is not None:
             lines += listed(faults["line"])
-            raws += listed(faults["raw"])
+            raws += [value.as_buffer() for value in faults["raw"]]
+            texts += _faults_as_sent(chunk, faults)
             rows += range(chunk.records.num_rows, chunk.records.num_rows + faults.num_rows)
             reasons += listed(faults["reason"])
             ns += [0] * faults.num_rows
             mappings += [None] * faults.num_rows
         ids = [rejected_id(chunk, *of) for of in zip(rows, lines, raws, ns, strict=True)]
-        texts = [_as_sent(chunk, raw.rstrip(b"\r\n")) for raw in raws]
-        columns = [ids, [chunk.origin.name] * len(ids), lines, reasons, texts, mappings, [now] * len(ids)]
+        whole = pa.chunked_array(texts, pa.binary())
+        columns = [ids, [chunk.origin.name] * len(ids), lines, reasons, whole, mappings, [now] * len(ids)]
         return pa.table(columns, schema=rejected_schema()), np.array(rows, np.int64)
 
 
-def rejected_id(chunk: Chunk, row: int, line: int, raw: bytes, n: int) -> str:
-    """Id of a refused record: the same for the same record of the same file, wherever the file lies."""
+def rejected_id(chunk: Chunk, row: int, line: int, raw: bytes | pa.Buffer, n: int) -> str:
+    """Id of a refused record: the same for the same record of the same file, wherever the file lies.
+
+    The line end is no part of it: the last line of a file need not have one.
+    """
     name = chunk.origin.name.replace("\\", "/").rsplit("/", 1)[-1]
     place = f"{line};{n};"
     if chunk.ordinals is not None and row < len(chunk.ordinals) and chunk.ordinals[row]:
         place += f"{chunk.ordinals[row]};"
     digest = hashlib.sha256(f"{len(name)}:{name}{place}".encode("utf-8", "surrogateescape"))
-    digest.update(raw)
+    digest.update(raw.rstrip(b"\r\n") if isinstance(raw, bytes) else raw)
     return digest.hexdigest()[:_ID_DIGITS]
+
+
+def _faults_as_sent(chunk: Chunk, faults: pa.Table) -> list[Array]:
+    """Contents of faults, which may be large and lie on disk: not copied where nothing is added to them."""
+    pieces: list[Array] = faults["raw"].chunks
+    if chunk.origin.replay or chunk.header is None:
+        return pieces
+    return [pa.array([_as_sent(chunk, raw) for raw in listed(piece)], pa.binary()) for piece in pieces]
 
 
 def _as_sent(chunk: Chunk, raw: bytes) -> bytes:

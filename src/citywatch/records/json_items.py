@@ -40,20 +40,28 @@ def array_items(body: bytes) -> list[bytes] | None:
     """Items of a whole array, quickly; None for anything that is not an array from end to end, item by item."""
     try:
         text = body.decode("utf-8")
-        at = _blank(text, 0)
-        items: list[bytes] = []
-        comma = text[at : at + 1] == "["
-        at = _blank(text, at + 1)
-        while comma and not (text[at] == "]" and not items):
-            _, end = _DECODER.raw_decode(text, at)
-            items.append(text[at:end].encode())
-            at = _blank(text, end)
-            comma = text[at] == ","
-            at = _blank(text, at + 1) if comma else at
-        whole = text[at] == "]" and _blank(text, at + 1) == len(text)
+        first = _blank(text, 0) + 1
+        if text[first - 1] != "[":
+            return None
+        items, end = _items(text, _blank(text, first))
     except (ValueError, IndexError, RecursionError):
         return None
-    return items if whole else None
+    return items if _blank(text, end) == len(text) else None
+
+
+def _items(text: str, at: int) -> tuple[list[bytes], int]:
+    """Items of an array from position `at` on, and where it has ended. Raises ValueError or IndexError for any other."""
+    items: list[bytes] = []
+    while text[at] != "]" or items:
+        _, end = _DECODER.raw_decode(text, at)
+        items.append(text[at:end].encode())
+        at = _blank(text, end)
+        if text[at] == "]":
+            break
+        if text[at] != ",":
+            raise ValueError("no comma between items")
+        at = _blank(text, at + 1)
+    return items, at + 1
 
 
 def _blank(text: str, at: int) -> int:

@@ -1,7 +1,7 @@
 """Cut a stream of bytes into lines: Arrow tables of (line number, bytes), at memory speed.
 
-Blank lines are no records. A line longer than `LONGEST` is a fault: its first bytes are kept, the rest is passed over,
-so that memory stays bounded whatever the input.
+Blank lines are no records. A line longer than `LONGEST` is a fault; it is put aside on disk, so that memory stays
+bounded whatever the input.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ import pyarrow as pa
 
 from citywatch.records.chunk import faults_schema, records_schema
 from citywatch.records.columns import Bytes, Mask, Offsets, from_spans, lengths, listed, one_array
+from citywatch.records.oversize import Oversize, fault, too_long
 
 LONGEST = 16 << 20
 """Bytes of the longest record that is read."""
-
-KEPT = 64 << 10
-"""Bytes that are kept of a longer one."""
 
 NEWLINE = 10
 _BLANK = np.zeros(256, dtype=bool)
@@ -74,6 +72,8 @@ class _Rest:
     keep_blank: bool = False
     parts: list[bytes] = field(default_factory=list)
     size: int = 0
+    over: Oversize | None = None
+    """The line, once it is longer than is read."""
 
     def feed(self, block: bytes) -> Cut:
         end = block.rfind(b"\n") + 1
@@ -81,8 +81,8 @@ class _Rest:
             self._hold(block)
             return Cut(records_schema().empty_table(), faults_schema().empty_table())
         first_end = block.find(b"\n") + 1
-        long = self.size + first_end > self.longest
-        faults = self._fault(block[:first_end]) if long else faults_schema().empty_table()
+        long = self.size + first_end - 1 > self.longest
+        faults = self._fault(block[: first_end - 1]) if long else faults_schema().empty_table()
         whole = block[first_end:end] if long else b"".join([*self.parts, block[:end]])
         self.parts, self.size = [], 0
         cut = self._records(whole, faults)
@@ -99,25 +99,28 @@ class _Rest:
 
     def break_off(self, reason: str) -> Cut:
         """The stream broke: what stands behind the last line end is a fault."""
-        beginning = b"".join(self.parts)[:KEPT]
-        self.parts, self.size = [], 0
-        return Cut(
-            records_schema().empty_table(), pa.table([[self.line], [reason], [beginning]], schema=faults_schema())
-        )
+        content = self.over.content() if self.over else pa.py_buffer(b"".join(self.parts))
+        self.parts, self.size, self.over = [], 0, None
+        return Cut(records_schema().empty_table(), fault(self.line, reason, content))
 
     def _hold(self, part: bytes) -> None:
-        if part and self.size <= self.longest:
-            self.parts.append(part)
+        if not part:
+            return
+        self.parts.append(part)
         self.size += len(part)
+        if self.size > self.longest:
+            self.over = self.over or Oversize(())
+            for held in self.parts:
+                self.over.write(held)
+            self.parts = []
 
     def _fault(self, ending: bytes) -> pa.Table:
-        beginning = b"".join([*self.parts, ending])[:KEPT]
-        self.size += len(ending)
-        reason = f"longer than {self.longest:,} bytes: {self.size:,}; the first {KEPT:,} are kept"
-        fault = pa.table([[self.line], [reason], [beginning]], schema=faults_schema())
+        over = self.over or Oversize(self.parts)
+        over.write(ending)
+        found = too_long(self.line, over.size, self.longest, over.content())
         self.line += 1
-        self.parts, self.size = [], 0
-        return fault
+        self.parts, self.size, self.over = [], 0, None
+        return found
 
     def _records(self, whole: bytes, faults: pa.Table) -> Cut:
         table, lines = line_table(whole, self.line, keep_blank=self.keep_blank)
@@ -126,14 +129,13 @@ class _Rest:
         if long.any():
             over = table.filter(pa.array(long))
             table = table.filter(pa.array(~long))
-            faults = pa.concat_tables([faults, _too_long(over, self.longest)])
+            faults = pa.concat_tables([faults, *_too_long(over, self.longest)])
         return Cut(table, faults)
 
 
-def _too_long(over: pa.Table, longest: int) -> pa.Table:
-    raws = listed(over["raw"])
-    reasons = [f"longer than {longest:,} bytes: {len(raw):,}; the first {KEPT:,} are kept" for raw in raws]
-    return pa.table([over["line"], reasons, [raw[:KEPT] for raw in raws]], schema=faults_schema())
+def _too_long(over: pa.Table, longest: int) -> Iterator[pa.Table]:
+    for line, raw in zip(listed(over["line"]), listed(over["raw"]), strict=True):
+        yield too_long(line, len(raw) - 1, longest, pa.py_buffer(raw.rstrip(b"\r\n")))
 
 
 def line_table(whole: bytes, first: int, *, keep_blank: bool = False) -> tuple[pa.Table, int]:

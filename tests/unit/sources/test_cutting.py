@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from citywatch.records import oversize
 from citywatch.records.columns import listed, one_array
 from citywatch.records.csv_rows import Header, column_names, cut_rows, read_header, split_columns, split_row
 from citywatch.records.json_items import cut_items
@@ -55,15 +57,38 @@ def test_a_line_that_is_too_long_is_a_fault_and_its_neighbours_are_read(size: in
     records, (fault,) = _cut(cut_lines(_blocks(content, size), longest=100))
     assert records == [(1, b"first\n"), (3, b"last\n")]
     assert fault["line"] == 2
-    assert fault["reason"].startswith("longer than 100 bytes: 5,00")
-    assert fault["raw"].startswith(b"xxx")
+    assert fault["reason"] == "longer than 100 bytes: 5,000"
+    assert fault["raw"] == b"x" * 5000
 
 
-def test_a_line_of_100_mb_takes_bounded_memory() -> None:
-    blocks = (b"y" * (1 << 20) for _ in range(100))
-    records, (fault,) = _cut(cut_lines(blocks))
-    assert records == []
-    assert len(fault["raw"]) == 64 << 10
+@pytest.mark.parametrize("size", [1, 3, 100, 101, 102, 1000])
+def test_how_long_is_too_long_does_not_depend_on_blocks(size: int) -> None:
+    content = b"a" * 100 + b"\n" + b"b" * 101 + b"\n" + b"c" * 101
+    records, faults = _cut(cut_lines(_blocks(content, size), longest=100))
+    assert [line for line, _ in records] == [1]
+    assert [(fault["line"], fault["reason"]) for fault in faults] == [
+        (2, "longer than 100 bytes: 101"),
+        (3, "longer than 100 bytes: 101"),
+    ]
+
+
+def test_a_line_of_100_mb_is_kept_whole_and_takes_bounded_memory() -> None:
+    """It lies in a file without a name, which its bytes are mapped from."""
+    tracemalloc.start()
+    try:
+        cuts = list(cut_lines(b"y" * (1 << 20) for _ in range(100)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    raws = [raw for cut in cuts for raw in cut.faults["raw"]]
+    assert [len(memoryview(raw.as_buffer())) for raw in raws] == [100 << 20]
+    assert peak < 40 << 20
+
+
+def test_of_a_line_without_end_the_beginning_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oversize, "LARGEST", 150)
+    _, (fault,) = _cut(cut_lines([b"z" * 90] * 5, longest=100))
+    assert (fault["reason"], fault["raw"]) == ("longer than 100 bytes: 450; the first 150 are kept", b"z" * 150)
 
 
 def test_a_stream_that_breaks_off_makes_its_last_line_a_fault() -> None:

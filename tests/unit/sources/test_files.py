@@ -238,7 +238,19 @@ def test_a_line_of_100_mb_is_refused_and_its_neighbours_are_read(tmp_path: Path)
     assert _ids(parsed) == ["a", "b"]
     ((line, reason),) = _refused(parsed)
     assert line == 2
-    assert reason.startswith("longer than 16,777,216 bytes: 104,857,")
+    assert reason == "longer than 16,777,216 bytes: 104,857,609"
+    (raw,) = parsed.rejected["raw"].combine_chunks().filter(pa.array([True]))
+    assert len(memoryview(raw.as_buffer())) == 104_857_609
+
+
+@pytest.mark.parametrize(("name", "content"), [("t.csv", CSV + b"6,nonsense,0143A"), ("e.ndjson", NDJSON + b'{"id":')])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\n"])
+def test_a_refused_record_has_one_id_with_and_without_its_line_end(
+    tmp_path: Path, name: str, content: bytes, end: bytes
+) -> None:
+    without, ended = (_read(_file(tmp_path, name, text)).rejected for text in (content, content + end))
+    assert without["id"].to_pylist() == ended["id"].to_pylist()
+    assert without["raw"].to_pylist() == ended["raw"].to_pylist()
 
 
 def test_a_quote_open_to_the_end_of_the_file_swallows_nothing(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ class _Joined:
         self._submissions = submissions
         tables = [submission.parsed.events for submission in submissions]
         self.events = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
-        self.nbytes = self.events.nbytes
+        self.nbytes = self.events.nbytes + sum(table.nbytes for table in self.rejected())
         self._edges = np.concatenate(([0], np.cumsum([len(table) for table in tables])))
 
     def parts(self) -> list[tuple[Submission, int, int]]:

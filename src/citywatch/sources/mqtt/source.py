@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from citywatch.records.chunk import Chunk, Format, Origin, faults_schema, records_schema
-from citywatch.records.lines import KEPT, LONGEST
+from citywatch.records.lines import LONGEST
 from citywatch.sources.model import Options, Source
 from citywatch.sources.mqtt.address import Address, parse
 from citywatch.sources.mqtt.inbox import Inbox, Message
@@ -88,8 +88,7 @@ class MqttSource:
 
 def _too_long(payloads: Sequence[bytes]) -> pa.Table:
     reasons = [f"longer than {LONGEST:,} bytes: {len(payload):,}" for payload in payloads]
-    kept = [payload[:KEPT] for payload in payloads]
-    return pa.table([[1] * len(payloads), reasons, kept], schema=faults_schema())
+    return pa.table([[1] * len(payloads), reasons, payloads], schema=faults_schema())
 
 
 def open_mqtt(text: str, options: Options) -> list[Source]:  # noqa: ARG001 - a message is of the moment when it comes

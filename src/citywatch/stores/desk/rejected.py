@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from citywatch.errors import StoreError
+from citywatch.stores import durable
 from citywatch.stores.desk.database import Database, now_us
 
 if TYPE_CHECKING:
@@ -52,16 +52,17 @@ class RejectedRecords(Database):
             part = table.slice(start, CHUNK)
             times = part["received_at"].cast(pa.int64())
             part = part.set_column(part.schema.get_field_index("received_at"), "received_at", times)
-            rows = [self._row(record) for record in part.to_pylist()]
+            raws: list[Any] = [value.as_buffer() for value in cast(Any, part["raw"].cast(pa.binary()))]
+            records = part.drop_columns(["raw"]).to_pylist()
+            rows = [self._row(record, raw) for record, raw in zip(records, raws, strict=True)]
             with self.transaction() as con:
                 con.executemany(_UPSERT, rows)
 
-    def _row(self, record: dict[str, Any]) -> tuple[Any, ...]:
-        raw, at = record["raw"], record["received_at"]
-        content = raw.encode("utf-8", "surrogatepass") if isinstance(raw, str) else bytes(raw or b"")
+    def _row(self, record: dict[str, Any], raw: pa.Buffer | None) -> tuple[Any, ...]:
+        content, at = memoryview(raw or b""), record["received_at"]
         if len(content) > RAW_LIMIT:
             self._keep_whole(record["id"], content)
-        kept = content if len(content) <= RAW_LIMIT else content[:HEAD]
+        kept = bytes(content if len(content) <= RAW_LIMIT else content[:HEAD])
         origin = (record["id"], record["source"], record["line"], record["reason"])
         return (*origin, kept, record["mapping"], at, at, len(content))
 
@@ -70,22 +71,11 @@ class RejectedRecords(Database):
             raise StoreError(f"{record!r} cannot be the id of a rejected record")
         return self._directory / f"{record}.raw"
 
-    def _keep_whole(self, record: str, content: bytes) -> None:
+    def _keep_whole(self, record: str, content: memoryview) -> None:
         file = self._whole(record)
-        if file.exists():
-            return
-        self._directory.mkdir(exist_ok=True)
-        aside = file.with_suffix(f".{os.getpid()}.part")
-        with aside.open("wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        aside.replace(file)
-        directory = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        if not file.exists():
+            self._directory.mkdir(exist_ok=True)
+            durable.write(file, content)
 
     def rejected(
         self, ids: Sequence[str] | None = None, *, source: str | None = None, replayed: bool = False
