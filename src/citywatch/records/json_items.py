@@ -50,7 +50,7 @@ def array_items(body: bytes) -> list[bytes] | None:
 
 
 def _items(text: str, at: int) -> tuple[list[bytes], int]:
-    """Items of an array from position `at` on, and where it has ended. Raises ValueError or IndexError for any other."""
+    """Items of an array from position `at` on, and where it has ended. Raises ValueError, IndexError."""
     items: list[bytes] = []
     while text[at] != "]" or items:
         _, end = _DECODER.raw_decode(text, at)
