@@ -150,7 +150,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "note": ("note", {"note": "seen"}),
 }
 
-TABLE = {
+TABLE: dict[str, dict[str, str | None]] = {
     "open": {"ack": "acknowledged", "assign": "acknowledged", "shelve": "shelved", "close": "closed"},
     "acknowledged": {"ack": "acknowledged", "assign": "acknowledged", "shelve": "shelved", "close": "closed"},
     "shelved": {"ack": "acknowledged", "assign": "acknowledged", "shelve": "shelved", "close": "closed"},
@@ -171,7 +171,7 @@ def test_each_action_in_each_state_leads_where_the_table_says(program: Program, 
     leading = {"acknowledged": "ack", "shelved": "shelve", "closed": "close"}
     if state in leading:
         assert do(program, leading[state]).status_code == 200
-    after = {"correct": "closed", "note": state, **TABLE[state]}[action]
+    after = {"correct": "closed", "note": state, **TABLE[state]}.get(action)
     answer = do(program, action)
     if after is None:
         is_problem(answer, 409)

@@ -55,6 +55,13 @@ class Document(OpenAPISchema):
                 details["content"] = {problems.MEDIA_TYPE: {"schema": {"$ref": REF_TEMPLATE.format(model="Problem")}}}
         return dict(sorted(found.items()))
 
+    def operation_parameters(self, operation: Operation) -> list[DictStrAny]:
+        """Examples stand in the schemas: beside them OpenAPI wants them in another form than ninja gives."""
+        return [
+            {name: value for name, value in parameter.items() if name != "examples"}
+            for parameter in super().operation_parameters(operation)
+        ]
+
     def get_components(self) -> DictStrAny:
         """Schemas and how one shows who one is."""
         schema = problems.Problem.model_json_schema(ref_template=REF_TEMPLATE)

@@ -6,7 +6,7 @@ from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.http import HttpRequest, HttpResponse
-from ninja import HeaderEx, P, Router, Schema
+from ninja import HeaderEx, P, PathEx, Router, Schema
 from pydantic import Field
 
 from citywatch.console.access import Scope
@@ -20,6 +20,9 @@ older = Router(tags=["events"])
 WRITE = needs(Scope.EVENTS_WRITE)
 
 ORDINALS = "Which records are not the first of their content in their file: `index:ordinal`, separated by blanks."
+
+
+Name = PathEx[str, P(description="Name of the mapping: see `citywatch mappings list`.")]
 
 
 class Refused(Schema):
@@ -48,18 +51,22 @@ class Described(Schema):
 
 
 ANSWERS: Any = {202: Receipt, **documented(404, 413, 415, 429, 500, 503, 507)}
+# What is wrong with an event is in the receipt and not a refusal of the request: the schemas refuse no event either.
 _EVENT: dict[str, Any] = {
-    "type": "object",
-    "required": ["specversion", "id", "source", "type"],
-    "properties": {
-        "specversion": {"const": "1.0"},
-        **{name: {"type": "string", "minLength": 1} for name in ("id", "source", "type")},
-        "subject": {"type": "string"},
-        "time": {"type": "string", "format": "date-time"},
-        "data": {},
-    },
+    "description": "A CloudEvents 1.0 object; the receipt says what is wrong with it.",
+    "examples": [
+        {
+            "specversion": "1.0",
+            "id": "17",
+            "source": "drone/4",
+            "type": "drone.violation",
+            "time": "2026-05-01T12:00:00Z",
+            "data": {"plate": "K1", "violation_code": 46},
+        }
+    ],
 }
-_TEXT = {"type": "string"}
+_OBJECTS: dict[str, Any] = {"type": ["object", "array"]}
+_TEXT: dict[str, Any] = {}
 
 
 def _body(**kinds: Any) -> dict[str, Any]:
@@ -69,23 +76,26 @@ def _body(**kinds: Any) -> dict[str, Any]:
 
 EVENTS = _body(
     **{
-        "application/cloudevents+json": _EVENT,
+        "application/cloudevents+json": {"type": "object", **_EVENT},
         "application/cloudevents-batch+json": {"type": "array", "items": _EVENT},
         "application/x-ndjson": _TEXT,
     }
 )
-MESSAGES = _body(**{"application/json": {}, "application/x-ndjson": _TEXT, "text/csv": _TEXT})
-OLDER = _body(
-    **{
-        "application/json": {
-            "type": "object",
-            "properties": {
-                name: {"type": ["string", "integer", "null"]}
-                for name in ("time", "address", "plate_id", "violation_code", "drone_id")
-            },
+MESSAGES = _body(**{"application/json": _OBJECTS, "application/x-ndjson": _TEXT, "text/csv": _TEXT})
+_OLDER: dict[str, Any] = {
+    **_OBJECTS,
+    "description": "An object of the older site; the receipt says what is wrong with it.",
+    "examples": [
+        {
+            "time": "2026-05-01 12:00:00",
+            "address": "907 W 91st St",
+            "plate_id": "K1",
+            "violation_code": 46,
+            "drone_id": 4,
         }
-    }
-)
+    ],
+}
+OLDER = _body(**{"application/json": _OLDER})
 
 
 def _handed_in(request: HttpRequest, door: str, mapping: str = "") -> HttpResponse:
@@ -107,7 +117,7 @@ def events(request: HttpRequest) -> HttpResponse:
 @router.post("/ingest/{mapping}", auth=WRITE, response=ANSWERS, openapi_extra=MESSAGES, summary="Send foreign messages")
 def messages(
     request: HttpRequest,
-    mapping: str,
+    mapping: Name,
     citywatch_ordinals: HeaderEx[str, P(description=ORDINALS)] = "",  # noqa: ARG001 - for the document
 ) -> HttpResponse:
     """Messages of another shape through a mapping: JSON objects, an array of them, one a line, or CSV with a header."""
@@ -115,7 +125,7 @@ def messages(
 
 
 @router.get("/ingest/{mapping}", auth=WRITE, response={200: Described, **documented(404, 503)}, summary="Ask for ids")
-def described(request: HttpRequest, mapping: str) -> HttpResponse:
+def described(request: HttpRequest, mapping: Name) -> HttpResponse:
     """Where the ids of this mapping's events come from: whether a sender has to count identical records."""
     return async_to_sync(handed_in)("describe", mapping, request.headers, b"")
 
