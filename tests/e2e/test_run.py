@@ -163,6 +163,28 @@ def test_a_rejected_record_with_the_right_mapping_becomes_an_event(call: Call, r
     assert json.loads(events)["type"] == "drone.violation"
 
 
+def test_rows_of_older_windows_are_rejected_and_replayed_with_their_encoding(
+    call: Call, rules: Path, tmp_path: Path
+) -> None:
+    """The same whether the rows are replayed, or the file is converted and read again."""
+    text = "Summons Number,Issue Date,Street Name\n1,07/10/2016,Café Street\n2,07/10/2016,Oak Avenue\n"
+    file, data = tmp_path / "t.csv", tmp_path / "data"
+    file.write_bytes(text.encode("cp1252"))
+    code, out, _ = call("run", file, "--once", "--rules", rules, "--data", data)
+    assert (code, json.loads(out)["rejected"]) == (0, 1)
+    (row,) = (
+        json.loads(line) for line in call("rejected", "list", "--data", data, "--format", "ndjson")[1].splitlines()
+    )
+    assert (row["line"], row["reason"]) == (2, "not UTF-8: byte 0xE9 at 17")
+    code, _, err = call("rejected", "replay", "--data", data, "--encoding", "klingon")
+    assert (code, "there is no encoding 'klingon'" in err) == (2, True)
+    code, out, _ = call("rejected", "replay", "--data", data, "--encoding", "cp1252")
+    assert (code, json.loads(out)["read"], json.loads(out)["events"]) == (0, 1, 1)
+    assert "Café Street" in call("events", "--data", data)[1]
+    file.write_text(text, "utf-8")
+    assert json.loads(call("run", file, "--once", "--rules", rules, "--data", data)[1])["duplicates"] == 2
+
+
 def test_an_unknown_rejected_record_is_an_error(call: Call, rules: Path, tmp_path: Path) -> None:
     file = written(tmp_path / "day.ndjson", event(1))
     call("run", file, "--once", "--rules", rules, "--data", tmp_path / "data")

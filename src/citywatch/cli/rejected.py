@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from citywatch.cli.options import data_option, person
-from citywatch.errors import CitywatchError, StoreError
+from citywatch.errors import CitywatchError, StoreError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,8 +63,9 @@ def _line(record: dict[str, Any]) -> str:
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @data_option
 @click.option("--mapping", help="Mapping to read them with; else each is recognised by its fields.")
-def replay(*, ids: tuple[str, ...], data: Path, mapping: str | None) -> None:
-    """Read rejected records again, all or those with an ID: after a mapping was mended, or with --mapping.
+@click.option("--encoding", help="Encoding of those that are not UTF-8: cp1252 for files of older Windows.")
+def replay(*, ids: tuple[str, ...], data: Path, mapping: str | None, encoding: str | None) -> None:
+    """Read rejected records again, all or those with an ID: after a mapping was mended, with --mapping or --encoding.
 
     Records that can be read now become events as if their file were read again; the others stay rejected.
     """
@@ -73,7 +74,7 @@ def replay(*, ids: tuple[str, ...], data: Path, mapping: str | None) -> None:
     with _desk(data) as desk:
         host = Host(data, mapping=mapping)
         records = _not_too_long(desk.rejected(_resolved(desk, ids)))
-        parsed = list(_parsed(desk, records, host.parser()))
+        parsed = list(_parsed(desk, records, host.parser(), _decoder(encoding)))
         summary = _hand_in(host, desk, parsed)
         still = {place for part in parsed for place in _places(part.rejected)}
         tried = {part.origin.name for part in parsed}
@@ -113,9 +114,29 @@ def _not_too_long(records: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
     return short
 
 
-def _parsed(desk: Desk, records: Sequence[dict[str, Any]], parse: Parse) -> Iterator[Parsed]:
+def _decoder(encoding: str | None) -> Callable[[bytes], bytes]:
+    """Makes UTF-8 of a record that is in another encoding. Raises UsageError."""
+    try:
+        b"a".decode(encoding or "utf-8")
+    except (LookupError, UnicodeDecodeError) as error:
+        raise UsageError(f"there is no encoding {encoding!r}", hint="try cp1252, of older Windows") from error
+
+    def decoded(raw: bytes) -> bytes:
+        for tried in ("utf-8", encoding or "utf-8"):
+            try:
+                return raw.decode(tried).encode()
+            except UnicodeDecodeError:
+                continue
+        return raw
+
+    return decoded
+
+
+def _parsed(
+    desk: Desk, records: Sequence[dict[str, Any]], parse: Parse, decoded: Callable[[bytes], bytes]
+) -> Iterator[Parsed]:
     """The records read again, by source. What cannot be tried again is said, and stays as it is."""
-    raws = [(record, desk.rejected_raw(record["id"])) for record in records]
+    raws = [(record, decoded(desk.rejected_raw(record["id"]))) for record in records]
     forms = sorted(((r["source"], _looks_json(raw), r["id"], r, raw) for r, raw in raws), key=lambda form: form[:3])
     for (source, json_), group in groupby(forms, key=lambda form: form[:2]):
         rows = [(record, raw) for *_, record, raw in group]
@@ -133,7 +154,7 @@ def _chunk(source: str, rows: Sequence[tuple[dict[str, Any], bytes]], *, json_: 
     from citywatch.sources import open_source
 
     lines = [record["line"] or 0 for record, _ in rows]
-    table = pa.table([lines, [raw for _, raw in rows]], schema=records_schema())
+    table = pa.table({"line": lines, "raw": [raw for _, raw in rows]}, schema=records_schema())
     origin = Origin(source, arrived=min(record["first_seen"] for record, _ in rows))
     if json_:
         return Chunk(origin, Format.JSON, table)
