@@ -29,6 +29,9 @@ class Beat:
         self._called = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"heartbeat {target.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
         self._thread.start()
 
     def end(self) -> None:

@@ -98,6 +98,7 @@ class Deliverer:
         for name, target in wanted.items():
             after = next((lane for lane in reversed(self._ended) if lane.target.name == name), None)
             self._lanes[name] = self._opened(target, after)
+            self._lanes[name].start()
 
     def _opened(self, target: Target, after: Lane | Beat | None) -> Lane | Beat:
         if target.kind == HEARTBEAT:

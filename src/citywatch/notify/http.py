@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from citywatch import __version__
 from citywatch.errors import DeliveryError, MessageRefusedError, TargetRefusedError
 from citywatch.notify.address import Network, resolve
+from citywatch.notify.message import one_line
 from citywatch.notify.options import check_url
 
 ANSWER_READ = 2_000
@@ -133,6 +134,8 @@ def cut_after(current: Callable[[], socket.socket | None], seconds: float) -> It
         raise
     finally:
         timer.cancel()
+    if over.is_set():  # what was cut off may look like an end
+        raise TimeoutError("it took too long")
 
 
 def _judged(answer: http.client.HTTPResponse) -> str:
@@ -156,7 +159,7 @@ def _words(answer: http.client.HTTPResponse) -> str:
 
 
 def _printable(text: str) -> str:
-    shown = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    shown = one_line(text)
     return shown if len(shown) <= 200 else shown[:199] + "…"
 
 

@@ -42,6 +42,9 @@ class Lane:
         self._news = threading.Event()
         self._ending = self._quitting = False
         self._thread = threading.Thread(target=self._run, name=f"deliver to {target.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
         self._thread.start()
 
     def wake(self) -> None:

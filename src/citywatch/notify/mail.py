@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from citywatch.errors import DeliveryError, MessageRefusedError, TargetRefusedError
 from citywatch.notify.http import cut_after, failed, tls
-from citywatch.notify.message import Alert, Message, headline
+from citywatch.notify.message import Alert, Message, headline, one_line
 from citywatch.notify.options import DURATION, PATH, SECRET, TEXT, TEXTS, Option, choice
 from citywatch.notify.secret import Secret
 from citywatch.settings import SECOND
@@ -102,7 +102,7 @@ class Mail:
 def written(message: Message, sender: str, to: str) -> EmailMessage:
     """The message as a mail."""
     mail = EmailMessage()
-    mail["Subject"] = _one_line(headline(message))
+    mail["Subject"] = _short(headline(message))
     mail["From"], mail["To"] = sender, to
     mail["Date"] = format_datetime(datetime.fromtimestamp(message.at // SECOND, UTC))
     mail["Message-ID"] = f"<{message.key}@{_domain(sender)}>"
@@ -141,7 +141,7 @@ def _facts(alert: Alert, message: Message) -> Iterator[tuple[str, str]]:
         "What to do": message.runbooks.get(alert["rule"]) if message.single else None,
         "Alert": message.link(alert) or alert["id"][:12],
     }
-    yield from ((name, " ".join(str(words).split())) for name, words in facts.items() if words)
+    yield from ((name, one_line(str(words))) for name, words in facts.items() if words)
 
 
 def _more(message: Message) -> Iterator[str]:
@@ -157,10 +157,9 @@ def _linked(words: str) -> str:
     return f"<a href='{shown}'>{shown}</a>" if words.startswith(("http://", "https://")) else shown
 
 
-def _one_line(text: str) -> str:
-    """Without what would begin a header of its own, and not longer than mailboxes show."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return line if len(line) <= 150 else line[:149] + "…"
+def _short(text: str) -> str:
+    """Not longer than mailboxes show."""
+    return text if len(text) <= 150 else text[:149] + "…"
 
 
 def _domain(address: str) -> str:
@@ -192,4 +191,4 @@ def _meaning(host: str, error: Exception) -> DeliveryError:
 def _by_code(host: str, code: int, words: bytes | str, lasting: type[DeliveryError]) -> DeliveryError:
     text = words.decode("utf-8", "replace") if isinstance(words, bytes) else words
     kind = lasting if code >= 500 else DeliveryError
-    return kind(_one_line(f"{host} answered {code} {text}"))
+    return kind(_short(one_line(f"{host} answered {code} {text}")))

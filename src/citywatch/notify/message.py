@@ -74,8 +74,13 @@ class Message:
 def headline(message: Message) -> str:
     """One line that says what it is about."""
     alert = message.single
-    words = _of_one(alert) if alert else _of_many(message)
+    words = one_line(_of_one(alert) if alert else _of_many(message))
     return f"Test: {words}" if message.test else words
+
+
+def one_line(text: str) -> str:
+    """Words without line ends and what else a receiver would obey instead of showing it."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def _of_one(alert: Alert) -> str:
