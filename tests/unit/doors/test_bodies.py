@@ -15,6 +15,7 @@ from citywatch.records.columns import listed
 from citywatch.records.json_items import array_items, cut_items
 from citywatch.sources.http import bodies
 from citywatch.sources.http.bodies import BodyError, counted
+from citywatch.sources.http.wire import LARGEST
 
 ORIGIN = Origin("http/x", replay=False)
 EVENT = b'{"specversion":"1.0","id":"1","source":"s","type":"t"}'
@@ -157,7 +158,7 @@ def test_a_packed_body_is_unpacked_and_not_beyond_bounds() -> None:
     assert raws(events(gzip.compress(EVENT), **packed)) == [EVENT]
     refused(400, lambda: events(EVENT, **packed))
     refused(400, lambda: events(gzip.compress(EVENT)[:-9], **packed))
-    refused(413, lambda: events(gzip.compress(b" " * (bodies.LARGEST + 1)), **packed))
+    refused(413, lambda: events(gzip.compress(b" " * (LARGEST + 1)), **packed))
     # What is packed twice stays packed: it is no JSON.
     refused(400, lambda: events(gzip.compress(gzip.compress(EVENT)), **packed))
 

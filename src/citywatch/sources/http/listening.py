@@ -40,8 +40,8 @@ class Listening:
 
     def __enter__(self) -> Self:
         listener, self._meeting = meet(self._data)
-        self._loop.run_until_complete(self._open(listener))
         self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._open(listener), self._loop).result()
         return self
 
     def __exit__(self, *_: object) -> None:
