@@ -16,7 +16,7 @@ Subject = tuple[str, str]
 
 _SHOWN = {column.name for column in FIELDS} - set(SENSITIVE)
 
-_DOTS = "•••"
+DOTS = "•••"
 
 
 def masked(alert: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def subjects(alert: Mapping[str, Any]) -> set[Subject]:
 
 def _fields(data: Mapping[str, Any], *, known_only: bool = True) -> dict[str, Any]:
     shown = {name: value for name, value in data.items() if name in _SHOWN or not known_only}
-    return {**shown, **{name: _DOTS for name in SENSITIVE if data.get(name) is not None}}
+    return {**shown, **{name: DOTS for name in SENSITIVE if data.get(name) is not None}}
 
 
 def _secrets(alert: Mapping[str, Any]) -> Iterator[str]:
@@ -69,7 +69,7 @@ def _blot(value: Any, secrets: re.Pattern[str] | None) -> Any:
     if secrets is None:
         return value
     if isinstance(value, str):
-        return secrets.sub(_DOTS, value)
+        return secrets.sub(DOTS, value)
     if isinstance(value, Mapping):
         return {name: _blot(inner, secrets) for name, inner in value.items()}
     if isinstance(value, list):

@@ -11,16 +11,31 @@ from citywatch.stores.desk.corrections import Corrections
 from citywatch.stores.desk.deliveries import Deliveries
 from citywatch.stores.desk.facts import Facts
 from citywatch.stores.desk.forgetting import Forgetting
+from citywatch.stores.desk.proposals import Proposals
 from citywatch.stores.desk.reading import Reading
 from citywatch.stores.desk.rejected import RejectedRecords
 from citywatch.stores.desk.requests import Requests
 from citywatch.stores.desk.status import Status
+from citywatch.stores.desk.tickets import Tickets
 from citywatch.stores.desk.work import Work
 
 __all__ = ["Desk"]
 
 
-class Desk(Facts, Corrections, Work, Reading, RejectedRecords, Deliveries, Status, Audit, Forgetting, Requests):
+class Desk(
+    Facts,
+    Corrections,
+    Work,
+    Reading,
+    RejectedRecords,
+    Deliveries,
+    Status,
+    Audit,
+    Forgetting,
+    Requests,
+    Proposals,
+    Tickets,
+):
     """One connection to `desk.sqlite`; of use to one thread at a time. Open as many as there are threads.
 
     Parameters

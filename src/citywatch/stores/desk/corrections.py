@@ -47,7 +47,7 @@ class Corrections(Database):
         now
             Microseconds UTC: the time of what follows from them.
         """
-        rows = _rows(batch)
+        rows = correction_rows(batch)
         if not rows:
             return 0
         now = now_us() if now is None else now
@@ -163,7 +163,8 @@ def _index_step(con: sqlite3.Connection) -> bool:
     return True
 
 
-def _rows(batch: pa.Table) -> list[tuple[Any, ...]]:
+def correction_rows(batch: pa.Table) -> list[tuple[Any, ...]]:
+    """The rows of the table of corrections that a batch of events has."""
     import pyarrow as pa  # noqa: PLC0415 - reading the desk needs no Arrow
     import pyarrow.compute as pc  # noqa: PLC0415 - readers of the desk do without Arrow
 

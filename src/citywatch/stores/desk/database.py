@@ -13,7 +13,7 @@ from typing import Self
 from citywatch.errors import DataVersionError, DiskFullError, StoreError
 from citywatch.settings import DAY
 
-VERSION = 3
+VERSION = 4
 """Of the tables below; kept in the file as its `user_version`."""
 
 ENGINE = "citywatch"
@@ -110,7 +110,36 @@ CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 INSERT INTO secrets VALUES ('audit', randomblob(32));
 """
 
-_ADDED = {2: _DELIVERIES, 3: _AUDIT_SUBJECTS}
+# violations what devices reported with a plate. `code` is theirs, `final` that after corrections; `summons` the number
+#            of the ticket that one was issued for. proposals: see there; `version` is a hash of what a person saw.
+# decisions  what people said, append-only. batches: tickets that are exported together; `done` when that is finished.
+_TICKETS = """
+CREATE TABLE violations (
+  source TEXT NOT NULL, id TEXT NOT NULL, time INTEGER NOT NULL, plate TEXT NOT NULL, plate_state TEXT, code INTEGER,
+  details TEXT NOT NULL, final INTEGER, proposal TEXT, summons INTEGER, PRIMARY KEY (source, id)
+) WITHOUT ROWID;
+CREATE INDEX violations_offence ON violations (plate, final, time);
+CREATE INDEX violations_proposal ON violations (proposal);
+CREATE TABLE proposals (
+  id TEXT PRIMARY KEY, plate TEXT NOT NULL, plate_state TEXT, code INTEGER NOT NULL, source TEXT NOT NULL,
+  event TEXT NOT NULL, time INTEGER NOT NULL, last INTEGER NOT NULL, sightings INTEGER NOT NULL, details TEXT NOT NULL,
+  state TEXT NOT NULL, version TEXT NOT NULL, decided_by TEXT, decided_at INTEGER, reason TEXT, batch INTEGER,
+  summons INTEGER UNIQUE, made_at INTEGER NOT NULL, updated_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX proposals_offence ON proposals (plate, code);
+CREATE INDEX proposals_time ON proposals (time, id);
+CREATE INDEX proposals_state ON proposals (state, batch, time);
+CREATE TABLE decisions (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, proposal TEXT NOT NULL, action TEXT NOT NULL, "by" TEXT NOT NULL,
+  channel TEXT NOT NULL, at INTEGER NOT NULL, reason TEXT
+);
+CREATE INDEX decisions_proposal ON decisions (proposal, seq);
+CREATE TABLE batches (
+  batch INTEGER PRIMARY KEY, at INTEGER NOT NULL, "by" TEXT NOT NULL, file TEXT NOT NULL, done INTEGER NOT NULL
+);
+"""
+
+_ADDED = {2: _DELIVERIES, 3: _AUDIT_SUBJECTS, 4: _TICKETS}
 """Version -> the tables that came with it; a file of an older version gets them when it is opened."""
 
 

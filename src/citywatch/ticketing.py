@@ -1,0 +1,76 @@
+"""The words of tickets: a proposal, what it costs, how it stands, and what a person may do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from citywatch.masking import DOTS
+from citywatch.offences import offences
+from citywatch.offences.places import Spot, fine
+
+
+class Standing(StrEnum):
+    """Where a proposal stands.
+
+    `withdrawn`: it was decided, and then its violation was corrected to something else before a ticket was issued.
+    """
+
+    PROPOSED = "proposed"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    EXPORTED = "exported"
+    WITHDRAWN = "withdrawn"
+
+
+class Verdict(StrEnum):
+    """What a person says."""
+
+    APPROVE = "approve"
+    REFUSE = "refuse"
+
+    @property
+    def standing(self) -> Standing:
+        """Where it leads."""
+        return Standing.APPROVED if self is Verdict.APPROVE else Standing.REFUSED
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who says what about a proposal, where, and why; a refusal needs a reason."""
+
+    verdict: Verdict
+    by: str
+    channel: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which proposals; an empty sequence is any."""
+
+    standings: Sequence[str] = ()
+    codes: Sequence[int] = ()
+    ids: Sequence[str] = ()
+
+
+ANY = Selection()
+
+
+def price(code: int, details: Mapping[str, Any]) -> dict[str, Any]:
+    """What the offence is called and costs; `fine` is None where the place does not tell which of the two holds."""
+    known = offences().get(code)
+    spot = Spot(*(details.get(name) for name in ("precinct", "borough", "lat", "lon")))
+    return {
+        "offence": known.name if known else None,
+        "fine": fine(code, spot),
+        "fine_manhattan": known.fine_manhattan if known else None,
+        "fine_elsewhere": known.fine_elsewhere if known else None,
+    }
+
+
+def hidden(proposal: Mapping[str, Any]) -> dict[str, Any]:
+    """The proposal for those who may not see plates and faces."""
+    return {**proposal, **{name: DOTS for name in ("plate", "image_id") if proposal[name] is not None}}
