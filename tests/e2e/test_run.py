@@ -84,6 +84,29 @@ def test_the_same_file_again_adds_only_duplicates(call: Call, rules: Path, tmp_p
     assert json.loads(out)["alerts"] == 0
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("1,07/10/2016\n", "b.csv: no mapping fits rows of 2 columns without a header"),
+        ("foo,bar\n1,2\n", "b.csv: no mapping fits a record with bar, foo"),
+        ("\n\x00\x01\x02\n", "b.csv:2: cannot be read as CSV: the first line is no header but binary data"),
+    ],
+)
+def test_a_file_that_nobody_understands_among_others_stops_the_run_before_anything_is_kept(
+    call: Call, rules: Path, tmp_path: Path, content: str, said: str
+) -> None:
+    for n, name in enumerate("abc"):
+        (tmp_path / f"{name}.csv").write_text(f"Summons Number,Issue Date\n{n},07/10/2016\n", "utf-8")
+    (tmp_path / "b.csv").write_text(content, "utf-8")
+    run = ("run", tmp_path / "*.csv", "--once", "--rules", rules, "--data", tmp_path / "data")
+    code, out, err = call(*run)
+    assert (code, out) == (1, "")
+    assert said in err
+    assert call("events", "--data", tmp_path / "data")[1] == ""
+    (tmp_path / "b.csv").write_text("Summons Number,Issue Date\n1,07/10/2016\n", "utf-8")
+    assert json.loads(call(*run)[1])["events"] == 3
+
+
 def test_a_rules_directory_can_be_empty(call: Call, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     file = written(tmp_path / "day.ndjson", event(1))
