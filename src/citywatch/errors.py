@@ -141,6 +141,10 @@ class ServeError(CitywatchError):
     """The page cannot be served at that address, or has stopped."""
 
 
+class MissingPackageError(CitywatchError):
+    """Something that was asked for needs a package that is not installed."""
+
+
 class ReportError(CitywatchError):
     """A report is unknown or was asked wrongly."""
 

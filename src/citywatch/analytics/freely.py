@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import duckdb
@@ -19,10 +19,18 @@ _ISO = "strftime(make_timestamp(epoch_us({column})), '%Y-%m-%dT%H:%M:%S.%fZ')"
 
 
 def ask_freely(archive: Archive, query: str, readable: Sequence[Path]) -> Answer:
+    """As `rows_of`, with times as text, UTC."""
+    return Answer(rows_of(archive, query, readable, shown=_as_text))
+
+
+def rows_of(
+    archive: Archive, query: str, readable: Sequence[Path], shown: Callable[[str, str], str] = lambda name, _: name
+) -> pa.Table:
     """Rows of one SELECT on the views ``events``, ``alerts`` and ``codes``.
 
-    Afterwards the archive's connection reads nothing outside of the directories `readable`, for good. Times are
-    given as text, UTC. Raises UsageError for anything but one reading statement, ReportError with DuckDB's words.
+    Afterwards the archive's connection reads nothing outside of the directories `readable`, for good. `shown`: quoted
+    name and SQL type of a column -> SQL of what is given. Raises UsageError for anything but one reading statement,
+    ReportError with DuckDB's words.
     """
     con = archive.con
     try:
@@ -31,9 +39,12 @@ def ask_freely(archive: Archive, query: str, readable: Sequence[Path]) -> Answer
             archive.need("alerts")
         con.execute(f"CREATE TEMP VIEW codes AS {codes_sql()}")
         _shut(con, readable)
-        return Answer(_rows(con, query))
+        relation = con.sql(query)
+        columns = [shown(_quoted(name), str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
+        rows: pa.Table = relation.project(", ".join(columns)).to_arrow_table()
     except duckdb.Error as error:
         raise ReportError(str(error).strip(), hint="the views are events, alerts and codes") from error
+    return rows
 
 
 def _check(con: duckdb.DuckDBPyConnection, query: str) -> None:
@@ -51,14 +62,8 @@ def _shut(con: duckdb.DuckDBPyConnection, readable: Sequence[Path]) -> None:
     con.execute("SET lock_configuration = true")
 
 
-def _rows(con: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
-    relation = con.sql(query)
-    shown = [
-        f"{_ISO.format(column=_quoted(name))} AS {_quoted(name)}" if "TIME ZONE" in str(kind) else _quoted(name)
-        for name, kind in zip(relation.columns, relation.types, strict=True)
-    ]
-    rows: pa.Table = relation.project(", ".join(shown)).to_arrow_table()
-    return rows
+def _as_text(name: str, kind: str) -> str:
+    return f"{_ISO.format(column=name)} AS {name}" if "TIME ZONE" in kind else name
 
 
 def _quoted(name: str) -> str:
