@@ -12,11 +12,12 @@ from ninja.operation import Operation
 from ninja.types import DictStrAny
 
 from citywatch import __version__
-from citywatch.console.api import alerts, changes, ingest, media, problems
+from citywatch.console.api import alerts, changes, feeds, ingest, media, problems
 from citywatch.console.api.access import LOCAL, Needs, served_to_this_machine_only
 
 ROUTERS: dict[str, tuple[Router, ...]] = {
     "/api/v1/alerts": (changes.router, alerts.router),
+    "/api/v1/feeds": (feeds.router,),
     "/api/v1/media": (media.router,),
     "/api/v1": (ingest.router,),
     "/polls": (ingest.older,),
@@ -48,7 +49,8 @@ class Document(OpenAPISchema):
     def responses(self, operation: Operation) -> dict[int, DictStrAny]:
         """What the operation says, and the problems that all have."""
         found = super().responses(operation)
-        for status in (400, 422, *((401, 403) if operation.auth_callbacks else ())):
+        asked_for = 404 if "{" in operation.path else 400
+        for status in (400, asked_for, 422, *((401, 403) if operation.auth_callbacks else ())):
             found.setdefault(status, {"description": HTTPStatus(status).phrase})
         for status, details in found.items():
             if status >= HTTPStatus.BAD_REQUEST:
