@@ -120,6 +120,9 @@ class Settings:
     same_offence: int = _setting(
         HOUR, "the same plate and code seen again within this is the same offence: one proposal for a ticket", unit="us"
     )
+    first_summons: int = _setting(
+        9_900_000_001, "number of the very first ticket that is issued here; later ones go on from the highest"
+    )
     params: Mapping[str, Mapping[str, Any]] = field(
         default_factory=dict,
         metadata={"meaning": "parameters of rules, in a table for each: `[params.rule_name]`; only in the file"},
@@ -157,7 +160,7 @@ def _value(name: str, value: Any, file: Path) -> Any:
     try:
         if name in ("lateness", "disorder", "stale", "future", "live", "same_offence"):
             return duration(value)
-        if name in ("key_limit", "image_bytes"):
+        if name in ("key_limit", "image_bytes", "first_summons"):
             return int(value)
         if name == "retention":
             return Retention.of(tomllib.loads(f"it = {value}")["it"] if isinstance(value, str) else value)

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "send": ("send", "send", "Send a file to the citywatch on another machine."),
     "alerts": ("alerts", "alerts", "Watch, list and work on alerts."),
     "notify": ("notify", "notify", "Test, list and explain who is told of which alerts."),
+    "tickets": ("tickets", "tickets", "List proposals for tickets, decide about them, export the tickets."),
     "events": ("events", "events", "Print the events in history."),
     "report": ("report", "report", "Answer a named question from history."),
     "sql": ("report", "sql", "Ask history in SQL."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,13 @@ class Tickets(Database):
         if row is None:
             raise UnknownProposalError(f"there is no batch {number}", hint="see `citywatch tickets list`")
         return Batch(row[0], row[1], row[2], Path(row[3]))
+
+    def place_batch(self, batch: Batch, directory: Path) -> Batch:
+        """Let the file of a batch, which is not written yet, be in another directory."""
+        file = directory / batch.file.name
+        with self.transaction() as con:
+            con.execute("UPDATE batches SET file = ? WHERE batch = ? AND NOT done", [str(file), batch.number])
+        return replace(batch, file=file)
 
     def in_batch(self, batch: Batch) -> list[dict[str, Any]]:
         """The tickets of a batch by their numbers."""

@@ -1,0 +1,54 @@
+"""Tickets are issued: each approved proposal once, in a file as the city has them and as an event for the engine.
+
+A batch is numbered on the desk, then its file is renamed to its name, then the engine's events and the end of the
+batch are written together. Whenever this stops, the next call goes on where it was: the file of a batch is always the
+same one, and so are its events.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from citywatch.stores import durable
+from citywatch.stores.city_form import city_form
+from citywatch.stores.desk import Desk
+from citywatch.stores.desk.tickets import Batch, issued
+
+
+def issue(desk: Desk, directory: Path, *, by: str, first: int, zone: str) -> list[Batch]:
+    """Issue what is approved; returns the batches that are finished with this call, those a stop had left first.
+
+    Parameters
+    ----------
+    directory
+        Where the files go; made when it is absent. Raises StoreError, DiskFullError where it cannot be written.
+    by
+        Who issues them.
+    first
+        Number of the very first ticket; later ones go on from the highest.
+    zone
+        The city's time zone, by its IANA name.
+    """
+    directory = directory.absolute()
+    _make(directory)
+    finished = [_finish(desk, batch, directory, zone) for batch in desk.open_batches()]
+    desk.begin_batch(directory, by, first)
+    return finished + [_finish(desk, batch, directory, zone) for batch in desk.open_batches()]
+
+
+def _make(directory: Path) -> None:
+    try:
+        if not directory.is_dir():
+            directory.mkdir(parents=True)
+            durable.sync_directory(directory.parent)
+    except OSError as error:
+        raise durable.not_written(directory, error) from error
+
+
+def _finish(desk: Desk, batch: Batch, directory: Path, zone: str) -> Batch:
+    """Write the file of a batch, unless it is there already, and close the batch."""
+    if not batch.file.exists():
+        batch = desk.place_batch(batch, directory)
+        durable.write(batch.file, city_form(desk.in_batch(batch), zone).encode())
+    desk.finish_batch(batch, lambda ticket: issued(ticket, batch))
+    return batch
