@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from citywatch.delivery import Planned, Room
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
 from tests.unit.desk.facts import fact, table
@@ -44,6 +45,29 @@ def test_metrics_are_what_prometheus_reads(anna: Client, desk: Desk) -> None:
     assert [line.split()[2] for line in lines if line.startswith("# TYPE")] == list(
         dict.fromkeys(re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#"))
     )
+
+
+def test_metrics_tell_of_deliveries(anna: Client, desk: Desk) -> None:
+    now = now_us()
+    desk.put_facts(table(fact(name, first_seen=now) for name in range(3)), now=now)
+    names = (n for n, _ in desk.to_plan())
+    desk.plan(
+        [Planned(n, "mail/anna@example.org", "all", urgent=False, held=False, due=now - 7_000_000) for n in names],
+        upto=3,
+    )
+    desk.compose("mail/anna@example.org", Room(2, 2))
+    one = desk.outgoing("mail/anna@example.org")
+    assert one is not None
+    desk.sent(one)
+    rest = desk.outgoing("mail/anna@example.org")
+    assert rest is not None
+    desk.give_up(rest, "no such user")
+    lines = anna.get("/metrics").content.decode().splitlines()
+    assert all(line.startswith("# ") or SAMPLE.match(line) for line in lines)
+    assert 'citywatch_delivery_told_total{notifier="mail"} 1' in lines
+    assert 'citywatch_delivery_given_up{notifier="mail"} 2' in lines
+    assert 'citywatch_delivery_waiting{notifier="mail"} 0' in lines
+    assert "anna" not in "\n".join(lines)
 
 
 def test_metrics_name_no_plate(anna: Client, desk: Desk) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -17,6 +18,7 @@ from citywatch.console.api.problems import problem
 from citywatch.console.port import DeskPort
 from citywatch.console.presentation import engine_state
 from citywatch.console.site import current
+from citywatch.delivery import Standing
 
 
 @login_not_required
@@ -53,10 +55,39 @@ def _exposition(desk: DeskPort) -> Iterator[str]:
     waiting = desk.rejected_count()
     yield from _family("citywatch_rejected_waiting", "gauge", "Rejected records nobody replayed.", [({}, waiting)])
     yield from _family("citywatch_events_waiting", "gauge", "Events the rules have not seen.", [({}, engine.waiting)])
+    if standings := desk.standings():
+        yield from _deliveries(standings)
     if engine.lag is not None:
         yield from _family("citywatch_clock_lag_seconds", "gauge", "Clock behind real time.", [({}, engine.lag)])
     up = int(engine.running)
     yield from _family("citywatch_engine_up", "gauge", "1 while the engine reports.", [({}, up)])
+
+
+def _deliveries(standings: list[Standing]) -> Iterator[str]:
+    """By notifier: the names of receivers may be addresses of people."""
+    by_notifier: dict[str, list[Standing]] = {}
+    for standing in standings:
+        by_notifier.setdefault(standing.target.partition("/")[0], []).append(standing)
+
+    def each(value: Callable[[Standing], float], of_all: Callable[[Iterable[float]], float] = sum) -> Any:
+        return [({"notifier": name}, of_all(map(value, them))) for name, them in by_notifier.items()]
+
+    now = time.time_ns() // 1000
+    for name, kind, meaning, samples in (
+        ("waiting", "gauge", "Alerts that wait to be told.", each(lambda s: s.waiting)),
+        ("held", "gauge", "Alerts that are held back in quiet hours.", each(lambda s: s.held)),
+        ("oldest_seconds", "gauge", "Age of the alert that waits longest.", each(lambda s: _age(s.oldest, now), max)),
+        ("refused", "gauge", "Receivers that take nothing of ours.", each(lambda s: int(s.refused))),
+        ("given_up", "gauge", "Alerts that are not tried any more.", each(lambda s: s.given_up)),
+        ("told_total", "counter", "Alerts that were told.", each(lambda s: s.told)),
+        ("messages_total", "counter", "Messages that arrived.", each(lambda s: s.sent)),
+        ("failures_total", "counter", "Tries that failed.", each(lambda s: s.failed)),
+    ):
+        yield from _family(f"citywatch_delivery_{name}", kind, meaning, samples)
+
+
+def _age(since: int | None, now: int) -> float:
+    return 0.0 if since is None else max(now - since, 0) / 1e6
 
 
 def _family(name: str, kind: str, meaning: str, samples: list[tuple[dict[str, str], Any]]) -> Iterator[str]:

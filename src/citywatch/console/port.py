@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from citywatch.delivery import Standing
 from citywatch.triage import Asked, Choice, Listed, Place, Wish
 
 
@@ -76,6 +77,10 @@ class DeskPort(Protocol):
 
     def tallies(self) -> list[tuple[str, str, str, int]]:
         """(rule, level, status, alerts ever)."""
+        ...
+
+    def standings(self) -> list[Standing]:
+        """How those stand that are told of alerts."""
         ...
 
     def rejected_count(self) -> int:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from citywatch.errors import DeliveryError
-from citywatch.notify.message import Alert, Message
+from citywatch.geojson import collection, feature
+from citywatch.notify.message import Message
 from citywatch.notify.options import DURATION, PATH, WHOLE, Option
 from citywatch.settings import DAY
 from citywatch.wording import iso
-
-_PROPERTIES = (
-    *("id", "rule", "title", "level", "status", "group", "first_seen", "last_seen", "count", "late", "address"),
-    *("reason", "values", "state", "outcome"),
-)
 
 
 class GeoJson:
@@ -56,20 +51,6 @@ class GeoJson:
             return []
         except (OSError, ValueError, KeyError, TypeError):
             return []  # what was in it is on the desk, and the next alerts must get through
-
-
-def collection(features: Iterable[Mapping[str, Any]], at: int) -> dict[str, Any]:
-    """A FeatureCollection (RFC 7946) that says when it was written."""
-    return {"type": "FeatureCollection", "updated": iso(at), "features": list(features)}
-
-
-def feature(alert: Alert, link: str | None = None) -> dict[str, Any]:
-    """An alert as a Feature; without a place its geometry is null."""
-    place = None
-    if alert["lat"] is not None and alert["lon"] is not None:
-        place = {"type": "Point", "coordinates": [alert["lon"], alert["lat"]]}
-    properties = {name: alert[name] for name in _PROPERTIES} | ({"link": link} if link else {})
-    return {"type": "Feature", "id": alert["id"], "geometry": place, "properties": properties}
 
 
 def written_whole(file: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ problems      every error as RFC 9457 problem details
 application   the API: its routers, its document
 alerts        /api/v1/alerts: list, one, and what people do with it
 changes       /api/v1/alerts/stream: what changes, as it changes
+feeds         /api/v1/feeds/alerts.geojson
 ingest        /api/v1/events, /api/v1/ingest/MAPPING, /polls/receive_msg
 media         /api/v1/media/IMAGE_ID
 
