@@ -38,6 +38,8 @@ class Asked:
     types: tuple[str, ...] = ()
     by: str | None = None
     top: int | None = None
+    truth: bool = False
+    """The relation `truth` is there: what was planted in a simulated city."""
 
     @property
     def limit(self) -> str:
@@ -102,6 +104,7 @@ class Question:
     fixed_types: bool = False
     by: tuple[str, ...] = ()
     takes_top: bool = True
+    takes_truth: bool = False
     chart: tuple[str, str] | None = None
 
     def answer(self, archive: Archive, asked: Asked) -> Answer:
@@ -113,6 +116,8 @@ class Question:
             raise UsageError(f"report {self.name} takes no --type", hint="it says itself what it counts")
         if asked.top is not None and not self.takes_top:
             raise UsageError(f"report {self.name} takes no --top", hint="it has few rows")
+        if asked.truth and not self.takes_truth:
+            raise UsageError(f"report {self.name} takes no --truth", hint="it is for the report detection")
         return self.ask(archive, self.completed(asked))
 
     def completed(self, asked: Asked) -> Asked:

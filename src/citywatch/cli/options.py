@@ -15,6 +15,9 @@ from citywatch.stores.directory import DataDirectory
 
 DATA = Path("citywatch-data")
 
+TRUTH_FILE = "truth.ndjson"
+"""In a data directory: what was planted in the simulated city that it is about."""
+
 _MAKE_THEIR_OWN = ("run", "up")
 """Commands that write a data directory: theirs is never guessed."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 
-from citywatch.cli.options import data_option, instant, person
+from citywatch.cli.options import TRUTH_FILE, data_option, instant, person
 from citywatch.errors import ReportError, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from citywatch.analytics.archive import Archive
     from citywatch.analytics.period import Period
     from citywatch.analytics.question import Answer, Asked, Question
+    from citywatch.settings import Settings
     from citywatch.stores.desk import Desk
 
 KEY_FILE = "pseudonyms.key"
@@ -36,6 +38,7 @@ format_option = click.option("--format", "form", type=_FORMATS, default="table",
 @click.option("--to", "end", help="Only before then.")
 @click.option("--type", "types", multiple=True, help="Count events of this type; `violations` = with a code.")
 @click.option("--by", metavar="FIELD", help="For each value of this field.")
+@click.option("--truth", type=click.Path(path_type=Path), help="What `simulate` planted, for the report detection.")
 def report(
     *,
     name: str | None,
@@ -46,6 +49,7 @@ def report(
     end: str | None,
     types: tuple[str, ...],
     by: str | None,
+    truth: Path | None,
 ) -> None:
     """Answer the named question from history; without a name, list the questions."""
     from citywatch.analytics.question import Asked, question
@@ -54,8 +58,10 @@ def report(
         _list()
         return
     asking = question(name)
-    with open_archive(data) as (archive, desk):
-        asked = Asked(_period(start, end, archive.zone), types, by, top)
+    if truth is None and asking.takes_truth and (data / TRUTH_FILE).exists():
+        truth = data / TRUTH_FILE
+    with open_archive(data, truth) as (archive, desk):
+        asked = Asked(_period(start, end, archive.zone), types, by, top, truth is not None)
         answer = asking.answer(archive, asked)
         _audit(desk, asking, answer, form)
         _write(archive, asking, asked, answer, form=form, data=data)
@@ -98,7 +104,7 @@ def _period(start: str | None, end: str | None, zone: str) -> Period:
 
 
 @contextmanager
-def open_archive(data: Path) -> Iterator[tuple[Archive, Desk | None]]:
+def open_archive(data: Path, truth: Path | None = None) -> Iterator[tuple[Archive, Desk | None]]:
     """History and desk of a data directory, for a while. Raises StoreError where there is none."""
     import duckdb
 
@@ -118,6 +124,7 @@ def open_archive(data: Path) -> Iterator[tuple[Archive, Desk | None]]:
                 "alerts": lambda: _alerts(desk),
                 "rejected": lambda: _rejected(desk),
                 "population": lambda: _population(data / "population.csv"),
+                "truth": lambda: _truth(truth, directory.settings()),
             }
             yield Archive(con, directory.settings().zone, read), desk
         finally:
@@ -142,6 +149,18 @@ def _rejected(desk: Desk | None) -> pa.Table:
     return pa.table(
         {"source": pa.array(source, pa.string()), "reason": pa.array(reason, pa.string()), "received_at": times}
     )
+
+
+def _truth(file: Path | None, settings: Settings) -> pa.Table:
+    """What was planted, and until when each alert is `due`: those that wait for silence come after late events."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from citywatch.analytics.truth import read_truth
+
+    table = read_truth(file or Path())
+    wait = pa.scalar(timedelta(microseconds=settings.lateness + settings.disorder))
+    return table.append_column("due", pc.add(table["finish"], wait))
 
 
 def _population(file: Path) -> pa.Table:

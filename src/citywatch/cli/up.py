@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlencode
 
 import click
 from click.core import ParameterSource
 
-from citywatch.cli.options import data_option, demo_directory, person
+from citywatch.cli.options import TRUTH_FILE, data_option, demo_directory, person
 from citywatch.cli.run import rules_option
 from citywatch.cli.tail import Tail
 from citywatch.errors import DataDirectoryBusyError, StoreError
@@ -72,9 +73,11 @@ def up(
 
     listener = listen(host, port)
     context.call_on_close(listener.close)
-    opened = [source for text in (*sources, *([DEMO] if demo else [])) for source in open_source(text)]
-    if demo and context.get_parameter_source("data") is ParameterSource.DEFAULT:
-        data = _made_anew(demo_directory())
+    opened = [source for text in sources for source in open_source(text)]
+    if demo:
+        if context.get_parameter_source("data") is ParameterSource.DEFAULT:
+            data = _made_anew(demo_directory())
+        opened += open_source(f"{DEMO}&{urlencode({'truth': data / TRUTH_FILE})}")
     with ends_quietly(), ExitStack() as stack:
         hosted = Host(_free(data), rules, mapping=mapping)
         hosted.check(opened)

@@ -38,10 +38,11 @@ class SimulatedCity:
     def chunks(self) -> Iterator[Chunk]:
         """Lines in the order of their receipt. Raises SourceError when the truth file cannot be written."""
         origin, line = Origin(self._name), 1
+        mode = "a" if self._simulation.live else "w"  # a live one goes on with the file of its data directory
         with contextlib.ExitStack() as stack:
             file = self._simulation.truth
             try:
-                truth = stack.enter_context(file.open("w", encoding="utf-8")) if file else None
+                truth = stack.enter_context(file.open(mode, encoding="utf-8")) if file else None
             except OSError as error:
                 raise SourceError(f"{self._name}: cannot write {file}: {error.strerror}") from error
             for batch in play(self._simulation):
