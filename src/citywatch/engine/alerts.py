@@ -15,6 +15,7 @@ import pyarrow as pa
 from citywatch.alert import EVIDENCE_LIMIT, facts_schema
 from citywatch.engine.evaluator import Evaluator, Evidence, Matches
 from citywatch.engine.groups import PlainGroups
+from citywatch.engine.outages import Outage
 from citywatch.engine.runs import Keys
 from citywatch.engine.state import State
 from citywatch.engine.streams import Names
@@ -226,16 +227,16 @@ class AlertBook:
         correlation = rule.correlation
         if correlation is None or correlation.type not in (CorrelationType.ABSENCE, CorrelationType.FLATLINE):
             return False
-        return any(_overlaps(alert, correlation, outage) for outage in self._outages)
+        return any(_blinds(outage, alert, correlation) for outage in self._outages)
 
-    def blinded(self) -> dict[tuple[int, int], int]:
-        """Outages (from, until) that alerts of this batch overlap, and how many open alerts each makes doubtful."""
+    def blinded(self) -> dict[Outage, int]:
+        """Outages that alerts of this batch overlap, and how many open alerts each makes doubtful."""
         new = [alert for alert in self._changed.values() if alert.inconclusive and not alert.silent]
         doubtful = [alert for alert in self._open.values() if alert.inconclusive] if new else []
-        found: dict[tuple[int, int], int] = {}
+        found: dict[Outage, int] = {}
         for outage in self._outages:
-            if any(_overlaps(alert, self._rules[alert.rule].correlated, outage) for alert in new):
-                found[outage] = sum(_overlaps(a, self._rules[a.rule].correlated, outage) for a in doubtful)
+            if any(_blinds(outage, alert, self._rules[alert.rule].correlated) for alert in new):
+                found[outage] = sum(_blinds(outage, a, self._rules[a.rule].correlated) for a in doubtful)
         return found
 
     # Plain rules with a suppression
@@ -410,9 +411,9 @@ class _Description:
         return zip(self.alerts, others, self.values, strict=True)
 
 
-def _overlaps(alert: OpenAlert, correlation: Correlation, outage: tuple[int, int]) -> bool:
+def _blinds(outage: Outage, alert: OpenAlert, correlation: Correlation) -> bool:
     """Whether the silence that an alert is about overlaps a time in which nothing was heard."""
-    return outage[0] < alert.first_at and outage[1] > alert.first_at - correlation.timespan
+    return outage.blinds(correlation, alert.first_at, alert.first[1])
 
 
 def _name(alert: OpenAlert, rule: Rule, text: str) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from citywatch.alert import Level, facts_schema
 from citywatch.engine.alerts import AlertBook, alert_id
+from citywatch.engine.outages import Outage
 from citywatch.engine.runs import END, Keys, last_before
 from citywatch.engine.state import State
 from citywatch.engine.streams import Stream
@@ -48,12 +49,25 @@ def blind_facts(book: AlertBook) -> pa.Table:
     What waited for silence and overlaps an outage is inconclusive: it is stored, and only this says so to people.
     """
     rows = []
-    for (start, end), n in book.blinded().items():
-        span = f"{_clock(start)} to {_clock(end)}"
-        group = {"from": _clock(start), "until": _clock(end)}
-        words = f"blind from {span}: {n} alerts that waited for silence cannot be trusted"
-        rows.append(_fact(_BLIND, group, (start, end), 0, words) | {"count": n})
+    for outage, n in book.blinded().items():
+        end = outage.since if outage.until is None else outage.until
+        words = f"{_blindness(outage)}: {n} alerts that waited for silence cannot be trusted"
+        rows.append(_fact(_BLIND, _blind_group(outage), (outage.since, end), 0, words) | {"count": n})
     return pa.Table.from_pylist(rows, schema=facts_schema())
+
+
+def _blindness(outage: Outage) -> str:
+    span = f"since {_clock(outage.since)}"
+    if outage.until is not None:
+        span = f"from {_clock(outage.since)} to {_clock(outage.until)}"
+    return f"blind {span}" if outage.source is None else f"nothing heard from {outage.source} {span}"
+
+
+def _blind_group(outage: Outage) -> dict[str, str]:
+    """What the alert is known by; one about a live source is the same while its silence lasts and when it has ended."""
+    if outage.source is not None:
+        return {"source": outage.source, "from": _clock(outage.since)}
+    return {"from": _clock(outage.since), "until": _clock(outage.until or outage.since)}
 
 
 def stalled_facts(clock: int, now: int, why: str) -> pa.Table:

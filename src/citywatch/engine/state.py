@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from citywatch.engine import concurrency
 from citywatch.engine.derive import BaseRows, floats
+from citywatch.engine.outages import Outage
 from citywatch.engine.runs import BEGINNING, Ints
 from citywatch.engine.words import EVENT_WORDS
 
@@ -24,13 +25,18 @@ _KEPT = (
     "ref BIGINT, t BIGINT, source VARCHAR, id VARCHAR, type VARCHAR, "
     "lat DOUBLE, lon DOUBLE, address VARCHAR, data VARCHAR"
 )
+OUTAGE_TABLES = """
+CREATE TABLE IF NOT EXISTS outage (from_us BIGINT, until_us BIGINT);
+CREATE TABLE IF NOT EXISTS silence (feed VARCHAR, from_us BIGINT, until_us BIGINT, speakers VARCHAR[]);
+"""
+"""Written by the host, read when a step begins: when nothing was heard, from anybody or from one live source."""
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS engine_clock (clock BIGINT, watermark BIGINT);
 CREATE TABLE IF NOT EXISTS stream (number INTEGER, fingerprint VARCHAR);
 CREATE TABLE IF NOT EXISTS slice (n INTEGER, opened BIGINT);
 CREATE TABLE IF NOT EXISTS open_alert (id VARCHAR, rule VARCHAR, version VARCHAR, expiry BIGINT, body VARCHAR);
 CREATE TABLE IF NOT EXISTS open_evidence (id VARCHAR, texts VARCHAR[]);
-CREATE TABLE IF NOT EXISTS outage (from_us BIGINT, until_us BIGINT);
 """
 
 _SLICES_PER_RETENTION = 8
@@ -48,7 +54,7 @@ class State:
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
         self._writing: Callable[[], None] | None = None
-        con.execute(_TABLES)
+        con.execute(_TABLES + OUTAGE_TABLES)
         slices = con.execute("SELECT n, opened FROM slice ORDER BY n").fetchall()
         self._slices: list[tuple[int, int, int]] = [(n, opened, self._latest(n)) for n, opened in slices]
         self._view()
@@ -180,9 +186,12 @@ class State:
         ).fetchall()
         return {(stream, ref, k): key for stream, ref, k, key in rows}
 
-    def outages(self) -> list[tuple[int, int]]:
-        """Spans of time (from, until) in which nothing was heard."""
-        return self.con.execute("SELECT from_us, until_us FROM outage").fetchall()
+    def outages(self) -> list[Outage]:
+        """Spans of time in which nothing was heard, from anybody or from one live source."""
+        whole = self.con.execute("SELECT from_us, until_us FROM outage").fetchall()
+        parts = self.con.execute("SELECT from_us, until_us, feed, speakers FROM silence").fetchall()
+        some = (Outage(*part, None if names is None else frozenset(names)) for *part, names in parts)
+        return [*(Outage(*span) for span in whole), *some]
 
     # Slices move between processes as Arrow: the base rows and the events they stand for.
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from citywatch.engine.embedded import Summary, doors
@@ -191,6 +192,46 @@ def test_an_engine_that_was_away_says_so_and_silence_then_is_inconclusive(tmp_pa
     assert sorted(alert["rule"] for alert in alerts(data)) == ["blind", "gone"]
     with sqlite3.connect(data / "desk.sqlite") as desk:
         assert desk.execute("SELECT inconclusive FROM facts ORDER BY inconclusive").fetchall() == [(0,), (1,)]
+
+
+def test_a_source_out_of_reach_is_an_outage_while_the_others_go_on(tmp_path: Path) -> None:
+    data, ruleset, watch = tmp_path / "data", rules(tmp_path / "rules", GONE), Watch(0)
+    trouble: list[str] = []
+    with engine(data, ruleset, now=watch) as host:
+        parse = Parser(Settings(), clock=watch).parse
+        broker = host.live("broker", trouble=lambda: trouble[0] if trouble else None)
+        other = host.live("other")
+        broker.submit(parsed([event(1, 0, plate="K1")]))
+        host.tick(parse)
+        trouble.append("cannot be reached")
+        for watch.second in range(10, 120, 10):
+            other.submit(parsed([event(watch.second, watch.second, plate="K2")]))
+            host.tick(parse)
+        assert host.status()["silent"] == {"broker": "cannot be reached"}
+        trouble.clear()
+        host.tick(parse)
+        assert host.status()["silent"] == {}
+        host.drain()
+    told = stored(data, "subject, data ->> 'reason', data ->> 'until' IS NULL")
+    assert [row for row in told if row[0]] == [
+        ("broker", "cannot be reached", True),
+        ("broker", "cannot be reached", False),
+    ]
+    assert sorted(alert["rule"] for alert in alerts(data)) == ["blind", "gone"]
+
+
+def test_a_silence_that_lasts_when_the_engine_stops_ends_there(tmp_path: Path) -> None:
+    watch = Watch(0)
+    with engine(tmp_path, now=watch) as host:
+        parse = Parser(Settings(), clock=watch).parse
+        host.live("broker", trouble=lambda: "cannot be reached")
+        for watch.second in range(0, 120, 10):
+            host.tick(parse)
+        host.drain()
+    with engine(tmp_path, now=watch):
+        pass
+    with duckdb.connect(tmp_path / "engine.duckdb") as con:
+        assert con.execute("SELECT feed, until_us IS NULL FROM silence").fetchall() == [("broker", False)]
 
 
 def test_listening_to_sources_until_they_end(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,46 @@ def test_an_outage_makes_what_waited_for_silence_doubtful_and_is_told_once(rules
     assert (blind["count"], blind["inconclusive"], blind["silent"]) == (3, False, False)
     assert blind["first_seen"].timestamp() * SECOND == START + 10 * SECOND
     assert not len(step.advance(batch_schema().empty_table(), START + 20 * MINUTE))
+
+
+def _text(time: int) -> str:
+    return datetime.fromtimestamp(time / SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _silence(step: Step, con: duckdb.DuckDBPyConnection, until: int | None, speakers: list[str] | None) -> None:
+    con.execute("DELETE FROM silence")
+    con.execute("INSERT INTO silence VALUES ('mqtt', ?, ?, ?)", [START + 10 * SECOND, until, speakers])
+
+
+def test_a_live_source_that_is_silent_blinds_for_the_devices_that_speak_by_it(rules: Path) -> None:
+    settings = Settings()
+    con = duckdb.connect()
+    ruleset = load_rules([rules], settings, run_tests=False)
+    step = Step(con, ruleset, settings)
+    spoken = [{"at": 0, "type": "device.status", "device_id": name, "source": name} for name in ("by mqtt", "by http")]
+    step.advance(batch_of(spoken), START)
+    _silence(step, con, None, ["by mqtt", "another"])
+    facts = Step(con, ruleset, settings).advance(batch_schema().empty_table(), START + 10 * MINUTE).to_pylist()
+    doubtful = {f["group"]: f["inconclusive"] for f in facts if f["rule"] == "silence"}
+    assert doubtful == {'{"device_id":"by mqtt"}': True, '{"device_id":"by http"}': False}
+    (blind,) = [f for f in facts if f["rule"] == "blind"]
+    begun = _text(START + 10 * SECOND)
+    assert json.loads(blind["group"]) == {"source": "mqtt", "from": begun}
+    assert f"nothing heard from mqtt since {begun}: 1 alerts" in blind["reason"]
+
+
+def test_who_speaks_by_a_silent_source_may_be_unknown_then_it_may_be_anybody(rules: Path) -> None:
+    settings = Settings()
+    con = duckdb.connect()
+    ruleset = load_rules([rules], settings, run_tests=False)
+    step = Step(con, ruleset, settings)
+    step.advance(batch_of([{"at": 0, "type": "device.status", "device_id": "d"}]), START)
+    _silence(step, con, START + 30 * SECOND, None)
+    facts = Step(con, ruleset, settings).advance(batch_schema().empty_table(), START + 10 * MINUTE).to_pylist()
+    assert {f["rule"]: f["inconclusive"] for f in facts} == {"silence": True, "blind": False}
+    (blind,) = [f for f in facts if f["rule"] == "blind"]
+    assert blind["reason"].startswith(f"nothing heard from mqtt from {_text(START + 10 * SECOND)} to ")
+    assert _text(START + 30 * SECOND) in blind["reason"]
 
 
 def test_silence_beside_an_outage_is_not_doubtful(rules: Path) -> None:

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from citywatch.engine.embedded.hearing import Silence
 from citywatch.settings import SECOND
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
@@ -81,6 +82,15 @@ def outage_event(since: int, until: int) -> str:
     span = {"from": _iso(since), "until": _iso(until)}
     event = {"specversion": "1.0", "id": f"{since}-{until}", "source": "citywatch/engine", "type": OUTAGE}
     return json.dumps({**event, "time": _iso(until), "data": span})
+
+
+def silence_event(silence: Silence) -> str:
+    """The event that says that a live source is silent, without `until` while it lasts."""
+    at = silence.since if silence.until is None else silence.until
+    span = {"from": _iso(silence.since)} | ({} if silence.until is None else {"until": _iso(silence.until)})
+    ident = f"{silence.source} {silence.since}" + ("" if silence.until is None else f"-{silence.until}")
+    event = {"specversion": "1.0", "id": ident, "source": "citywatch/engine", "type": OUTAGE, "subject": silence.source}
+    return json.dumps({**event, "time": _iso(at), "data": {**span, "reason": silence.why}})
 
 
 def _iso(time_us: int) -> str:

@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -15,11 +15,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from citywatch.engine.embedded.bounded import Parse, Readable, Summary, in_order, only_rejected, sorter_in, spool
 from citywatch.engine.embedded.clock import BEGINNING
-from citywatch.engine.embedded.deskside import DeskSide, outage_event
+from citywatch.engine.embedded.deskside import DeskSide, outage_event, silence_event
 from citywatch.engine.embedded.doors import Door
+from citywatch.engine.embedded.hearing import BRIEF, LONG, Hearing
 from citywatch.engine.embedded.intake import Intake, Receipt, Submission
 from citywatch.engine.embedded.keeping import Keeping
 from citywatch.engine.embedded.live import Listening, LiveSource, RealTime
@@ -126,6 +128,8 @@ class Engine:
 
     def submit_together(self, parsed: Sequence[Parsed], source: str) -> list[Future[Receipt]]:
         """As `submit_later` for several at once, which are committed together."""
+        if (live := self._live.get(source)) is not None:
+            live.hearing.hear(_speakers(parsed), self._now())
         return self._door.enter([Submission(part, source) for part in parsed])
 
     def run_bounded(self, sources: Sequence[Readable], parsers: Sequence[Parse]) -> Summary:
@@ -163,11 +167,12 @@ class Engine:
         self._desk.report(self.status())
         return replace(summary, alerts=self.born() - before)
 
-    def live(self, name: str, *, quiet: float = 0.0) -> LiveSource:
-        """A live source that the clock waits for from now on; see `LiveSource`."""
+    def live(self, name: str, *, quiet: float = 0.0, trouble: Callable[[], str | None] = lambda: None) -> LiveSource:
+        """A live source that the clock waits for from now on; see `LiveSource` and, for `trouble`, `Hearing`."""
         with self._lock:
             self._intake.clock.register(name)
-        source = self._live[name] = LiveSource(self, name, quiet)
+        hearing = Hearing(name, self._now(), min(LONG, max(BRIEF, self.settings.lateness)), trouble)
+        source = self._live[name] = LiveSource(self, name, quiet, hearing)
         return source
 
     def forget(self, name: str) -> None:
@@ -200,6 +205,7 @@ class Engine:
         """Let real time reach the clock through the sources that have nothing left to read, and look into the inbox."""
         self.take_inbox(parse)
         now = self._now()
+        self._listen_for_silence(parse, now)
         with self._lock:
             if not self._door.waiting:
                 for source in list(self._live.values()):
@@ -207,6 +213,15 @@ class Engine:
                         self._intake.clock.idle(source.name, now)
                 self._stepping.tick(self._intake.clock.now, self._intake.last)
         self._desk.report(self.status())
+
+    def _listen_for_silence(self, parse: Parse, now: int) -> None:
+        """Note which live sources have fallen silent, or have been heard again."""
+        live = list(self._live.values())
+        for source in live:
+            others = any(now - other.hearing.heard_at <= LONG for other in live if other is not source)
+            if (silence := source.hearing.look(now, others=others)) is not None:
+                self._stepping.silence(silence)
+                self._say(parse, [silence_event(silence)])
 
     def take_inbox(self, parse: Parse) -> None:
         """Take in the events that people made at the desk."""
@@ -265,6 +280,7 @@ class Engine:
             "evaluated": self._stepping.cursor,
             "waiting": self._door.waiting,
             "sources": sorted(self._live),
+            "silent": {name: why for name, live in sorted(self._live.items()) if (why := live.hearing.silent)},
             "counts": asdict(self._intake.counts),
             "errors": self._stepping.errors,
         }
@@ -306,6 +322,12 @@ class Engine:
         for left in self.data.tmp.glob("sort-*.arrow"):
             left.unlink()
         shutil.rmtree(self.data.tmp / "duckdb", ignore_errors=True)
+
+
+def _speakers(parsed: Sequence[Parsed]) -> Iterator[str]:
+    """Sources of the events, each once a part."""
+    for part in parsed:
+        yield from map(str, pc.unique(part.events.column("source")).to_pylist())
 
 
 def use_one_allocator() -> None:

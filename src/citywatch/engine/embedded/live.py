@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from citywatch.engine.embedded.bounded import Parse, Readable, Summary
 from citywatch.engine.embedded.doors import GATHER_ROWS
+from citywatch.engine.embedded.hearing import Hearing
 from citywatch.engine.embedded.intake import Receipt
 from citywatch.errors import CapacityError
 
@@ -57,10 +58,13 @@ class LiveSource:
     quiet
         Seconds without an event after which the source counts as having nothing left to read. 0 where it stamps
         `received_at` itself; a replay through a pipe may pause without being at its end.
+    hearing
+        Whether it is silent.
     """
 
-    def __init__(self, engine: Engine, name: str, quiet: float) -> None:
+    def __init__(self, engine: Engine, name: str, quiet: float, hearing: Hearing) -> None:
         self.name = name
+        self.hearing = hearing
         self._engine = engine
         self._quiet = quiet
         self._busy = 0
@@ -108,7 +112,7 @@ class Listening:
         self._engine = engine
         self._born = engine.born()
         # Registered before the first is read: the clock waits for all of them.
-        listened = [(source, engine.live(source.name, quiet=_quiet(source)), parse) for source, parse in sources]
+        listened = [(source, _registered(engine, source), parse) for source, parse in sources]
         self._listeners = [Listener(engine, *each) for each in listened]
 
     def wait(self) -> None:
@@ -250,9 +254,12 @@ def _form(chunk: Chunk) -> tuple[object, ...]:
     return (*form, chunk.faults is None, chunk.ordinals is None, chunk.reading, id(chunk) if alone else 0)
 
 
-def _quiet(source: Readable) -> float:
-    """What comes from a feed is stamped when it comes: it may be idle at once."""
-    return 0.0 if isinstance(source, Feed) else _QUIET_S
+def _registered(engine: Engine, source: Readable) -> LiveSource:
+    """The source as the clock knows it. What comes from a feed is stamped when it comes: it may be idle at once."""
+    if isinstance(source, Feed):
+        feed: Feed = source
+        return engine.live(source.name, trouble=lambda: feed.trouble)
+    return engine.live(source.name, quiet=_QUIET_S)
 
 
 def _next(waiting: queue.Queue[Chunk | None], stop: threading.Event) -> Chunk | None:

@@ -8,6 +8,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from citywatch.engine.embedded.hearing import Silence
 from citywatch.engine.embedded.intake import Accepted
 from citywatch.engine.embedded.steps import Steps, Told
 from citywatch.engine.embedded.worker import Worker
@@ -96,6 +97,10 @@ class Stepping:
     def outage(self, since: int, until: int) -> None:
         """Remember a span of time in which nothing was heard."""
         self._worker.put(lambda: self._steps.outage(since, until))
+
+    def silence(self, silence: Silence) -> None:
+        """Remember that one live source is silent, or was."""
+        self._worker.put(lambda: self._steps.silence(silence))
 
     def drain(self) -> None:
         """Wait until all that was handed over is evaluated and told."""

@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 
 from citywatch.alert import facts_schema
 from citywatch.engine.embedded.clock import BEGINNING
+from citywatch.engine.embedded.hearing import Silence
 from citywatch.engine.embedded.intake import Accepted
+from citywatch.engine.state import OUTAGE_TABLES
 from citywatch.engine.step import Step, catch_up
 from citywatch.errors import StoreError
 from citywatch.event import batch_schema
@@ -159,8 +161,16 @@ class Steps:
     def outage(self, since: int, until: int) -> None:
         """Remember that nothing was heard in between; the step is made anew, because it reads this when it begins."""
         with _transaction(self._con):
-            self._con.execute("CREATE TABLE IF NOT EXISTS outage (from_us BIGINT, until_us BIGINT)")
             self._con.execute("INSERT INTO outage VALUES (?, ?)", [since, until])
+        self._step = None
+
+    def silence(self, silence: Silence) -> None:
+        """Remember that one live source is silent, or was; as `outage`."""
+        speakers = None if silence.speakers is None else sorted(silence.speakers)
+        with _transaction(self._con):
+            self._con.execute("DELETE FROM silence WHERE feed = ? AND from_us = ?", [silence.source, silence.since])
+            row = [silence.source, silence.since, silence.until, speakers]
+            self._con.execute("INSERT INTO silence VALUES (?, ?, ?, ?)", row)
         self._step = None
 
     def _record(self, facts: pa.Table, corrections: pa.Table, cursor: int, clock: int) -> Told | None:
@@ -193,10 +203,12 @@ class Steps:
     def _place(self) -> tuple[int, int, int]:
         with _transaction(self._con):
             facts = ", ".join(f'"{field.name}" {_sql_type(field.type)}' for field in facts_schema())
-            self._con.execute(_TABLES.format(facts=facts))
+            self._con.execute(_TABLES.format(facts=facts) + OUTAGE_TABLES)
             if not self._con.execute("SELECT 1 FROM host").fetchall():
                 self._con.execute("INSERT INTO host VALUES (0, ?, 0)", [BEGINNING])
             cursor, clock, told = self._con.execute("SELECT cursor, clock, told FROM host").fetchall()[0]
+            # What was silent when the engine stopped: whether it is so still has to be seen anew.
+            self._con.execute("UPDATE silence SET until_us = ? WHERE until_us IS NULL", [clock])
         return int(cursor), int(clock), int(told)
 
     def _past(self, names: list[str]) -> Iterator[tuple[pa.Table, int]]:
