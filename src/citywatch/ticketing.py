@@ -10,6 +10,7 @@ from typing import Any
 from citywatch.masking import DOTS
 from citywatch.offences import offences
 from citywatch.offences.places import Spot, fine
+from citywatch.wording import place_in_words
 
 
 class Standing(StrEnum):
@@ -69,6 +70,20 @@ def price(code: int, details: Mapping[str, Any]) -> dict[str, Any]:
         "fine_manhattan": known.fine_manhattan if known else None,
         "fine_elsewhere": known.fine_elsewhere if known else None,
     }
+
+
+def fine_in_words(proposal: Mapping[str, Any]) -> str:
+    """`$115`; both where the place does not tell which one holds; `?` for a code without a fine."""
+    if proposal["fine"] is not None:
+        return f"${proposal['fine']}"
+    if proposal["fine_manhattan"] is None:
+        return "?"
+    return f"${proposal['fine_elsewhere']} or ${proposal['fine_manhattan']}"
+
+
+def place_of(proposal: Mapping[str, Any]) -> str:
+    """Where it was, as well as known."""
+    return place_in_words({**proposal, "evidence": [{"data": proposal}]})
 
 
 def hidden(proposal: Mapping[str, Any]) -> dict[str, Any]:

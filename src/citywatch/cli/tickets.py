@@ -64,7 +64,7 @@ def list_(*, data: Path, form: str, states: tuple[str, ...], codes: tuple[int, .
             return
         from citywatch.cli.ticket_text import print_table
 
-        print_table(list(found), settings.zone)
+        print_table(found, settings.zone)
 
 
 _PAGE = 1000

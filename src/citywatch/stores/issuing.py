@@ -20,6 +20,8 @@ def issue(desk: Desk, directory: Path, *, by: str, first: int, zone: str) -> lis
 
     Parameters
     ----------
+    desk
+        Where approvals are, and numbers and events go.
     directory
         Where the files go; made when it is absent. Raises StoreError, DiskFullError where it cannot be written.
     by
