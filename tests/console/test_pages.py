@@ -8,6 +8,7 @@ import pytest
 
 from citywatch.alert import Action
 from citywatch.console import site
+from citywatch.delivery import Planned, Room
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
 from citywatch.triage import Wish
@@ -226,3 +227,17 @@ def test_a_fault_is_told_on_the_terminal_and_a_missing_page_is_not(
     html = page(anna, "/", 500)
     assert "It failed" in html
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_list_says_who_could_not_be_told(anna: Client, desk: Desk) -> None:
+    now = now_us()
+    desk.put_facts(table([fact(1, first_seen=now)]), now=now)
+    assert "could not be told" not in anna.get("/").content.decode()
+    desk.plan([Planned(1, "mail/b@example.org", "all", urgent=False, held=False, due=now)], upto=1)
+    desk.compose("mail/b@example.org", Room(1, 1))
+    envelope = desk.outgoing("mail/b@example.org")
+    assert envelope is not None
+    desk.give_up(envelope, "550 no such user")
+    shown = anna.get("/").content.decode()
+    assert "mail could not be told of all alerts: 1 were given up." in shown
+    assert "b@example.org" not in shown

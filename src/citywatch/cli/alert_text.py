@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from citywatch.notify.terminal import STYLES
-from citywatch.stores.desk.reading import iso
 from citywatch.triage import Listed
-from citywatch.wording import clock_time, place_in_words, position
+from citywatch.wording import clock_time, iso, place_in_words, position
 
 Alert = Mapping[str, Any]
 

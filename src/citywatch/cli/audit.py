@@ -13,9 +13,8 @@ from citywatch.cli.options import data_option, instant
 from citywatch.errors import UsageError
 from citywatch.masking import subject
 from citywatch.stores.desk.database import now_us
-from citywatch.stores.desk.reading import iso
 from citywatch.triage import Asked
-from citywatch.wording import clock_time
+from citywatch.wording import clock_time, iso
 
 
 @click.command()

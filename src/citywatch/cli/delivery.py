@@ -17,7 +17,7 @@ from citywatch.notify.outbox import City
 from citywatch.notify.outbox import Host as Ground
 from citywatch.notify.route import Routes
 from citywatch.notify.routes import FILE, load_routes
-from citywatch.settings import MINUTE, SECOND
+from citywatch.settings import DAY, MINUTE, SECOND
 from citywatch.stores.desk import Desk
 from citywatch.wording import iso
 
@@ -29,6 +29,12 @@ LOOK = 1.0
 
 STALLED = MINUTE
 """An engine whose clock has not moved for so long stands still."""
+
+
+REMEMBERED = 30 * DAY
+"""So long the desk knows what became of a message."""
+
+FORGET_EVERY = 3600.0
 
 
 def city(hosted: Host) -> City:
@@ -108,6 +114,7 @@ class Deliveries:
         self._say_doubts(routes)
         ground = Ground(outbox=self._desk, say=_say, pulse=lambda: self._pulse.why)
         self._deliverer = Deliverer(routes, city(hosted), ground)
+        self._forgot = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="routes", daemon=True)
 
@@ -131,6 +138,7 @@ class Deliveries:
                 self._follow_edits()
                 with self._desk() as desk:
                     self._watch(desk)
+                    self._forget(desk)
             except CitywatchError as error:
                 _say(str(error))
 
@@ -159,6 +167,12 @@ class Deliveries:
         if desk.status().get("stalled") != clock:
             desk.put_facts(stalled_facts(clock, now, f"{why}; it stands at {iso(clock)}"))
             desk.set_status({"stalled": clock})
+
+    def _forget(self, desk: Desk) -> None:
+        """What was told long ago leaves the desk, once an hour."""
+        if time.monotonic() - self._forgot > FORGET_EVERY:
+            desk.forget_deliveries(time.time_ns() // 1000 - REMEMBERED)
+            self._forgot = time.monotonic()
 
     def _say_doubts(self, routes: Routes) -> None:
         for doubt in doubts(self._hosted, routes):

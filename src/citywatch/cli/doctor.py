@@ -11,16 +11,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from citywatch.cli.options import data_option
 from citywatch.errors import CitywatchError
+from citywatch.settings import MINUTE
+
+if TYPE_CHECKING:
+    from citywatch.delivery import Standing
 
 _GIB = 1 << 30
 _NEEDS = ("duckdb", "pyarrow", "numpy", "django", "shapely", "vl-convert-python")
 _BEHIND = 10_000
+_STUCK = 5 * MINUTE
 _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "bad": ("BAD", "red")}
 
 
@@ -41,7 +46,8 @@ def doctor(data: Path) -> None:
     Exit code 1 when something has to be mended.
     """
     bad = False
-    for title, look in (("machine", machine), ("data directory", directory), ("engine", engine), ("rules", rules)):
+    looks = {"machine": machine, "data directory": directory, "engine": engine, "rules": rules, "routes": routes}
+    for title, look in looks.items():
         click.echo(click.style(title, bold=True))
         for finding in _found(look, data):
             bad = bad or finding.state == "bad"
@@ -170,6 +176,52 @@ def rules(data: Path) -> Iterator[Finding]:
     places = ", ".join(str(path) for path in host.rules())
     yield Finding("ok", f"{alerting} rules that alert, from {places}")
     yield Finding("ok", f"{len(host.mappings)} mappings")
+
+
+def routes(data: Path) -> Iterator[Finding]:
+    """Whether the routes load, and who could not be told of alerts."""
+    from citywatch.notify.routes import FILE, load_routes
+    from citywatch.stores.desk import Desk
+    from citywatch.stores.directory import DataDirectory
+
+    if not (data / FILE).exists():
+        yield Finding(
+            "ok", "no routes: alerts are shown here, and sent to nobody", "`citywatch notify new` begins some"
+        )
+        return
+    found = load_routes(data)
+    yield Finding("ok", f"{len(found.routes)} routes to {len(found.targets)} receivers")
+    if not DataDirectory(data).desk.exists():
+        return
+    with Desk(DataDirectory(data).desk) as desk:
+        standings, undecided, status = desk.standings(), desk.undecided(), desk.status()
+    if undecided:
+        yield Finding("note", f"{undecided:,} alerts wait for `citywatch up`, which tells people of them")
+    for standing in standings:
+        yield from _standing(standing, time.time_ns() // 1000)
+    for name in (name for name, target in found.targets.items() if target.kind == "heartbeat"):
+        if trouble := (status.get(f"heartbeat/{name}") or {}).get("trouble"):
+            yield Finding("note", f"heartbeat {name}: {trouble}")
+
+
+def _standing(standing: Standing, now: int) -> Iterator[Finding]:
+    name = standing.target
+    if standing.refused:
+        yield Finding(
+            "bad",
+            f"{name} takes nothing of ours: {standing.error}",
+            f"mend it, then try `citywatch notify test {name}`",
+        )
+    elif standing.failures:
+        yield Finding(
+            "note", f"{name} fails, {standing.failures} times in a row: {standing.error}", "it is tried again"
+        )
+    if standing.oldest is not None and now - standing.oldest > _STUCK:
+        waits = f"{standing.waiting:,} alerts wait for {name}, the oldest for {_span(now - standing.oldest)}"
+        yield Finding("note", waits, "they are sent while `citywatch up` runs, within the receiver's bound")
+    if standing.given_up:
+        lost = f"{standing.given_up:,} alerts were not taken by {name}, and are not tried any more"
+        yield Finding("note", lost, f"`citywatch notify retry {name}` tries again")
 
 
 def _iso(time_us: int) -> str:

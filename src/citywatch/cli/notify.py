@@ -86,7 +86,8 @@ def list_(data: Path) -> None:
         click.secho("receivers", bold=True)
     for name, target in routes.targets.items():
         bound = f", at most {target.rate}" if target.rate else ""
-        click.echo(f"  {name} ({target.kind}{bound})  {_state(standings.get(name))}")
+        state = "beats while `citywatch up` runs" if target.kind == "heartbeat" else _state(standings.get(name))
+        click.echo(f"  {name} ({target.kind}{bound})  {state}")
     for doubt in doubts(Host(data), routes):
         click.echo(doubt, err=True)
 

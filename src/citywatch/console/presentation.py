@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -19,6 +19,7 @@ from citywatch.console.access import Right
 from citywatch.console.people import may
 from citywatch.console.port import DeskPort
 from citywatch.console.site import current
+from citywatch.delivery import Standing
 from citywatch.masking import masked
 from citywatch.triage import Listed
 from citywatch.wording import clock_time, place_in_words, position
@@ -84,6 +85,21 @@ def engine_state(desk: DeskPort) -> EngineState:
     lag = max(time.time_ns() / 1e9 - age / 1e6 - clock / 1e6, 0.0) if running and age is not None and clock else None
     counts = {name: value for name, value in (said.get("counts") or {}).items() if isinstance(value, int)}
     return EngineState(running, counts, max(said.get("events", 0) - said.get("evaluated", 0), 0), lag)
+
+
+def undelivered(standings: Iterable[Standing]) -> list[str]:
+    """Which notifiers could not tell people of alerts, as sentences; nothing while all are told."""
+    found: dict[str, list[Standing]] = {}
+    for standing in standings:
+        if standing.given_up or standing.failures:
+            found.setdefault(standing.target.partition("/")[0], []).append(standing)
+    return [_undelivered(name, them) for name, them in found.items()]
+
+
+def _undelivered(name: str, standings: Sequence[Standing]) -> str:
+    waiting, given_up = (sum(getattr(s, count) for s in standings) for count in ("waiting", "given_up"))
+    parts = [f"{waiting:,} wait" if waiting else "", f"{given_up:,} were given up" if given_up else ""]
+    return f"{name} could not be told of all alerts: {' and '.join(filter(None, parts)) or 'it fails'}."
 
 
 def evidence_rows(alert: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -68,6 +68,7 @@ def listing(request: HttpRequest) -> HttpResponse:
             "choice": choice,
             "first_page": older is None,
             "engine": presentation.engine_state(desk),
+            "undelivered": presentation.undelivered(desk.standings()),
         }
     return render(request, "console/list.html", context)
 

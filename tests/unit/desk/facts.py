@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from citywatch.alert import facts_schema
 from citywatch.settings import SECOND
-from citywatch.stores.desk.reading import iso
+from citywatch.wording import iso
 
 NOW = 1_777_636_800 * SECOND
 """2026-05-01T12:00:00Z."""

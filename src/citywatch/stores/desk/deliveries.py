@@ -230,6 +230,11 @@ class Deliveries(Database):
             told["oldest"] = min(filter(None, (told.get("oldest"), oldest)))
         return [Standing(**{**told, "refused": bool(told.get("refused"))}) for _, told in sorted(found.items())]
 
+    def undecided(self) -> int:
+        """How many alerts notify for which nobody has decided who is told."""
+        query = "SELECT count(*) FROM facts WHERE notified AND n > ?"
+        return int(self._con.execute(query, [self.cursor(CURSOR)]).fetchone()[0])
+
     def deliveries_of(self, alert: str) -> list[dict[str, Any]]:
         """What became of an alert, receiver by receiver: route, held, due, and kind, state, attempts, at, error."""
         rows = self._con.execute(

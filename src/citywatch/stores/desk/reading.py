@@ -12,7 +12,7 @@ from citywatch.alert import State
 from citywatch.errors import UnknownAlertError
 from citywatch.stores.desk.database import REMOVED, Database, last_change, now_us
 from citywatch.triage import EVERY, Choice, Listed, Place
-from citywatch.wording import iso as iso
+from citywatch.wording import iso
 
 _STATE = "CASE WHEN s.fact IS NULL OR (s.state = 'shelved' AND s.until <= :now) THEN 'open' ELSE s.state END"
 

@@ -14,9 +14,10 @@ from citywatch.errors import AlertError, UsageError
 from citywatch.settings import MINUTE
 from citywatch.stores.desk.corrections import TYPE, closed
 from citywatch.stores.desk.database import Database, now_us
-from citywatch.stores.desk.reading import iso, resolve
+from citywatch.stores.desk.reading import resolve
 from citywatch.stores.desk.states import Entry, Standing, record, standing, wake_shelved
 from citywatch.triage import Wish, correctable
+from citywatch.wording import iso
 
 SOURCE = "citywatch/desk"
 """The `source` of the events that people make here."""
