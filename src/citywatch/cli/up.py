@@ -69,6 +69,7 @@ def up(
     from citywatch.cli.delivery import Deliveries
     from citywatch.cli.hosting import Host
     from citywatch.cli.web import listen
+    from citywatch.engine.embedded.proposing import Proposing
     from citywatch.sources import open_source
 
     listener = listen(host, port)
@@ -88,9 +89,11 @@ def up(
         stack.callback(web.end)
         stack.enter_context(deliveries)
         alarm = stack.enter_context(Alarm(hosted))
+        proposing = stack.enter_context(Proposing(hosted.directory.path, within=hosted.settings.same_offence))
 
         def done() -> bool:
             web.check()
+            proposing.check()
             return until_alert and alarm.rang()
 
         _work(engine, hosted, opened, done)
