@@ -28,7 +28,7 @@ class FeedQuery(Kinds):
 
 
 @router.get("/alerts.geojson", auth=needs(Scope.ALERTS_READ), summary="The latest alerts as GeoJSON")
-def alerts(request: HttpRequest, query: Query[FeedQuery]) -> HttpResponse:
+def geojson_feed(request: HttpRequest, query: Query[FeedQuery]) -> HttpResponse:
     """A FeatureCollection of the latest alerts of stable rules as they are now, for maps; masked without `purpose`."""
     now = time.time_ns() // 1000
     since = now - query.hours * HOUR
