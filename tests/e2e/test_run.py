@@ -130,6 +130,41 @@ def test_events_read_back_are_the_same_events(call: Call, rules: Path, tmp_path:
     assert (found[0]["receivedat"], found[0]["late"]) == ("2026-01-05T12:00:01.500000Z", False)
 
 
+@pytest.mark.parametrize("form", ["ndjson", "csv", "parquet"])
+def test_events_in_every_form_are_read_back_as_they_were(call: Call, rules: Path, tmp_path: Path, form: str) -> None:
+    odd = {"subject": "S", "traceparent": "00-ab", "data": {"plate": "K 1", "note": 'a\n"b",ü', "behaviors": ["Hug"]}}
+    timeless = {"specversion": "1.0", "id": "3", "source": "camera", "type": "note"}
+    file = written(tmp_path / "day.ndjson", event(1, **odd), event(2, timeprecision="minute"), json.dumps(timeless))
+    first, second = ("--data", tmp_path / "a"), ("--data", tmp_path / "b")
+    run = ("--once", "--rules", rules)
+    call("run", file, *run, *first)
+    printed = call("events", *first)[1]
+    again = tmp_path / f"again.{form}"
+    again.write_bytes(call("events", *first, "--format", form)[1].encode("utf-8", "surrogateescape"))
+
+    assert json.loads(call("run", again, *run, *second)[1])["events"] == 3
+    assert call("events", *second)[1] == printed
+    for source, data in ((again, first), (file, second)):
+        assert json.loads(call("run", source, *run, *data)[1])["duplicates"] == 3
+        assert "conflict" not in call("doctor", *data)[1], "the same, not others of the same name"
+
+
+def test_a_damaged_export_refuses_what_is_damaged(call: Call, rules: Path, tmp_path: Path) -> None:
+    file = written(tmp_path / "day.ndjson", *map(event, range(1, 6)))
+    call("run", file, "--once", "--rules", rules, "--data", tmp_path / "a")
+    lines = call("events", "--data", tmp_path / "a", "--format", "csv")[1].splitlines()
+    lines[2], lines[3] = lines[2] + ",more", lines[3].replace("2026-01-05T12:00", "yesterday")
+    again = tmp_path / "again.csv"
+    again.write_bytes("\n".join(lines).encode() + b"\ncaf\xe9\n")
+    code, out, _ = call("run", again, "--once", "--rules", rules, "--data", tmp_path / "b")
+    assert (code, json.loads(out)["events"], json.loads(out)["rejected"]) == (0, 3, 3)
+    listed = call("rejected", "list", "--data", tmp_path / "b", "--format", "ndjson")[1].splitlines()
+    reasons = {row["line"]: row["reason"] for row in map(json.loads, listed)}
+    assert reasons[3] == "66 columns where the header has 65"
+    assert reasons[4].startswith("time: ")
+    assert reasons[7] == "not UTF-8"
+
+
 def test_events_as_csv_and_parquet_have_all_columns(call: Call, rules: Path, tmp_path: Path) -> None:
     file = written(tmp_path / "day.ndjson", event(1), event(2))
     call("run", file, "--once", "--rules", rules, "--data", tmp_path / "data")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
-from citywatch.cli.cloudevent import cloudevent_sql
 from citywatch.cli.options import data_option, instant, person
+from citywatch.records.cloudevent import cloudevent_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _ROWS = 65_536
 _ORDER = ["received_at", "time", "source", "id"]
-_BESIDE = ("stale", "backfill", "data", "extensions")
+_BESIDE = ("stale", "backfill", "data", "extensions", "fingerprint")
 
 
 @click.command()
@@ -33,7 +33,7 @@ _BESIDE = ("stale", "backfill", "data", "extensions")
     type=click.Choice(["ndjson", "csv", "parquet"]),
     default="ndjson",
     show_default=True,
-    help="ndjson: CloudEvents, one a line, known fields in data as understood. csv, parquet: a column for each.",
+    help="ndjson: CloudEvents, one a line, known fields in data as understood. csv, parquet: a column for each. `run` reads all three back.",
 )
 @click.option("--type", "types", multiple=True, help="Only events of this type; may be given several times.")
 @click.option("--from", "start", help="Only from then on: 2026-05-01, 2026-05-01T12:00, RFC 3339, 2h (ago).")
@@ -94,7 +94,9 @@ def _chosen(
 def _write_ndjson(con: duckdb.DuckDBPyConnection, batches: Iterator[pa.Table], out: BinaryIO) -> None:
     for batch in batches:
         con.register("batch", batch)
-        lines = con.sql(f"SELECT {cloudevent_sql(full=True)} || chr(10) AS line FROM batch").to_arrow_table()
+        lines = con.sql(
+            f"SELECT {cloudevent_sql(full=True, fingerprint=True)} || chr(10) AS line FROM batch"
+        ).to_arrow_table()
         for chunk in lines.column("line").chunks:
             out.write(b"".join(text.encode() for text in chunk.to_pylist()))
 

@@ -181,7 +181,7 @@ def _hand_in(host: Host, desk: Desk, parsed: Sequence[Parsed]) -> dict[str, int]
 
     events = [Parsed(part.events, part.rejected.slice(0, 0), part.origin) for part in parsed]
     if host.directory.busy():
-        from citywatch.cli.cloudevent import cloudevents
+        from citywatch.records.cloudevent import cloudevents
 
         texts = [text for part in events for text in cloudevents(part.events)]
         desk.put_inbox(texts)

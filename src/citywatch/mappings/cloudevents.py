@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from citywatch.event import BY_NAME
+from citywatch.records.cloudevent import FINGERPRINT
 
 NAME = "cloudevents"
 
-ATTRIBUTES = ("specversion", "id", "source", "type", "subject", "time", "receivedat", "timeprecision", "data", "late")
+ATTRIBUTES = (
+    "specversion", "id", "source", "type", "subject", "time", "receivedat", "timeprecision", "data", "late",
+    FINGERPRINT,
+)  # fmt: skip
 """Attributes that have a column; all others are kept as extensions.
 
-`late` is what `citywatch events` says of an event: it is decided anew.
+`late` and the fingerprint are what `citywatch events` says of an event. The first is decided anew; the second tells a
+file that was printed from another event of the same name.
 """
 
 
@@ -67,7 +72,8 @@ def draft_sql(envelope: str, fields: Sequence[str], *, extended: bool, exact: bo
     own = "raw" if exact else f"{odd_sql(fields)} AS odd"
     return f"""(
 SELECT row, CAST(0 AS BIGINT) AS n, id, source, type, subject, time, receivedat, timeprecision AS time_precision,
-  t, r, CAST(data AS VARCHAR) AS data, {extensions if extended else "CAST(NULL AS VARCHAR)"} AS extensions, {own},
+  t, r, TRY_CAST({FINGERPRINT} AS UINTEGER) AS printed, CAST(data AS VARCHAR) AS data,
+  {extensions if extended else "CAST(NULL AS VARCHAR)"} AS extensions, {own},
   CASE WHEN specversion <> '1.0' THEN concat('specversion: ', specversion, ' is not 1.0') END AS refused{columns}
 FROM (SELECT *, {values} AS d FROM {envelope}))"""
 

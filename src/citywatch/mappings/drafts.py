@@ -66,7 +66,7 @@ def events_sql(draft: str, fields: Sequence[str], intake: Intake, data: Data = D
     """
     cast = _typed_sql if data is Data.GIVEN else cast_sql
     casts = "".join(f", {cast(BY_NAME[f], f'f_{f}')} AS {f}, f_{f}" for f in fields)
-    casts += ", odd" if data is Data.GIVEN else ""
+    casts += ", odd, printed" if data is Data.GIVEN else ""
     values = "".join(f", {f}" for f in fields)
     return f"""
 WITH draft AS {draft},
@@ -81,9 +81,15 @@ SELECT row, n, {_suspect_sql(fields, intake, data)} AS suspect,
   {_precision_sql(intake)} AS time_precision{values},
   epoch_us(received_at) - epoch_us(happened) > {intake.stale} AS stale, data, extensions,
   CAST(ident >> 64 AS UBIGINT) AS ident_hi, CAST((ident >> 32) & 4294967295 AS UINTEGER) AS ident_lo,
-  CAST(md5_number(concat(epoch_us(given), ';', strlen(type), type, strlen(subject), subject, ';', data)) & 4294967295
-    AS UINTEGER) AS fingerprint
+  {_fingerprint_sql(intake, data)} AS fingerprint
 FROM timed"""
+
+
+def _fingerprint_sql(intake: Intake, data: Data) -> str:
+    """32 bits of a hash of time and payload as they came; a file that `citywatch events` wrote says which they were."""
+    text = "concat(epoch_us(given), ';', strlen(type), type, strlen(subject), subject, ';', data)"
+    own = f"CAST(md5_number({text}) & 4294967295 AS UINTEGER)"
+    return f"coalesce(printed, {own})" if data is Data.GIVEN and intake.replay else own
 
 
 def _data_sql(fields: Sequence[str], data: Data) -> str:

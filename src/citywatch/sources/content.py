@@ -14,6 +14,7 @@ from citywatch.records.csv_rows import Header, cut_rows, read_header
 from citywatch.records.json_items import cut_items
 from citywatch.records.lines import Cut, cut_lines
 from citywatch.records.ordinals import Ordinals
+from citywatch.sources.exported import as_events, is_export
 from citywatch.sources.streams import Blocks
 
 
@@ -81,7 +82,10 @@ def _csv_chunks(blocks: Blocks, origin: Origin) -> Iterator[Chunk]:
     if header.is_row:
         behind, line = head, line - 1
     cuts = cut_rows(chain([behind], rest), header, first=line + 1, broken=lambda: blocks.fault)
-    yield from _chunks(cuts, Format.CSV, origin, header)
+    if is_export(header):
+        yield from _chunks(as_events(cuts, header), Format.JSON, origin, None)
+    else:
+        yield from _chunks(cuts, Format.CSV, origin, header)
 
 
 def _chunks(cuts: Iterator[Cut], fmt: Format, origin: Origin, header: Header | None) -> Iterator[Chunk]:

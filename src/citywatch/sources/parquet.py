@@ -1,4 +1,7 @@
-"""Parquet as records: each row is a JSON object; its line is its number in the file."""
+"""Parquet as records: each row is a JSON object; its line is its number in the file.
+
+Of a file that `citywatch events` wrote the objects are the events again, as they came.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pyarrow import parquet
 
 from citywatch.errors import SourceError
 from citywatch.records.chunk import Chunk, Format, Origin, records_schema
+from citywatch.records.cloudevent import EXPORTED, cloudevent_sql
 from citywatch.records.ordinals import Ordinals
 
 ROWS = 32_768
@@ -38,7 +42,10 @@ def parquet_chunks(path: Path, origin: Origin) -> Iterator[Chunk]:
 def _records(con: duckdb.DuckDBPyConnection, batch: pa.Table, line: int) -> pa.Table:
     con.register("batch", batch)
     pairs = ", ".join(f"'{name.replace(chr(39), chr(39) * 2)}': {_sql(batch, name)}" for name in batch.column_names)
-    answer = con.sql(f"SELECT CAST(to_json({{{pairs}}}) AS VARCHAR) AS raw FROM batch").to_arrow_table()
+    sql = f"CAST(to_json({{{pairs}}}) AS VARCHAR)"
+    if set(batch.column_names) >= EXPORTED:
+        sql = f"coalesce({cloudevent_sql(fingerprint=True)}, {sql})"
+    answer = con.sql(f"SELECT {sql} AS raw FROM batch").to_arrow_table()
     con.unregister("batch")
     raw = answer["raw"].cast(pa.binary())
     return pa.table([pa.array(np.arange(line, line + batch.num_rows)), raw], schema=records_schema())

@@ -9,25 +9,40 @@ from citywatch.event import FIELDS
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FINGERPRINT = "citywatchfingerprint"
+"""Attribute that says what payload an event came with, so that its printed form is recognised as the same."""
 
-def cloudevent_sql(*, full: bool = False) -> str:
+
+EXPORTED = frozenset(("id", "source", "type", "subject", "time", "received_at", "data", "extensions", "fingerprint"))
+"""Columns that tell a table of stored events from any other."""
+
+
+def cloudevent_sql(*, full: bool = False, fingerprint: bool = False, texts: bool = False) -> str:
     """A stored event as a CloudEvent: its attributes, its extensions, its data as it came.
 
     `full`: the known fields that it has stand in the data as they were understood (a plate in capitals, a code as a
-    number), the local ones too; the batch then has all columns.
+    number), the local ones too; the batch then has all columns. `fingerprint`: that of what came is said. `texts`: all
+    columns are texts.
     """
 
     def time(column: str) -> str:
-        return f"strftime({column}, '%Y-%m-%dT%H:%M:%S.%fZ')"
+        if texts:
+            return f"to_json({column})"
+        return f"""'"' || strftime({column}, '%Y-%m-%dT%H:%M:%S.%fZ') || '"'"""
 
     return (
         """'{"specversion":"1.0","id":' || to_json(id) || ',"source":' || to_json(source)"""
         """ || ',"type":' || to_json(type) || coalesce(',"subject":' || to_json(subject), '')"""
-        f""" || ',"time":"' || {time("time")} || '","receivedat":"' || {time("received_at")} || '","late":' || late"""
+        f""" || ',"time":' || {time("time")} || ',"receivedat":' || {time("received_at")}"""
+        """ || coalesce(',"late":' || late, '')"""
         """ || CASE WHEN time_precision <> 'second' THEN ',"timeprecision":' || to_json(time_precision) ELSE '' END"""
+        f"""{_FINGERPRINT if fingerprint else ""}"""
         """ || CASE WHEN length(extensions) > 2 THEN ',' || substr(extensions, 2, length(extensions) - 2) ELSE '' END"""
         f""" || coalesce(',"data":' || {_full_data() if full else "data"}, '') || '}}'"""
     )
+
+
+_FINGERPRINT = f""" || coalesce(',"{FINGERPRINT}":' || fingerprint, '')"""
 
 
 def _full_data() -> str:
@@ -39,7 +54,7 @@ def _full_data() -> str:
 
 def cloudevents(events: pa.Table) -> list[str]:
     """The events of a batch (`event.batch_schema`) as CloudEvents in JSON."""
-    import duckdb
+    import duckdb  # noqa: PLC0415 - a source that reads what was printed needs only the SQL
 
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
