@@ -18,8 +18,8 @@ from citywatch.settings import SECOND
 AGAIN = 1.0
 """Seconds until a receiver that may be sent no more messages now is looked at again."""
 
-IDLE = 30.0
-"""Seconds between two looks of a receiver's thread for which nothing waits, and which nobody wakes."""
+IDLE = 2.0
+"""Seconds at most between two looks of a receiver's thread: people bring back what was given up without waking it."""
 
 
 class Ending(Protocol):
