@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from citywatch.sources.simulator import geography
-from citywatch.sources.simulator.behavior import frequencies
+from citywatch.sources.simulator.behavior import frequencies, names
 from citywatch.sources.simulator.draws import Floats, Integers
 from citywatch.sources.simulator.stream import Drawn, Steady
 from citywatch.sources.simulator.text import Piece, Text, decimal, event, join, look_up, padded, table, uuid, whole
@@ -83,7 +83,7 @@ class PersonReports(Steady):
         camera = numbers % self.devices
         # Some people pass the same camera again and again, most only now and then.
         person = camera * 400 + (self.draws.unit(numbers, "person") ** 2 * 400).astype(np.int64)
-        behaviors = self._behaviors(numbers)
+        behaviors = self._behaviors(numbers, frequencies(camera_place(camera), times))
         x, y = plane(camera_place(camera))
         age = 16 + self.draws.below(person, 65, "age")
         id_ = join(uuid(self.draws.bits(person, "id"), self.draws.bits(person, "id, rest")))
@@ -104,12 +104,11 @@ class PersonReports(Steady):
         )
         return Drawn(numbers, times, bodies)
 
-    def _behaviors(self, numbers: Integers) -> Integers:
+    def _behaviors(self, numbers: Integers, weights: Floats) -> Integers:
         """Three different behaviours for each number, shape (3, n): the smallest of exponential draws by weight."""
-        weights = np.array(list(frequencies().values()))
         chances = np.stack([self.draws.unit(numbers, f"behavior {i}") for i in range(len(weights))])
-        with np.errstate(divide="ignore"):
-            waits = -np.log1p(-chances) / weights[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            waits = -np.log1p(-chances) / weights
         waits[weights == 0] = np.inf
         return np.argpartition(waits, 3, axis=0)[:3]
 
@@ -133,15 +132,14 @@ def plane(places: Integers) -> tuple[Floats, Floats]:
 
 @cache
 def _pairs() -> Text:
-    names = list(frequencies())
-    return table([f'"{a}","{b}",' for a in names for b in names])
+    return table([f'"{a}","{b}",' for a in names() for b in names()])
 
 
 @cache
 def _singles() -> Text:
-    return table([f'"{name}"' for name in frequencies()])
+    return table([f'"{name}"' for name in names()])
 
 
 def _behavior_texts(behaviors: Integers) -> Text:
     first, second, third = behaviors
-    return join([look_up(_pairs(), first * len(frequencies()) + second), look_up(_singles(), third)])
+    return join([look_up(_pairs(), first * len(names()) + second), look_up(_singles(), third)])

@@ -36,12 +36,26 @@ HUMAN_SHARE = 0.01
 
 def flight(drones: Integers, times: Integers) -> tuple[Integers, Integers]:
     """Latitude and longitude in 100,000ths of a degree: circles round each drone's home, at most 40 km/h."""
-    start = home(drones)
-    radius = 300 + drones * 37 % 500
-    angle = 2 * np.pi * ((times / SECOND / (480 + drones * 53 % 420) + drones * 0.618) % 1)
+    start, radius = home(drones), _radius(drones)
+    angle = 2 * np.pi * ((times / SECOND / _round(drones) + drones * 0.618) % 1)
     lat = (geography.SOUTH + start // geography.AVENUES * geography.STREET_STEP) * 100 + radius * np.cos(angle)
     lon = (geography.WEST + start % geography.AVENUES * geography.AVENUE_STEP) * 100 + radius * 1.3 * np.sin(angle)
     return np.rint(lat).astype(np.int64), np.rint(lon).astype(np.int64)
+
+
+def _radius(drones: Integers) -> Integers:
+    """Of a drone's circle, 100,000ths of a degree of latitude: about 1.1 m."""
+    return 300 + drones * 37 % 500
+
+
+def _round(drones: Integers) -> Integers:
+    """Seconds that a drone takes for its circle."""
+    return 480 + drones * 53 % 420
+
+
+def speed(drones: Integers) -> Floats:
+    """km/h on the circle."""
+    return 2 * np.pi * _radius(drones) * 1.1 / _round(drones) * 3.6
 
 
 def batteries_used(drones: Integers, times: Integers) -> Floats:
@@ -83,12 +97,13 @@ class DronePositions(Steady):
         battery = np.rint(charge(drone, times) * 10).astype(np.int64)
         temperature = 240 + self.draws.below(numbers, 130, "temperature")
         altitude = 400 + self.draws.below(numbers, 500, "altitude")
-        speed = 180 + self.draws.below(numbers, 170, "speed")
+        gusts = 0.9 + 0.2 * self.draws.unit(numbers, "speed")
+        kmh = np.rint(speed(drone) * gusts * 10).astype(np.int64)
         name = whole(drone)
         data = [
             '"device_id":"', name, '","device_kind":"drone","battery":', *decimal(battery, 1),
             ',"temperature":', *decimal(temperature, 1), ',"altitude":', *decimal(altitude, 1),
-            ',"speed_kmh":', *decimal(speed, 1), ",", *place_json(drone, times),
+            ',"speed_kmh":', *decimal(kmh, 1), ",", *place_json(drone, times),
         ]  # fmt: skip
         bodies = event(
             "drone.position", id_=self.ids(numbers), source=source(drone), subject=name, times=times, data=data

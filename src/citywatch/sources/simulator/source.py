@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +39,7 @@ class SimulatedCity:
     def chunks(self) -> Iterator[Chunk]:
         """Lines in the order of their receipt. Raises SourceError when the truth file cannot be written."""
         origin, line = Origin(self._name), 1
-        mode = "a" if self._simulation.live else "w"  # a live one goes on with the file of its data directory
+        mode: Literal["a", "w"] = "a" if self._simulation.live else "w"  # a live one goes on with its directory's file
         with contextlib.ExitStack() as stack:
             file = self._simulation.truth
             try:
@@ -47,7 +48,7 @@ class SimulatedCity:
                 raise SourceError(f"{self._name}: cannot write {file}: {error.strerror}") from error
             for batch in play(self._simulation):
                 count = len(batch.lines)
-                columns = {"line": np.arange(line, line + count), "raw": batch.lines.cast(pa.binary())}
+                columns: dict[str, Any] = {"line": np.arange(line, line + count), "raw": batch.lines.cast(pa.binary())}
                 if count:
                     yield Chunk(origin, Format.JSON, pa.table(columns, schema=records_schema()))
                 if truth:

@@ -159,7 +159,7 @@ def _in_phase(scene: Scene, phase: Phase, seed: int, first: int) -> Iterator[tup
     draws, length = Draws(seed, f"{phase.mark}{scene.kind}"), cycle(phase.rate)
     for turn in itertools.count():
         drift = draws.unit(np.array([turn]), "drift")[0] * _DRIFT if turn else 0
-        begin = first + int((turn + drift) * length) // 1000 * 1000
+        begin = (first + int((turn + drift) * length)) // 1000 * 1000
         if phase.end is not None and begin >= phase.end:
             return
         yield begin, turn
