@@ -12,6 +12,7 @@ class Right(StrEnum):
     ANALYST = "analyst"
     AUDITOR = "auditor"
     REVEAL = "reveal"
+    TICKETS = "tickets"
     ADMIN = "admin"
 
     @property
@@ -41,6 +42,7 @@ _RIGHTS = {
     Right.ANALYST: "read alerts, masked, and no more",
     Right.AUDITOR: "see who looked up what, and why",
     Right.REVEAL: "see plates, names and faces, for a purpose that is recorded",
+    Right.TICKETS: "approve and refuse tickets",
     Right.ADMIN: "all of this",
 }
 

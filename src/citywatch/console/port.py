@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from citywatch.delivery import Standing
+from citywatch.ticketing import Decision, Selection
 from citywatch.triage import Asked, Choice, Listed, Place, Wish
 
 
@@ -81,6 +82,28 @@ class DeskPort(Protocol):
 
     def standings(self) -> list[Standing]:
         """How those stand that are told of alerts."""
+        ...
+
+    def proposals(
+        self, selection: Selection = ..., *, limit: int | None = ..., after: tuple[str, str] | None = ...
+    ) -> list[dict[str, Any]]:
+        """Proposals for tickets, by time and id."""
+        ...
+
+    def proposal(self, beginning: str) -> dict[str, Any]:
+        """The one proposal whose id begins so."""
+        ...
+
+    def proposal_counts(self) -> dict[str, int]:
+        """How many proposals stand where."""
+        ...
+
+    def decisions(self, proposal: str) -> list[dict[str, Any]]:
+        """What people said about a proposal, oldest first."""
+        ...
+
+    def decide_all(self, chosen: Sequence[tuple[str, str | None]], decision: Decision) -> list[dict[str, Any]]:
+        """Decide about all of (id, version that was seen), or about none; ProposalError when that is not possible."""
         ...
 
     def rejected_count(self) -> int:

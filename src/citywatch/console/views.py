@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from citywatch.alert import Action, Level, Outcome, State
-from citywatch.console import evidence_map, presentation
+from citywatch.console import evidence_map, images, presentation, reveals
 from citywatch.console.access import Right
 from citywatch.console.people import may
 from citywatch.console.port import DeskPort, RuleNotes
@@ -26,11 +26,6 @@ from citywatch.triage import Choice, Listed, Wish, correctable
 from citywatch.wording import place_in_words
 
 PAGE = 50
-
-REVEALED_FOR = 10 * 60
-"""Seconds for which one alert stays unmasked after a purpose was given."""
-
-PURPOSES = ("stop or search a vehicle", "check for a mistake", "answer a complaint", "evidence for a case")
 
 SHELVES = ((30, "30 minutes"), (120, "2 hours"), (8 * 60, "8 hours"), (24 * 60, "a day"))
 
@@ -118,7 +113,7 @@ def _detail(
 
 
 def _context(request: HttpRequest, desk: DeskPort, listed: Listed) -> dict[str, Any]:
-    revealed = _is_revealed(request, listed.alert["id"])
+    revealed = reveals.is_revealed(request, listed.alert["id"])
     alert = listed.alert if revealed else masked(listed.alert)
     history = desk.history(listed.alert["id"])
     may_act = may(_user(request), Right.OPERATOR)
@@ -128,7 +123,7 @@ def _context(request: HttpRequest, desk: DeskPort, listed: Listed) -> dict[str, 
         "row": presentation.row(listed),
         "place": place_in_words(alert),
         "values": presentation.values(alert),
-        "evidence": presentation.evidence_rows(alert),
+        "evidence": images.with_images(presentation.evidence_rows(alert), listed.alert),
         "correctable": [
             e for e, full in zip(alert["evidence"], listed.alert["evidence"], strict=True) if correctable(full)
         ],
@@ -139,7 +134,7 @@ def _context(request: HttpRequest, desk: DeskPort, listed: Listed) -> dict[str, 
         "revealed": revealed,
         "may_act": may_act,
         "may_reveal": may(_user(request), Right.REVEAL),
-        "purposes": PURPOSES,
+        "purposes": reveals.PURPOSES,
         "outcomes": [o.value for o in Outcome if o is not Outcome.CORRECTED],
         "shelves": SHELVES,
         "closed": alert["state"] == State.CLOSED,
@@ -202,25 +197,16 @@ def _wish(form: QueryDict, by: str) -> Wish:
 def reveal(request: HttpRequest, alert: str) -> HttpResponse:
     """Unmask one alert for a while, for a purpose that is recorded."""
     user = _user(request)
-    purpose = request.POST.get("purpose", "").strip()[:500]
+    purpose = reveals.purpose(request)
     with current().desk() as desk:
         listed = _found(desk, alert)
         if not may(user, Right.REVEAL):
-            return _detail(request, desk, listed, error="You may not see plates, names and faces.", status=403)
+            return _detail(request, desk, listed, error=reveals.NOT_ALLOWED, status=403)
         if not purpose:
-            return _detail(request, desk, listed, error="Say for which purpose.", status=422)
+            return _detail(request, desk, listed, error=reveals.NO_PURPOSE, status=422)
         desk.audit(user.get_username(), "reveal", alert=listed.alert["id"], purpose=purpose)
-    request.session[_key(listed.alert["id"])] = time.time() + REVEALED_FOR
+    reveals.reveal(request, listed.alert["id"])
     return redirect("alert", alert=listed.alert["id"])
-
-
-def _is_revealed(request: HttpRequest, alert: str) -> bool:
-    until = request.session.get(_key(alert), 0)
-    return bool(until > time.time()) and may(_user(request), Right.REVEAL)
-
-
-def _key(alert: str) -> str:
-    return f"revealed:{alert}"
 
 
 def _user(request: HttpRequest) -> User:
