@@ -139,6 +139,8 @@ CREATE TABLE batches (
 );
 """
 
+_ATTEMPTS = 500
+
 _ADDED = {2: _DELIVERIES, 3: _AUDIT_SUBJECTS, 4: _TICKETS}
 """Version -> the tables that came with it; a file of an older version gets them when it is opened."""
 
@@ -174,7 +176,7 @@ class Database:
             return
         if version == 0:
             self._con.execute("PRAGMA page_size=8192")
-            self._con.execute("PRAGMA journal_mode=WAL")
+            self._begin_log()
         if version < VERSION:
             with self.transaction() as con:
                 # Another process may have made the tables while this one waited for the lock.
@@ -188,6 +190,18 @@ class Database:
                 f"{self.path} has version {version} of its tables, this citywatch knows {VERSION}",
                 hint="use the citywatch that wrote it, or another data directory",
             )
+
+    def _begin_log(self) -> None:
+        """Use a write-ahead log. Where others make the file at the same time SQLite does not wait for them: we do."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._con.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_BUSY" or attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
     def _version(self) -> int:
         return int(self._con.execute("PRAGMA user_version").fetchone()[0])
