@@ -111,7 +111,7 @@ def small_files() -> None:
     compaction.PUBLISH_ROWS = 50
     compaction.DAY_ROWS = 5
     compaction.DAY_FILES = 2
-    bounded_module.BATCH_ROWS = 40
+    bounded_module.BATCH_BYTES = 24_000
     upkeep_module._EVERY_S = 3600  # by hand, so that every run has the same moments
 
 

@@ -39,10 +39,13 @@ class Sorter:
         self._keys = list(keys)
         self._memory = memory
         self._held: list[pa.Table] = []
-        self._bytes = 0
+        self._waiting = 0
         self._runs: list[_Run] = []
         self._names = count()
         self.rows = 0
+        """How many were added."""
+        self.bytes = 0
+        """What they take in memory."""
 
     def __enter__(self) -> Sorter:
         return self
@@ -54,10 +57,12 @@ class Sorter:
         """Take a table; all have the same schema."""
         if not len(table):
             return
+        size = table.nbytes
         self.rows += len(table)
+        self.bytes += size
         self._held.append(table)
-        self._bytes += table.nbytes
-        if self._bytes >= self._memory:
+        self._waiting += size
+        if self._waiting >= self._memory:
             self._spill()
 
     def batches(self, rows: int) -> Iterator[pa.Table]:
@@ -83,7 +88,7 @@ class Sorter:
         if not self._held:
             return None
         table = pa.concat_tables(self._held)
-        self._held, self._bytes = [], 0
+        self._held, self._waiting = [], 0
         return ordered(table, self._keys)
 
     def _spill(self) -> None:
@@ -94,7 +99,7 @@ class Sorter:
             # The last part waits for what comes a little late, so that the next spill can go on with the same run.
             kept = held.slice(len(held) - len(held) // _KEPT_PART)
             held = held.slice(0, len(held) - len(kept))
-            self._held, self._bytes = [kept], kept.nbytes
+            self._held, self._waiting = [kept], kept.nbytes
         self._write([held])
         if len(self._runs) >= _MOST_RUNS:
             merged, self._runs = self._runs, []
@@ -177,7 +182,11 @@ def ordered(table: pa.Table, keys: Sequence[str]) -> pa.Table:
     order = pc.sort_indices(table.select(keys), sort_keys=[(key, "ascending") for key in keys])
     if np.array_equal(order.to_numpy(), np.arange(len(table))):
         return table
-    return table.combine_chunks().take(order)
+    # Most columns of most events are NULL throughout: those need not be moved.
+    moved = [name for name in table.column_names if table[name].null_count < len(table)]
+    taken = table.select(moved).combine_chunks().take(order)
+    columns = [taken[f.name] if f.name in moved else pa.nulls(len(table), f.type) for f in table.schema]
+    return pa.table(columns, schema=table.schema)
 
 
 def position(table: pa.Table, keys: Sequence[str], cut: Key, *, after: bool = False) -> int:

@@ -16,7 +16,8 @@ from citywatch.engine.embedded.worker import Worker
 from citywatch.records.chunk import Chunk, Origin, Parsed, rejected_schema
 from citywatch.stores.sorter import Sorter
 
-BATCH_ROWS = 65_536
+BATCH_BYTES = 48 << 20
+"""Of events in a batch. The fewer batches, the less is written and merged; the larger, the more memory is needed."""
 
 SPOOL_BYTES = 96 << 20
 """What of a run's input is in memory before it is put aside in order."""
@@ -117,7 +118,7 @@ def in_turn(chunks: Iterable[Chunk], parsers: Sequence[Parse]) -> Iterator[Parse
 def in_order(sorter: Sorter) -> Iterator[Submission]:
     """The spooled events as submissions of one source."""
     none = rejected_schema().empty_table()
-    for events in sorter.batches(BATCH_ROWS):
+    for events in sorter.batches(max(1, BATCH_BYTES * sorter.rows // max(sorter.bytes, 1))):
         yield Submission(Parsed(events, none, Origin("bounded run")), "bounded run")
 
 
