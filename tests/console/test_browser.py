@@ -145,12 +145,30 @@ def test_plates_show_after_a_purpose(console: Running, opened: Callable[..., Pag
     until(page, lambda: "K1234" in page.locator(".evidence").inner_text())
 
 
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_an_auditor_finds_who_looked_up_a_plate(
+    console: Running, opened: Callable[..., Page], size: dict[str, int]
+) -> None:
+    with Desk(console.desk) as desk:
+        desk.audit("bo", "reveal", alert=alert_id(3), purpose="answer a complaint")
+        desk.audit("carl", "reveal", alert=alert_id(7), purpose="evidence for a case")
+    page = opened(console, "/", size=size)
+    page.get_by_role("link", name="Audit").click()
+    assert page.locator(".audit li").count() == 2
+    page.get_by_label("Plate").fill("k-9")
+    page.keyboard.press("Enter")
+    until(page, lambda: page.locator(".audit li").count() == 1)
+    assert "carl: evidence for a case" in page.locator(".audit").inner_text()
+    assert page.get_by_label("Plate").input_value() == "k-9"
+    assert page.url == f"{console.base}/audit"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize(
     "path",
-    ["/?state=open&level=high", f"/alerts/{alert_id(3)}", f"/alerts/{alert_id(7)}"],
-    ids=["list", "alert", "violation"],
+    ["/?state=open&level=high", f"/alerts/{alert_id(3)}", f"/alerts/{alert_id(7)}", "/audit"],
+    ids=["list", "alert", "violation", "audit"],
 )
 def test_axe_finds_nothing(
     still_console: Running, opened: Callable[..., Page], path: str, size: dict[str, int], scheme: str
@@ -165,7 +183,7 @@ def test_axe_finds_nothing(
     assert found.violations_count == 0, found.generate_report()
 
 
-@pytest.mark.parametrize("path", ["/", f"/alerts/{alert_id(3)}"], ids=["list", "alert"])
+@pytest.mark.parametrize("path", ["/", f"/alerts/{alert_id(3)}", "/audit"], ids=["list", "alert", "audit"])
 def test_on_a_phone_nothing_is_cut_off_and_everything_is_big_enough_to_hit(
     still_console: Running, opened: Callable[..., Page], path: str
 ) -> None:
