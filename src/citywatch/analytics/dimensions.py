@@ -1,8 +1,8 @@
 """By what events can be counted: fields as they are, spelled one way, and parts of the city's local time.
 
 A dimension is asked in two steps, so that costly expressions see each value once: `raw` expressions are evaluated for
-every event and grouped; `value` is evaluated for each group. Local time is raw by the UTC minute: every zone's
-offset has been whole minutes since 1972.
+every event and grouped; `value` is evaluated for each group. Local time is raw by the quarter of an hour in UTC: every
+zone's offset has been whole quarters since 1972. Only the minute of the day needs the minute.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ from citywatch.analytics.facts import spellings, sql_map, table
 from citywatch.event import BY_NAME, COLUMNS
 from citywatch.event import derived_sql as local_sql
 
-MINUTE = {"minute": "date_trunc('minute', make_timestamp(epoch_us(time)))"}
+# Counted from the year 0: `//` rounds towards zero, and some tickets are dated before 1970.
+_YEAR_0 = 62_167_219_200_000_000
+_QUARTER_US, _MINUTE_US = 900_000_000, 60_000_000
+QUARTER = {"quarter": f"CAST((epoch_us(time) + {_YEAR_0}) // {_QUARTER_US} AS INTEGER)"}
+MINUTE = {"minute": f"CAST((epoch_us(time) + {_YEAR_0}) // {_MINUTE_US} AS INTEGER)"}
 DAY_ONLY = {"day_only": "coalesce(time_precision = 'day', false)"}
 NO_TIME = "no_time"
 NO_TIME_OF_DAY = "no_time_of_day"
@@ -54,7 +58,8 @@ class Dimension:
 
     def sql(self, zone: str) -> str:
         """`value` in a city's zone."""
-        utc = "make_timestamptz(epoch_us(minute))"
+        part, size = ("minute", _MINUTE_US) if "minute" in self.raw else ("quarter", _QUARTER_US)
+        utc = f"make_timestamptz(CAST({part} AS BIGINT) * {size} - {_YEAR_0})"
         local = local_sql(zone, utc)
         return self.value.format(local=f"timezone('{zone}', {utc})", **local)
 
@@ -73,8 +78,17 @@ class Dimension:
 class _Table:
     rows: dict[str, Dimension] = field(default_factory=dict)
 
-    def time(self, name: str, value: str, meaning: str, *, hour: bool = False, order: tuple[str, ...] = ()) -> None:
-        raw = MINUTE | DAY_ONLY if hour else MINUTE
+    def time(
+        self,
+        name: str,
+        value: str,
+        meaning: str,
+        *,
+        raw: Mapping[str, str] = QUARTER,
+        hour: bool = False,
+        order: tuple[str, ...] = (),
+    ) -> None:
+        raw = {**raw, **DAY_ONLY} if hour else raw
         self.rows[name] = Dimension(name, raw, value, NO_TIME, meaning, ordered=True, hour=hour, order=order)
 
     def spelled(self, name: str, raw: str, value: str, meaning: str, *, ordered: bool = False) -> None:
@@ -122,15 +136,20 @@ def _parts_of_time(dims: _Table) -> None:
         "time_bin", f"({bins})[1 + CAST(hour({{local}}) // 4 AS INTEGER)]", "one of six bins of 4 hours", hour=True
     )
     dims.time("timeframe", "{timeframe}", BY_NAME["timeframe"].meaning, hour=True, order=TIMEFRAMES)
-    dims.time("minute_of_day", "CAST(hour({local}) * 60 + minute({local}) AS INTEGER)", "minute, 0-1439", hour=True)
+    dims.time(
+        "minute_of_day",
+        "CAST(hour({local}) * 60 + minute({local}) AS INTEGER)",
+        "minute, 0-1439",
+        raw=MINUTE,
+        hour=True,
+    )
 
 
 def zip_sql() -> str:
     """SQL of the ZIP code: a zone that is called by five digits, else five digits at the end of the address."""
     zone = "list_filter(zones, lambda name: regexp_full_match(name, '\\d{5}'))[1]"
-    written = "regexp_extract(address, '(\\d{5})(-\\d{4})?\\s*$', 1)"
-    # Few addresses end in a digit: the others are not looked at further.
-    return f"coalesce({zone}, CASE WHEN right(rtrim(address), 1) BETWEEN '0' AND '9' THEN nullif({written}, '') END)"
+    written = "nullif(regexp_extract(address, '(\\d{5})(?:-\\d{4})?\\s*$', 1), '')"
+    return f"coalesce(CASE WHEN zones IS NOT NULL THEN {zone} END, {written})"
 
 
 def _spelled_one_way(dims: _Table) -> None:

@@ -116,6 +116,7 @@ def open_archive(data: Path, truth: Path | None = None) -> Iterator[tuple[Archiv
     directory = DataDirectory(data).require()
     with TemporaryDirectory(prefix="citywatch-") as spill, duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET parquet_metadata_cache = true")  # files of history never change
         con.execute(f"SET temp_directory = '{spill}'")  # its default lies in the directory one happens to be in
         History(data).create_view(con, "events")
         desk = Desk(directory.desk, create=False) if directory.desk.exists() else None
@@ -208,14 +209,15 @@ def _write(archive: Archive, asking: Question, asked: Asked, answer: Answer, *, 
 
 
 def _write_plain(archive: Archive, name: str, answer: Answer, form: str) -> None:
-    from rich.console import Console
-
     from citywatch.analytics.render.machine import write_csv, write_json
-    from citywatch.analytics.render.terminal import print_answer
 
     if form == "json":
         write_json(archive.con, name, answer, sys.stdout.buffer)
     elif form == "csv":
         write_csv(answer, sys.stdout)
     else:
+        from rich.console import Console
+
+        from citywatch.analytics.render.terminal import print_answer
+
         print_answer("", answer, Console())

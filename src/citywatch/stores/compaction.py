@@ -169,7 +169,7 @@ class Compactor:
             durable.sync_directory(self._data.history)
         aside = path.with_name(path.name + durable.ASIDE)
         rows = 0
-        with pq.ParquetWriter(aside, batch_schema(), **parquet_options("zstd")) as writer:
+        with pq.ParquetWriter(aside, batch_schema(), **parquet_options("zstd", kept=True)) as writer:
             for table in tables:
                 writer.write_table(table, row_group_size=_ROW_GROUP)
                 rows += len(table)

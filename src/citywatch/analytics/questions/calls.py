@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from citywatch.analytics.archive import Archive
-from citywatch.analytics.dimensions import DAY_ONLY, MINUTE, NO_TIME_OF_DAY, Dimension, dimensions
+from citywatch.analytics.dimensions import DAY_ONLY, NO_TIME_OF_DAY, Dimension, dimensions
 from citywatch.analytics.question import Answer, Asked, Question, left_out_of
 from citywatch.analytics.questions.tickets import LEFT_OUT
 from citywatch.analytics.tally import where_sql
@@ -53,7 +53,7 @@ def _read(archive: Archive, asked: Asked, dim: Dimension | None) -> None:
     moments = ", ".join(
         f"TRY_CAST(json_extract_string(data, '$.{moment}_at') AS TIMESTAMPTZ) AS {moment}" for moment in _TIMES[1:]
     )
-    raw = ", ".join(f"{sql} AS {alias}" for alias, sql in {**MINUTE, **DAY_ONLY, **(dim.raw if dim else {})}.items())
+    raw = ", ".join(f"{sql} AS {alias}" for alias, sql in {**DAY_ONLY, **(dim.raw if dim else {})}.items())
     value = f', {dim.sql(archive.zone)} AS "{dim.name}"' if dim else ""
     archive.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE calls AS

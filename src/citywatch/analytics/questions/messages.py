@@ -20,7 +20,7 @@ _OF_ALERTS = {
         "address": "address of the first match",
     }.items()
 }
-_TIMES = {name: dim for name, dim in dimensions().items() if set(dim.raw) <= {"minute", "day_only"}}
+_TIMES = {name: dim for name, dim in dimensions().items() if set(dim.raw) <= {"minute", "quarter", "day_only"}}
 
 
 def messages(archive: Archive, asked: Asked) -> Answer:
