@@ -27,7 +27,7 @@ from citywatch.wording import clock_time, place_in_words, position
 LEVELS = [level.value for level in reversed(Level)]
 STATES = [state.value for state in State]
 
-_FIELDS_IN_HEAD = {"lat", "lon", "address", "street", "borough"}
+_FIELDS_IN_HEAD = {"lat", "lon", "address", "street", "borough", "image_known"}
 
 
 def around(request: HttpRequest) -> dict[str, Any]:

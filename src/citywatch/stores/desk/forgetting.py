@@ -38,6 +38,8 @@ _NEEDED_IMAGES = """
 SELECT DISTINCT event.value->'data'->>'image_id' AS image
 FROM facts f LEFT JOIN states s ON s.fact = f.n, json_each(f.evidence) AS event
 WHERE coalesce(s.state, '') <> ? AND image IS NOT NULL
+UNION SELECT details->>'image_id' FROM proposals
+WHERE state IN ('proposed', 'approved') AND batch IS NULL AND details->>'image_id' IS NOT NULL
 """
 
 _OLD = {
@@ -59,7 +61,7 @@ class Forgetting(Database):
             return pa.concat_tables([schema.empty_table(), *parts])
 
     def needed_images(self) -> set[str]:
-        """Ids of the images that those events name."""
+        """Ids of the images that those events name, and those of proposals that are not yet tickets or refused."""
         return {row[0] for row in self._con.execute(_NEEDED_IMAGES, [State.CLOSED])}
 
     def old_alerts(self, before: int) -> int:
