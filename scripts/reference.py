@@ -13,6 +13,9 @@ import click
 from citywatch import event
 from citywatch.analytics.question import Question, questions
 from citywatch.cli import COMMANDS, cli
+from citywatch.notify import NOTIFIERS, UNROUTED, notifier
+from citywatch.notify.options import DURATION, RATE, REQUIRED, Option
+from citywatch.notify.routes import ROUTE_KEYS
 from citywatch.rules.load import load_rules, shipped
 from citywatch.rules.model import Correlation, Rule
 from citywatch.settings import DAY, HOUR, MINUTE, SECOND, Settings
@@ -195,6 +198,55 @@ def _window(correlation: Correlation, rule: str) -> str:
     return f"`{correlation.type}`{field}{base} by {keys} within {_duration(correlation.timespan)}{wanted}."
 
 
+def _routes() -> Iterator[str]:
+    yield "# Routes"
+    yield ""
+    yield (
+        "`routes.yaml` in the data directory says who is told of which alerts. `citywatch up` delivers, and reads the "
+        "file again when it is saved; one that does not load is said with its lines, and the routes before it stay. "
+        "`citywatch notify new` writes one to begin with, and `routes.schema.json` for editors."
+    )
+    yield ""
+    keys = {
+        "page": "address of the console, for links in messages",
+        "notifiers": "those who can be told, by name: their type and its options",
+        "routes": "a list of routes",
+    }
+    yield from _table(("key", "meaning"), [(f"`{name}`", meaning) for name, meaning in keys.items()])
+    yield from ("## A route", "")
+    yield (
+        "All routes are looked at. An alert takes each whose conditions all hold; a condition that is absent holds. A "
+        "receiver that several routes lead to is told once, by the one that tells it first. Times of the week are "
+        "written `22:00-06:00`, `mon-fri 08:00-18:00` or `sat-sun`; one that ends on the next day belongs to the day "
+        "on which it begins."
+    )
+    yield ""
+    yield from _table(("key", "meaning"), [(f"`{name}`", meaning) for name, meaning in ROUTE_KEYS.items()])
+    for name in NOTIFIERS:
+        if name not in UNROUTED:
+            yield from _notifier(name)
+
+
+def _notifier(name: str) -> Iterator[str]:
+    made = notifier(name)
+    yield from (f"## type: {name}", "", f"{_unwrapped(made.__doc__ or '')}", "")
+    rows = [(f"`{o.name}`", o.form.words, _default(o), o.meaning) for o in made.OPTIONS]
+    if made.RATE:
+        rows.append(
+            ("`at_most`", RATE.words, f"`{made.RATE}`", "messages in a time; critical alerts have as many again")
+        )
+    yield from _table(("option", "written", "default", "meaning"), rows)
+
+
+def _default(option: Option) -> str:
+    default = option.default
+    if default is REQUIRED:
+        return "*required*"
+    if default in (None, (), ""):
+        return ""
+    return f"`{_duration(default) if option.form is DURATION else default}`"
+
+
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield f"|{'---|' * len(head)}"
@@ -208,6 +260,7 @@ PAGES: dict[str, Callable[[], Iterable[str]]] = {
     "events.md": _events,
     "settings.md": _settings,
     "reports.md": _reports,
+    "routes.md": _routes,
     "shipped-rules.md": _shipped_rules,
 }
 """File -> what writes its lines."""

@@ -38,7 +38,7 @@ RADIUS_KM = 0.1
 
 
 class Cap:
-    """Posts CAP messages, or writes each into a file of its own in a directory."""
+    """Posts Common Alerting Protocol 1.2 messages, or writes each into a file of its own in a directory."""
 
     OPTIONS: ClassVar[tuple[Option, ...]] = (
         Option("sender", TEXT, "who sends, as CAP wants it: a domain or an address, without blanks"),

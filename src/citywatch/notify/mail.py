@@ -30,7 +30,7 @@ LISTED = 20
 
 
 class Mail:
-    """Sends by SMTP.
+    """Sends by SMTP, in plain text and HTML.
 
     The message's id stays the same when it is sent again, so that mailboxes know it.
     """

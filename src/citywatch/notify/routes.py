@@ -122,12 +122,25 @@ def _kind(table: document.Mapping) -> tuple[str, type[Notifier]]:
     return kind, notifier(kind)
 
 
-ROUTE_KEYS = (*("name", "to", "level", "at_least", "rule", "zone", "precinct", "tags", "hours", "quiet", "reveal"),)
+ROUTE_KEYS = {
+    "name": "name of the route",
+    "to": "notifiers, one or a list",
+    "level": "only alerts of this level, or of one of these",
+    "at_least": "only alerts of this level and above",
+    "rule": "only alerts of this rule, or of one of these; `*` stands for any letters",
+    "zone": "only alerts whose place lies in this zone, or in one of these",
+    "precinct": "only alerts of this precinct, or of one of these",
+    "tags": "only alerts of rules with this tag, or one of these",
+    "hours": "only at these times of the week: when it is decided who is told, in the city's local time",
+    "quiet": "at these times of the week all but critical alerts wait, and come as one message when they are over",
+    "reveal": "show plates, names and faces, for the purpose that is written here; each such alert is recorded",
+}
+"""Keys of a route, and what they mean."""
 
 
 def _route(node: Node, made: Mapping[str, Sequence[Target]], before: Mapping[str, Route]) -> Route:
     table = _table(node)
-    _only(table, ROUTE_KEYS)
+    _only(table, tuple(ROUTE_KEYS))
     name = text(_needed(table, "name"))
     if name in before:
         raise RouteError(

@@ -7,7 +7,7 @@ from typing import Any
 from citywatch.notify import NOTIFIERS, UNROUTED, notifier
 from citywatch.notify.hours import PATTERN as HOURS_PATTERN
 from citywatch.notify.options import RATE, REQUIRED
-from citywatch.notify.routes import LEVELS
+from citywatch.notify.routes import LEVELS, ROUTE_KEYS
 
 SCHEMA_FILE = "routes.schema.json"
 
@@ -56,9 +56,13 @@ def routes_schema() -> dict[str, Any]:
         "properties": {
             "page": {"type": "string", "pattern": "^https?://"},
             "notifiers": {"type": "object", "additionalProperties": {"oneOf": [_notifier(kind) for kind in kinds]}},
-            "routes": {"type": "array", "items": _object(conditions, ["name", "to"])},
+            "routes": {"type": "array", "items": _object(_described(conditions), ["name", "to"])},
         },
     }
+
+
+def _described(conditions: dict[str, Any]) -> dict[str, Any]:
+    return {name: {**conditions[name], "description": meaning} for name, meaning in ROUTE_KEYS.items()}
 
 
 def _notifier(kind: str) -> dict[str, Any]:

@@ -30,9 +30,13 @@ DOOR: tuple[Option, ...] = (
 
 
 class Webhook:
-    """Posts JSON.
+    """Posts JSON, with the headers of Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
 
-    The body is `{"type", "timestamp", "data"}`; `webhook-id` stays the same when a message is sent again.
+    The body is `{"type", "timestamp", "headline", "data", "link"}`: type `alert.raised` with the alert as data and
+    its `runbook`, `alerts.digest` with `count`, `rules` and up to a hundred `alerts`, or `test`. The id is that of the
+    alert, and stays the same when a message is sent again. The signature is `v1,` and the HMAC-SHA256 of
+    `id.timestamp.body`, in base64. A secret that begins with `whsec_` is base64. Redirects are not followed, and
+    addresses that are not public are refused unless `allow` names their network.
     """
 
     OPTIONS: ClassVar[tuple[Option, ...]] = (
