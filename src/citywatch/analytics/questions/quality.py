@@ -26,6 +26,10 @@ def _outside(numbers: Iterable[int]) -> str:
     return f"NOT ({' OR '.join(f'violation_code BETWEEN {first} AND {last}' for first, last in spans)})"
 
 
+ODD_LENGTH = "strlen(plate) NOT BETWEEN 2 AND 8"
+NAMED = f"plate IN {_WORDS + _REPEATED}"
+"""Those are no plates either. Apart: a list alone is compared with the distinct plates of a page, in OR with each."""
+
 # check -> (SQL over an event, what it means). Each is a filter of its own: history skips the files, and the groups of
 # rows in them, of which the statistics of a column say enough.
 CHECKS: Mapping[str, tuple[str, str]] = {
@@ -38,7 +42,7 @@ CHECKS: Mapping[str, tuple[str, str]] = {
     "unknown_violation_code": (_outside(offences()), "a code that the table of fines does not have"),
     "no_plate": ("plate IS NULL", "no plate"),
     "not_a_plate": (
-        f"strlen(plate) NOT BETWEEN 2 AND 8 OR plate IN {_WORDS + _REPEATED}",
+        ODD_LENGTH,
         "a plate of one letter, of more than eight, of one letter repeated, or a word such as NOPLATE",
     ),
     "no_plate_state": ("plate_state IS NULL", "no state of the plate"),
@@ -69,7 +73,9 @@ def _checked(archive: Archive, where: str) -> tuple[int, dict[str, int]]:
     def count(condition: str) -> int:
         return int(archive.one(f"SELECT count(*) FROM events WHERE ({condition}) AND {where}")[0])
 
-    return count("true"), {check: count(sql) for check, (sql, _) in CHECKS.items()}
+    found = {check: count(sql) for check, (sql, _) in CHECKS.items()}
+    found["not_a_plate"] += count(NAMED)
+    return count("true"), found
 
 
 def _rejected(archive: Archive, asked: Asked) -> Iterator[dict[str, object]]:
