@@ -19,6 +19,7 @@ from citywatch.notify.routes import ROUTE_KEYS
 from citywatch.rules.load import load_rules, shipped
 from citywatch.rules.model import Correlation, Rule
 from citywatch.settings import DAY, HOUR, MINUTE, SECOND, Settings
+from scripts import http_api
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 _NOTE = "<!-- Written by `make docs` from the code: change it there. -->"
@@ -261,6 +262,7 @@ PAGES: dict[str, Callable[[], Iterable[str]]] = {
     "settings.md": _settings,
     "reports.md": _reports,
     "routes.md": _routes,
+    "http-api.md": http_api.lines,
     "shipped-rules.md": _shipped_rules,
 }
 """File -> what writes its lines."""

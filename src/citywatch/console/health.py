@@ -40,11 +40,12 @@ def metrics(request: HttpRequest) -> HttpResponse:
     except HttpError as error:
         return problem(error.status_code, str(error))
     with current().desk() as desk:
-        text = "".join(_exposition(desk))
+        text = "".join(exposition(desk))
     return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _exposition(desk: DeskPort) -> Iterator[str]:
+def exposition(desk: DeskPort) -> Iterator[str]:
+    """The lines of `/metrics`."""
     engine = engine_state(desk)
     records = [({"outcome": name}, count) for name, count in engine.counts.items()]
     yield from _family("citywatch_records_total", "counter", "Input records by what became of them.", records)
@@ -57,8 +58,8 @@ def _exposition(desk: DeskPort) -> Iterator[str]:
     yield from _family("citywatch_events_waiting", "gauge", "Events the rules have not seen.", [({}, engine.waiting)])
     if standings := desk.standings():
         yield from _deliveries(standings)
-    if engine.lag is not None:
-        yield from _family("citywatch_clock_lag_seconds", "gauge", "Clock behind real time.", [({}, engine.lag)])
+    lag: list[tuple[dict[str, str], Any]] = [({}, engine.lag)] if engine.lag is not None else []
+    yield from _family("citywatch_clock_lag_seconds", "gauge", "Clock behind real time.", lag)
     up = int(engine.running)
     yield from _family("citywatch_engine_up", "gauge", "1 while the engine reports.", [({}, up)])
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Query, Router
+from ninja import P, PathEx, Query, Router
 from ninja.errors import AuthorizationError, HttpError
 
 from citywatch.alert import Action
@@ -22,6 +22,8 @@ from citywatch.masking import masked
 from citywatch.triage import Choice, Listed, Place, Wish
 
 router = Router(tags=["alerts"])
+
+AlertId = PathEx[str, P(description="Its id, or any unique beginning of it.")]
 
 READ = needs(Scope.ALERTS_READ)
 ACT = needs(Scope.ALERTS_ACT)
@@ -50,7 +52,11 @@ def answer(body: Any) -> HttpResponse:
 
 @router.get("", auth=READ, response=shapes.AlertPage, summary="List alerts")
 def listing(request: HttpRequest, query: Query[shapes.AlertQuery]) -> HttpResponse:
-    """A page of alerts, ordered by first_seen and id; `next_cursor`, and the header Link, lead to the next."""
+    """A page of alerts, ordered by first_seen and id: `{"alerts": […], "next_cursor": …}`.
+
+    `next_cursor`, and the header Link, lead to the next page; it is null on the last. Alerts that come or change
+    meanwhile push nothing from one page to another.
+    """
     _known_parameters(request)
     choice = Choice(states=query.state, rules=query.rule, levels=query.level, since=query.since, until=query.until)
     with current().desk() as desk:
@@ -82,8 +88,8 @@ def _with_cursor(request: HttpRequest, cursor: str) -> str:
 
 
 @router.get("/{alert}", auth=READ, response={200: shapes.Alert, **documented(404)}, summary="Read an alert")
-def one(request: HttpRequest, alert: str, seeing: Query[shapes.Seeing]) -> HttpResponse:
-    """One alert, by its id or any unique beginning of it."""
+def one(request: HttpRequest, alert: AlertId, seeing: Query[shapes.Seeing]) -> HttpResponse:
+    """One alert, with its evidence and where it stands."""
     with current().desk() as desk:
         desk.wake()
         return answer(seen(request, desk, [desk.alert(alert)], seeing.purpose)[0])
@@ -101,14 +107,16 @@ def _act(request: HttpRequest, alert: str, seeing: shapes.Seeing, action: Action
 
 
 @router.post("/{alert}/ack", **_CHANGED, summary="Acknowledge")
-def ack(request: HttpRequest, alert: str, seeing: Query[shapes.Seeing], body: shapes.Ack | None = None) -> HttpResponse:
+def ack(
+    request: HttpRequest, alert: AlertId, seeing: Query[shapes.Seeing], body: shapes.Ack | None = None
+) -> HttpResponse:
     """Say that you look after an alert."""
     return _act(request, alert, seeing, Action.ACK, note=body and body.note)
 
 
 @router.post("/{alert}/assign", **_CHANGED, summary="Assign")
 def assign(
-    request: HttpRequest, alert: str, seeing: Query[shapes.Seeing], body: shapes.Assign | None = None
+    request: HttpRequest, alert: AlertId, seeing: Query[shapes.Seeing], body: shapes.Assign | None = None
 ) -> HttpResponse:
     """Give an alert to somebody: to whom `assignee` names, else to yourself."""
     who = (body and body.assignee) or caller(request).name
@@ -116,7 +124,7 @@ def assign(
 
 
 @router.post("/{alert}/shelve", **_CHANGED, summary="Shelve")
-def shelve(request: HttpRequest, alert: str, seeing: Query[shapes.Seeing], body: shapes.Shelve) -> HttpResponse:
+def shelve(request: HttpRequest, alert: AlertId, seeing: Query[shapes.Seeing], body: shapes.Shelve) -> HttpResponse:
     """Put an alert aside; it comes back open at `until`. 409 where that is over already."""
     if body.until <= time.time_ns() // 1000:
         raise HttpError(409, "An alert is shelved until a time that is still to come.")
@@ -124,27 +132,27 @@ def shelve(request: HttpRequest, alert: str, seeing: Query[shapes.Seeing], body:
 
 
 @router.post("/{alert}/close", **_CHANGED, summary="Close")
-def close(request: HttpRequest, alert: str, seeing: Query[shapes.Seeing], body: shapes.Close) -> HttpResponse:
+def close(request: HttpRequest, alert: AlertId, seeing: Query[shapes.Seeing], body: shapes.Close) -> HttpResponse:
     """Close an alert, saying what it was."""
     return _act(request, alert, seeing, Action.CLOSE, outcome=body.outcome, note=body.note)
 
 
 @router.post("/{alert}/correct", **_CHANGED, summary="Correct the code")
-def correct(request: HttpRequest, alert: str, seeing: Query[shapes.Seeing], body: shapes.Correct) -> HttpResponse:
+def correct(request: HttpRequest, alert: AlertId, seeing: Query[shapes.Seeing], body: shapes.Correct) -> HttpResponse:
     """Give the violation its right code: a `violation.corrected` event is sent, and the alert closed."""
     event = (body.event.source, body.event.id) if body.event else None
     return _act(request, alert, seeing, Action.CORRECT, code=body.code, event=event, note=body.note)
 
 
 @router.post("/{alert}/note", **_CHANGED, summary="Note")
-def note(request: HttpRequest, alert: str, seeing: Query[shapes.Seeing], body: shapes.Note) -> HttpResponse:
+def note(request: HttpRequest, alert: AlertId, seeing: Query[shapes.Seeing], body: shapes.Note) -> HttpResponse:
     """Write something down with an alert; its state stays."""
     return _act(request, alert, seeing, Action.NOTE, note=body.note)
 
 
 @router.post("/{alert}/undo", **_CHANGED, summary="Undo")
 def undo(
-    request: HttpRequest, alert: str, seeing: Query[shapes.Seeing], body: shapes.Undo | None = None
+    request: HttpRequest, alert: AlertId, seeing: Query[shapes.Seeing], body: shapes.Undo | None = None
 ) -> HttpResponse:
     """Take the last action back, within a minute of it."""
     return _act(request, alert, seeing, Action.UNDO, note=body and body.note)

@@ -194,4 +194,4 @@ class Correct(_Body):
 class Note(_Body):
     """Write something down."""
 
-    note: str = Field(min_length=1, max_length=2000, pattern=r"\S")
+    note: str = Field(min_length=1, max_length=2000, pattern=r"\S", description="The words.")
