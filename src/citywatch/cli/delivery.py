@@ -133,14 +133,16 @@ class Deliveries:
         return Desk(self._hosted.directory.desk, live=self._hosted.settings.live)
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK):
+        while not self._stop.is_set():
             try:
-                self._follow_edits()
                 with self._desk() as desk:
-                    self._watch(desk)
-                    self._forget(desk)
-            except CitywatchError as error:
-                _say(str(error))
+                    while not self._stop.wait(LOOK):
+                        self._follow_edits()
+                        self._watch(desk)
+                        self._forget(desk)
+            except Exception as error:  # whatever it is, it must not end the watch over the engine in silence
+                _say(f"deliveries: {error}")
+                self._stop.wait(LOOK)
 
     def _follow_edits(self) -> None:
         if (now := _edited(self._data)) == self._edited:
