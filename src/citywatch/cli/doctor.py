@@ -46,7 +46,8 @@ def doctor(data: Path) -> None:
     Exit code 1 when something has to be mended.
     """
     bad = False
-    looks = {"machine": machine, "data directory": directory, "engine": engine, "rules": rules, "routes": routes}
+    looks = {"machine": machine, "data directory": directory, "engine": engine, "places": places}
+    looks |= {"rules": rules, "routes": routes}
     for title, look in looks.items():
         click.echo(click.style(title, bold=True))
         for finding in _found(look, data):
@@ -126,6 +127,7 @@ def engine(data: Path) -> Iterator[Finding]:
     if status:
         yield from _clocks(status, running=running)
         yield from _counts(status["counts"])
+        yield from _silent(status) if running else ()
     look = "`citywatch rejected list` says why; `citywatch rejected replay` tries again" if rejected else ""
     yield Finding("note" if rejected else "ok", f"{rejected:,} different rejected records are waiting", look)
 
@@ -147,6 +149,12 @@ def _clocks(status: dict[str, Any], *, running: bool) -> Iterator[Finding]:
         yield Finding("note", f"{predicate} failed on {rows:,} events, and was not true there", "see `citywatch rules`")
 
 
+def _silent(status: dict[str, Any]) -> Iterator[Finding]:
+    """Live sources that are not heard."""
+    for name, why in status.get("silent", {}).items():
+        yield Finding("note", f"{name} is not heard: {why}", "it is tried again until it answers")
+
+
 def _counts(counts: dict[str, int]) -> Iterator[Finding]:
     yield Finding(
         "ok",
@@ -165,6 +173,20 @@ def _counts(counts: dict[str, int]) -> Iterator[Finding]:
             f"{backfill:,} events are backfill: received before the clock, so kept in history and seen by no rule",
             "`citywatch rules backtest` applies rules to them; an old file is best read before newer ones",
         )
+
+
+def places(data: Path) -> Iterator[Finding]:
+    """Devices and precincts, and devices of the last day whose place nobody knows."""
+    from citywatch.cli.places import devices, lost, precincts
+
+    if (known := devices(data)) is None:
+        return
+    if known.entries:
+        yield Finding("ok", f"{len(known.ids):,} devices in devices.csv")
+    if outlines := precincts(data):
+        yield Finding("ok", f"{outlines:,} precincts in precincts.geojson")
+    if what := lost(data, known):
+        yield Finding("note", what, f"name them in {data}/devices.csv: device_id,device_kind,lat,lon,name,from,until")
 
 
 def rules(data: Path) -> Iterator[Finding]:

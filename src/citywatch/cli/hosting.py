@@ -8,8 +8,7 @@ from collections.abc import Mapping as Lookup
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
+from citywatch.cli.log import say, use
 from citywatch.errors import CitywatchError, UsageError
 from citywatch.settings import Settings
 from citywatch.stores.directory import DataDirectory
@@ -59,6 +58,7 @@ class Host:
     ) -> None:
         self.directory = DataDirectory(data)
         self.settings: Settings = self.directory.settings(overrides)
+        use(self.settings.log)
         self._given = tuple(rules)
         self.mappings = load(data)
         self.mapping = mapping
@@ -142,16 +142,16 @@ class Host:
         try:
             before, self.ruleset = self.ruleset, self._load()
         except CitywatchError as error:
-            click.echo(f"citywatch: the edited rules do not load, those before stay: {error}", err=True)
+            say(f"the edited rules do not load, those before stay: {error}")
             return
         try:
             self.gazetteer = self._places()
         except CitywatchError as error:
             self.ruleset = before
-            click.echo(f"citywatch: what was edited does not load, what was there before stays: {error}", err=True)
+            say(f"what was edited does not load, what was there before stays: {error}")
             return
         engine.replace_rules(self.ruleset)
-        click.echo("citywatch: rules loaded again", err=True)
+        say("rules loaded again")
 
     def _load(self) -> Ruleset:
         from citywatch.rules.load import load_rules

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from citywatch.cli.log import say
 from citywatch.cli.options import data_option
 from citywatch.errors import UsageError
 
@@ -105,13 +106,13 @@ def _listen(engine: Engine, host: Host, sources: Sequence[Source], read: Summary
     with ExitStack() as stack:
         engine.go_live(host.parser())
         stack.callback(host.follow_edits(engine))
-        click.echo(f"citywatch: listening to {', '.join(source.name for source in sources)}", err=True)
-        listening = engine.listen([(source, host.parser()) for source in sources])
+        say(f"listening to {', '.join(source.name for source in sources)}")
+        listening = engine.listen([(source, host.parser()) for source in sources], say)
         stack.callback(listening.stop)
         try:
             listening.wait()
         except KeyboardInterrupt:
-            click.echo("citywatch: stopping", err=True)
+            say("stopping")
         listening.stop()
         engine.drain()
     return listening.summary(read)

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import click
 from click.core import ParameterSource
 
+from citywatch.cli.log import say
 from citywatch.cli.options import TRUTH_FILE, data_option, demo_directory, person
 from citywatch.cli.run import rules_option
 from citywatch.cli.tail import Tail
@@ -140,7 +141,7 @@ def start_web(hosted: Host, host: str, listener: socket.socket) -> Web:
 
 
 def _say_link(link: str) -> None:
-    click.echo(f"citywatch: sign in, once, with {click.style(link, bold=True)}", err=True)
+    say(f"sign in, once, with {click.style(link, bold=True)}")
 
 
 class Alarm:
@@ -178,13 +179,13 @@ def _work(engine: Engine, hosted: Host, sources: Sequence[Source], done: Callabl
 
     bounded = [source for source in sources if source.bounded and source.name != "-"]
     if bounded:
-        click.echo(f"citywatch: reading {', '.join(source.name for source in bounded)}", err=True)
-        click.echo(f"citywatch: {engine.run_bounded(bounded, hosted.parsers())}", err=True)
+        say(f"reading {', '.join(source.name for source in bounded)}")
+        say(f"{engine.run_bounded(bounded, hosted.parsers())}")
     with ExitStack() as stack:
         engine.go_live(hosted.parser())
         stack.callback(hosted.follow_edits(engine))
         live = [source for source in sources if source not in bounded]
-        listening = engine.listen([(source, hosted.parser()) for source in live])
+        listening = engine.listen([(source, hosted.parser()) for source in live], say)
         stack.callback(listening.stop)
         stack.enter_context(open_doors(engine, hosted))
         while not done():
@@ -200,7 +201,7 @@ def ends_quietly() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        click.echo("citywatch: stopping", err=True)
+        say("stopping")
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)

@@ -181,9 +181,11 @@ class Engine:
         with self._lock:
             self._intake.clock.remove(name)
 
-    def listen(self, sources: Sequence[tuple[Readable, Parse]]) -> Listening:
-        """Read live sources from now on, each with a parser of its own."""
-        return Listening(self, sources)
+    def listen(
+        self, sources: Sequence[tuple[Readable, Parse]], say: Callable[[str], None] = lambda _: None
+    ) -> Listening:
+        """Read live sources from now on, each with a parser of its own. `say` takes what people should know at once."""
+        return Listening(self, sources, say)
 
     def born(self) -> int:
         """How many alerts there have ever been."""

@@ -108,11 +108,16 @@ class LiveSource:
 class Listening:
     """Reads live sources, each in threads of its own, as they come. Made by `Engine.listen`."""
 
-    def __init__(self, engine: Engine, sources: Sequence[tuple[Readable, Parse]]) -> None:
+    def __init__(
+        self, engine: Engine, sources: Sequence[tuple[Readable, Parse]], say: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._engine = engine
+        self._say = say
         self._born = engine.born()
         # Registered before the first is read: the clock waits for all of them.
         listened = [(source, _registered(engine, source), parse) for source, parse in sources]
+        self._feeds = [source for source, _ in sources if isinstance(source, Feed)]
+        self._said = [feed.trouble for feed in self._feeds]
         self._listeners = [Listener(engine, *each) for each in listened]
 
     def wait(self) -> None:
@@ -124,9 +129,13 @@ class Listening:
         self.check()
 
     def check(self) -> None:
-        """Raise what went wrong in one of the sources."""
+        """Raise what went wrong in one of the sources; say which of them cannot be reached, and can again."""
         for listener in self._listeners:
             listener.check()
+        for number, feed in enumerate(self._feeds):
+            if (trouble := feed.trouble) != self._said[number]:
+                self._said[number] = trouble
+                self._say(f"{feed.name}: {trouble or 'connected'}")
 
     def stop(self) -> None:
         """Take nothing more; a source that blocks is left where it is."""
