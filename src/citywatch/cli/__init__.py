@@ -61,13 +61,21 @@ def cli() -> None:
     """City events in, rules find what needs a person, people act, history answers questions."""
 
 
+def _complain(error: CitywatchError) -> None:
+    import logging
+
+    from citywatch.cli.log import say
+
+    say(error, logging.ERROR)
+
+
 def main(argv: list[str] | None = None) -> Any:
     """Entry point: 0 fine, 1 it failed, 2 wrong usage."""
     try:
         return cli.main(args=argv, prog_name="citywatch", standalone_mode=True)
     except UsageError as error:
-        click.echo(f"citywatch: {error}", err=True)
+        _complain(error)
         sys.exit(2)
     except CitywatchError as error:
-        click.echo(f"citywatch: {error}", err=True)
+        _complain(error)
         sys.exit(1)

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import click
-
+from citywatch.cli.log import say
 from citywatch.errors import CitywatchError
 from citywatch.notify.deliverer import Deliverer
 from citywatch.notify.outbox import City
@@ -112,7 +111,7 @@ class Deliveries:
         self._edited = _edited(self._data)
         routes = load_routes(self._data)
         self._say_doubts(routes)
-        ground = Ground(outbox=self._desk, say=_say, pulse=lambda: self._pulse.why)
+        ground = Ground(outbox=self._desk, say=say, pulse=lambda: self._pulse.why)
         self._deliverer = Deliverer(routes, city(hosted), ground)
         self._forgot = time.monotonic()
         self._stop = threading.Event()
@@ -126,7 +125,7 @@ class Deliveries:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         if not self._deliverer.stop():
-            _say("some deliveries are not through: they are sent when it runs next")
+            say("some deliveries are not through: they are sent when it runs next")
         self._thread.join()
 
     def _desk(self) -> Desk:
@@ -141,7 +140,7 @@ class Deliveries:
                         self._watch(desk)
                         self._forget(desk)
             except Exception as error:  # whatever it is, it must not end the watch over the engine in silence
-                _say(f"deliveries: {error}")
+                say(f"deliveries: {error}")
                 self._stop.wait(LOOK)
 
     def _follow_edits(self) -> None:
@@ -151,11 +150,11 @@ class Deliveries:
         try:
             routes = load_routes(self._data)
         except CitywatchError as error:
-            _say(f"the edited routes do not load, those before stay: {error}")
+            say(f"the edited routes do not load, those before stay: {error}")
             return
         self._say_doubts(routes)
         self._deliverer.replace(routes)
-        _say(f"routes loaded again: {len(routes.routes)} to {len(routes.targets)} receivers")
+        say(f"routes loaded again: {len(routes.routes)} to {len(routes.targets)} receivers")
 
     def _watch(self, desk: Desk) -> None:
         """Raise an alert when the engine stands still: it cannot say so itself."""
@@ -178,7 +177,7 @@ class Deliveries:
 
     def _say_doubts(self, routes: Routes) -> None:
         for doubt in doubts(self._hosted, routes):
-            _say(doubt)
+            say(doubt)
 
 
 def _edited(data: Path) -> tuple[int, int] | None:
@@ -187,7 +186,3 @@ def _edited(data: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_mtime_ns, status.st_size
-
-
-def _say(words: str) -> None:
-    click.echo(f"citywatch: {words}", err=True)

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from citywatch.cli.log import VARIABLE, use, used
 from citywatch.console.port import RuleNotes, Site
 from citywatch.errors import ServeError
 from citywatch.stores.directory import DataDirectory
@@ -91,6 +92,7 @@ class Web:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[listener.fileno()],
+            env={**os.environ, VARIABLE: used()},
             process_group=0,
             text=True,
             encoding="utf-8",
@@ -197,6 +199,7 @@ def _server() -> uvicorn.Server:
 
     config = uvicorn.Config(
         site.application(),
+        log_config=None,  # it says what it has to say in our form
         log_level="warning",
         access_log=False,
         lifespan="off",
@@ -229,4 +232,5 @@ def _first_line() -> str:
 
 
 if __name__ == "__main__":
+    use(used())
     serve(Served(**json.loads(_first_line())), socket.socket(fileno=int(sys.argv[1])))
