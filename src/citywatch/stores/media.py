@@ -103,7 +103,7 @@ class Media:
         Raises MediaError for what is no image that can be kept, StoreError or DiskFullError where it cannot be written.
         """
         received = hashlib.sha256(content).hexdigest()
-        known = self.find(received) if self._there() else None
+        known = self.find(received) if self.begun() else None
         if known is not None and known.received == received:
             return known
         picture = clean(content, limit=self._limit)
@@ -132,7 +132,7 @@ class Media:
 
     def find(self, image_id: str) -> Kept | None:
         """The image that an id, or the SHA-256 of its bytes, means."""
-        if not self._there():
+        if not self.begun():
             return None
         row = self._con.execute(
             "SELECT f.received, file, type, width, height, bytes FROM files f "
@@ -143,7 +143,7 @@ class Media:
 
     def known(self, image_ids: Sequence[str]) -> set[str]:
         """Those of the ids that mean an image; asks by five hundred at a time."""
-        if not self._there():
+        if not self.begun():
             return set()
         found: set[str] = set()
         for start in range(0, len(image_ids), _MANY):
@@ -166,12 +166,13 @@ class Media:
 
     def totals(self) -> tuple[int, int]:
         """(images, bytes) in the store."""
-        if not self._there():
+        if not self.begun():
             return 0, 0
         images, size = self._con.execute("SELECT count(*), coalesce(sum(bytes), 0) FROM files").fetchone()
         return int(images), int(size)
 
-    def _there(self) -> bool:
+    def begun(self) -> bool:
+        """Whether any image was ever brought here."""
         return self._opened is not None or self._index.exists()
 
     def _write(self, picture: Picture) -> Path:

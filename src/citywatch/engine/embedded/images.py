@@ -79,7 +79,7 @@ def _name(media: Media, image_id: str, held: str) -> None:
 def _marked(events: pa.Table, media: Media) -> pa.Table:
     """Events that name an image which is here already, with KNOWN in their data."""
     column: Any = one_array(events["image_id"])
-    if column.null_count == len(column):
+    if column.null_count == len(column) or not media.begun():
         return events
     known = media.known([text for text in pc.unique(column).to_pylist() if text is not None])
     if not known:
