@@ -12,8 +12,12 @@ import pytest
 from citywatch.alert import Action
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
+from citywatch.stores.directory import DataDirectory
+from citywatch.stores.gallery import Gallery
 from citywatch.triage import Wish
 from tests.unit.desk.facts import alert_id, fact, table
+from tests.unit.desk.violations import violation
+from tests.unit.stores.pictures import picture
 
 from .conftest import Running
 
@@ -206,3 +210,67 @@ def test_without_scripts_the_list_and_the_work_are_there(console: Running, brows
     page.locator("button", has_text="Acknowledge").click()
     assert "acknowledged" in page.locator(".standing").inner_text()
     context.close()
+
+
+@pytest.fixture
+def tickets(console: Running) -> list[str]:
+    """Ids of three proposals; the first has an image that is here."""
+    Gallery(DataDirectory(console.desk.parent)).receive("i1", picture())
+    with Desk(console.desk) as desk:
+        seen = [violation(f"v{n}", n, plate=f"K{n}", image_id=f"i{n}", address="907 W 91st St") for n in (1, 2, 3)]
+        desk.put_violations(seen)
+        return [proposal["id"] for proposal in desk.proposals()]
+
+
+def test_a_ticket_is_decided_after_a_look_at_its_image(
+    console: Running, tickets: list[str], opened: Callable[..., Page]
+) -> None:
+    page = opened(console, "/tickets")
+    page.locator(".ticket-row a").first.click()
+    assert page.locator("img").count() == 0
+    page.locator("summary", has_text="Show plate").click()
+    page.get_by_label("For which purpose?").fill("decide about a ticket")
+    page.get_by_role("button", name="Show them").click()
+    assert "K1" in page.locator(".reason").inner_text()
+    until(page, lambda: page.locator(".shot img").evaluate("image => image.naturalWidth") == 64)
+    page.get_by_role("button", name="Approve").click()
+    assert page.locator(".state-badge").inner_text() == "approved"
+    page.locator("summary", has_text="Refuse").click()
+    page.get_by_label("Reason").fill("the plate is not to be read")
+    page.get_by_role("button", name="Refuse").click()
+    assert page.locator(".state-badge").inner_text() == "refused"
+    assert "the plate is not to be read" in page.locator(".history").inner_text()
+
+
+def test_several_tickets_are_approved_only_by_who_says_that_they_looked(
+    console: Running, tickets: list[str], opened: Callable[..., Page]
+) -> None:
+    page = opened(console, "/tickets")
+    for box in page.locator(".choose input").all()[:2]:
+        box.check()
+    page.get_by_role("button", name="Approve those chosen").click()
+    assert "1 without an image" in page.locator(".notice").inner_text()
+    page.get_by_role("button", name="Approve all").click()  # the browser asks for the tick first
+    assert "Approve 2 proposals?" in page.locator("h1").inner_text()
+    page.get_by_label("I have looked at each of them").check()
+    page.get_by_role("button", name="Approve all").click()
+    assert page.locator(".ticket-row").count() == 1
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing_on_the_pages_of_tickets(
+    console: Running, tickets: list[str], opened: Callable[..., Page], size: dict[str, int]
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = opened(console, "/tickets", size=size)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for path in ("/tickets", f"/tickets/{tickets[0]}"):
+            page.goto(console.base + path)
+            for summary in page.locator("summary").all():
+                summary.click()
+            page.wait_for_timeout(200)
+            found = Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()
+            assert page.evaluate("() => document.documentElement.scrollWidth") <= size["width"]
