@@ -108,6 +108,7 @@ class Settings:
     future: int = _setting(5 * MINUTE, "an event dated more than this after its receipt is rejected", unit="us")
     zone: str = _setting("America/New_York", "the city's time zone, by its IANA name", fixed=True)
     live: int = _setting(DAY, "an alert first seen longer ago than this is stored and calls nobody", unit="us")
+    log: str = _setting("text", "form of what is said on stderr: `text`, or `json`, an object a line")
     key_limit: int = _setting(100_000, "a key with more kept events than this stops being evaluated by a rule")
     retention: Retention = field(
         default_factory=Retention,
@@ -162,6 +163,8 @@ def _value(name: str, value: Any, file: Path) -> Any:
             return duration(value)
         if name in ("key_limit", "image_bytes", "first_summons"):
             return int(value)
+        if name == "log" and value not in ("text", "json"):
+            raise ValueError(f"{value!r} is neither text nor json")
         if name == "retention":
             return Retention.of(tomllib.loads(f"it = {value}")["it"] if isinstance(value, str) else value)
     except (ValueError, TypeError, AttributeError) as error:
