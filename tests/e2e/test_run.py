@@ -134,7 +134,10 @@ def test_events_read_back_are_the_same_events(call: Call, rules: Path, tmp_path:
 def test_events_in_every_form_are_read_back_as_they_were(call: Call, rules: Path, tmp_path: Path, form: str) -> None:
     odd = {"subject": "S", "traceparent": "00-ab", "data": {"plate": "K 1", "note": 'a\n"b",ü', "behaviors": ["Hug"]}}
     timeless = {"specversion": "1.0", "id": "3", "source": "camera", "type": "note"}
-    file = written(tmp_path / "day.ndjson", event(1, **odd), event(2, timeprecision="minute"), json.dumps(timeless))
+    more = [event(4, data=[1, {"a": None}]), event(5, data="text"), event(6, data=None, data_base64="aGVsbG8=")]
+    file = written(
+        tmp_path / "day.ndjson", event(1, **odd), event(2, timeprecision="minute"), json.dumps(timeless), *more
+    )
     first, second = ("--data", tmp_path / "a"), ("--data", tmp_path / "b")
     run = ("--once", "--rules", rules)
     call("run", file, *run, *first)
@@ -142,10 +145,12 @@ def test_events_in_every_form_are_read_back_as_they_were(call: Call, rules: Path
     again = tmp_path / f"again.{form}"
     again.write_bytes(call("events", *first, "--format", form)[1].encode("utf-8", "surrogateescape"))
 
-    assert json.loads(call("run", again, *run, *second)[1])["events"] == 3
+    assert json.loads(call("run", again, *run, *second)[1])["events"] == 6
     assert call("events", *second)[1] == printed
+    payloads = {event["id"]: event.get("data") for event in map(json.loads, printed.splitlines())}
+    assert (payloads["4"], payloads["5"], payloads["6"]) == ([1, {"a": None}], "text", None)
     for source, data in ((again, first), (file, second)):
-        assert json.loads(call("run", source, *run, *data)[1])["duplicates"] == 3
+        assert json.loads(call("run", source, *run, *data)[1])["duplicates"] == 6
         assert "conflict" not in call("doctor", *data)[1], "the same, not others of the same name"
 
 

@@ -46,10 +46,12 @@ _FINGERPRINT = f""" || coalesce(',"{FINGERPRINT}":' || fingerprint, '')"""
 
 
 def _full_data() -> str:
+    """The payload with the known fields in it; one that is no object, or is binary, stays as it came."""
     known = (f"""'"{field.name}":' || to_json({field.name})""" for field in FIELDS)
-    return (
-        f"CAST(json_merge_patch(coalesce(data, '{{}}'), '{{' || concat_ws(',', {', '.join(known)}) || '}}') AS VARCHAR)"
-    )
+    object_ = f"json_merge_patch(coalesce(data, '{{}}'), '{{' || concat_ws(',', {', '.join(known)}) || '}}')"
+    binary = "coalesce(contains(extensions, '\"data_base64\"'), false)"
+    return f"""CASE WHEN coalesce(json_type(data), 'NULL') NOT IN ('OBJECT', 'NULL') OR {binary} THEN data
+      ELSE CAST({object_} AS VARCHAR) END"""
 
 
 def cloudevents(events: pa.Table) -> list[str]:
