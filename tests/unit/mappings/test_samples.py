@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from citywatch.mappings.load import load_mappings, mapping_files, shipped
@@ -76,10 +77,12 @@ def _cloudevent(event: dict[str, Any]) -> str:
 def test_what_it_writes_it_reads(mapping: Mapping) -> None:
     for sample in mapping.samples:
         events = parse_sample(mapping, sample).events
-        if events.num_rows:
-            raw = "\n".join(map(str, render(events, mapping).to_pylist()))
+        messages = render(events, mapping).to_pylist()
+        written = {number: str(message) for number, message in enumerate(messages) if message is not None}
+        if written:
+            raw = "\n".join(written.values())
             again = READER.parse(sample_chunk(replace(sample, raw=raw), LATER), mapping)
-            assert again.events["type"].to_pylist() == events["type"].to_pylist()
+            assert again.events["type"].to_pylist() == events["type"].take(pa.array(list(written))).to_pylist()
 
 
 def test_two_mappings_that_fit_are_an_error_that_names_both(tmp_path: Path) -> None:
