@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -158,3 +159,11 @@ def test_a_fault_while_reading_ends_the_reader(broker: Broker, monkeypatch: pyte
     with pytest.raises(SourceError, match=r"reading stopped: RuntimeError.*no more threads"):
         reader.wait(lambda: False)
     reader.close()
+
+
+def test_what_does_not_answer_as_a_broker_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        reader = Reader(f"mqtt://127.0.0.1:{listener.getsockname()[1]}/t")
+        listener.accept()[0].close()
+        reader.wait(lambda: "has to speak MQTT 5" in str(reader.source.trouble))
+        reader.close()

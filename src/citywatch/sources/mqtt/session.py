@@ -53,6 +53,7 @@ class Session:
         self._lock = threading.Lock()
         self._connection = 0
         self._was_connected = False
+        self._refusal = False
         self._since = 0.0
         self._brief = 0
         self._client = _client(address, self._broken)
@@ -102,7 +103,7 @@ class Session:
 
     def _refused(self, what: str, reason: str) -> None:
         """A refusal at the very first is a mistake in the address; later the broker may come to itself."""
-        self.trouble = f"{self._broker} {what}"
+        self.trouble, self._refusal = f"{self._broker} {what}", True
         if reason in _HINTS and not self._was_connected:
             self._inbox.end(SourceError(f"{self._address.name}: {self.trouble}", hint=_HINTS[reason]))
 
@@ -121,10 +122,15 @@ class Session:
         if str(reason) == "Session taken over":
             what = f"{self._address.name}: another program has come to {self._broker} {named}"
             self._inbox.end(SourceError(what, hint=_OWN_NAMES))
-        if self.trouble is not None:
-            return  # why it did not come about is known better already
+        if self._refusal:
+            self._refusal = False
+            return  # why is known better already
         by = "the broker" if flags.is_disconnect_packet_from_server else "the network"
-        self.trouble = f"the connection to {self._broker} was ended by {by}: {reason}"
+        ended = f"the connection to {self._broker} was ended by {by}: {reason}"
+        if self.trouble is not None:
+            self.trouble = f"{ended}; it was not ready yet: the broker has to speak MQTT 5"
+            return
+        self.trouble = ended
         self._brief = self._brief + 1 if time.monotonic() - self._since < _BRIEF_S else 0
         if self._brief >= _OFTEN:
             self.trouble += f"; again and again: another program may come to it {named} ({_OWN_NAMES})"
