@@ -54,6 +54,8 @@ def install(site: Site) -> None:
     django.setup()
     # Faults are told on the terminal, with their trace; a page that is not there is no fault.
     logging.getLogger("django").setLevel(logging.ERROR)
+    # Who asks for another host name is answered; whoever scans the port is not to fill the terminal.
+    logging.getLogger("django.security.DisallowedHost").setLevel(logging.CRITICAL)
     from django.core.management import call_command  # noqa: PLC0415 - after the settings
 
     call_command("migrate", verbosity=0, interactive=False)

@@ -118,7 +118,7 @@ def events(request: HttpRequest) -> HttpResponse:
 def messages(
     request: HttpRequest,
     mapping: Name,
-    citywatch_ordinals: HeaderEx[str, P(description=ORDINALS)] = "",  # noqa: ARG001 - for the document
+    citywatch_ordinals: HeaderEx[str, P(alias="Citywatch-Ordinals", description=ORDINALS)] = "",  # noqa: ARG001 - for the document
 ) -> HttpResponse:
     """Messages of another shape through a mapping: JSON objects, an array of them, one a line, or CSV with a header."""
     return _handed_in(request, "ingest", mapping)

@@ -25,6 +25,12 @@ SELECT f.*, k.*, s.outcome, s.assignee, s.until, s.version, s.reopened, {_STATE}
 FROM {_JOINED}
 """
 
+_BY_TIME = _SELECT.replace("JOIN kinds", "CROSS JOIN kinds", 1)
+"""The same, looked for among all alerts in their order, and not kind by kind: CROSS JOIN holds SQLite to that."""
+
+_FEW = 20_000
+"""So many alerts are sooner sorted than found among all others."""
+
 _MOST_KINDS = 300
 """SQLite joins at most 500 selects in one statement."""
 
@@ -62,13 +68,24 @@ class Reading(Database):
         self, choice: Choice = EVERY, *, after: Place | None = None, limit: int = 100, now: int | None = None
     ) -> list[Listed]:
         """The chosen alerts by first_seen and id; `after` continues a list, also where alerts came in between."""
-        beyond = "(f.first_seen, f.id) > (:after_seen, :after_id)" if after else None
-        where, params = _where(choice, beyond)
+        kinds = self._kinds(choice)
+        few = kinds is not None and self._alerts_of(kinds) < _FEW
+        parts = [
+            "(f.first_seen, f.id) > (:after_seen, :after_id)" if after else None,
+            f"f.n IN (SELECT n FROM facts WHERE kind IN ({', '.join(map(str, kinds or ()))}))" if few else None,
+        ]
+        where, params = _where(choice, " AND ".join(part for part in parts if part) or None)
         params |= {"now": now or now_us(), "limit": limit}
         if after:
             params |= {"after_seen": after.first_seen, "after_id": bytes.fromhex(after.id)}
-        rows = self._con.execute(f"{_SELECT} {where} ORDER BY f.first_seen, f.id LIMIT :limit", params)
+        rows = self._con.execute(
+            f"{_SELECT if few else _BY_TIME} {where} ORDER BY f.first_seen, f.id LIMIT :limit", params
+        )
         return [_listed(row) for row in rows]
+
+    def _alerts_of(self, kinds: Sequence[int]) -> int:
+        query = "SELECT coalesce(sum(alerts), 0) FROM kinds WHERE kind IN (SELECT value FROM json_each(?))"
+        return int(self._con.execute(query, [json.dumps(kinds)]).fetchone()[0])
 
     def _kinds(self, choice: Choice) -> list[int] | None:
         """Numbers of the kinds of alert that are chosen, or None where they are no shorter way to the alerts.
