@@ -112,7 +112,7 @@ class Lane:
 
     def _send(self, outbox: Outbox, envelope: Envelope) -> None:
         try:
-            self._check_age(envelope)
+            self._check(envelope)
             note = self.target.notifier.send(self._opened(outbox, envelope))
         except DeliveryError as error:
             self._put_off(outbox, envelope, error)
@@ -121,7 +121,9 @@ class Lane:
         else:
             outbox.sent(envelope, note=note, now=self._host.now())
 
-    def _check_age(self, envelope: Envelope) -> None:
+    def _check(self, envelope: Envelope) -> None:
+        if not envelope.enclosed:
+            raise MessageRefusedError("its alerts are no longer kept")
         if envelope.attempts and self._host.now() - envelope.made > self._host.patience.give_up:
             raise MessageRefusedError("it was tried for too long")
 

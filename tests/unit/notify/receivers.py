@@ -18,7 +18,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 LOCAL = "127.0.0.0/8"
 

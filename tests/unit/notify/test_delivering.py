@@ -80,13 +80,14 @@ def here(tmp_path: Path) -> Here:
     return Here(tmp_path)
 
 
-def hooks(**servers: Web | int) -> str:
-    """Webhooks of these names to which everything goes, by one route each."""
+def hooks(*, hasty: str = "", **servers: Web | int) -> str:
+    """Webhooks of these names to which everything goes, by one route each; that named `hasty` waits for no answer."""
     ports = {name: server if isinstance(server, int) else server.port for name, server in servers.items()}
-    notifiers = "".join(
-        f'  {name}: {{type: webhook, url: "http://127.0.0.1:{port}/hook", allow: {LOCAL}, timeout: 300ms}}\n'
-        for name, port in ports.items()
-    )
+    notifiers = ""
+    for name, port in ports.items():
+        timeout = "300ms" if name == hasty else "25s"
+        url = f"http://127.0.0.1:{port}/hook"
+        notifiers += f'  {name}: {{type: webhook, url: "{url}", allow: {LOCAL}, timeout: {timeout}}}\n'
     return f"notifiers:\n{notifiers}routes:\n" + "".join(f"  - {{name: to-{name}, to: {name}}}\n" for name in ports)
 
 
@@ -126,7 +127,7 @@ def test_what_was_raised_while_nothing_ran_is_told_later_unless_it_is_old_by_the
 @pytest.mark.parametrize("trouble", ["hang", "cut", 500, 503, 410, 404, 401])
 def test_a_receiver_in_trouble_gets_everything_when_it_comes_back(here: Here, trouble: Any) -> None:
     answers: list[Any] = [trouble]
-    with web(lambda _: answers[0]) as server, here.delivering(hooks(duty=server)):
+    with web(lambda _: answers[0]) as server, here.delivering(hooks(duty=server, hasty="duty")):
         here.raised(1, 2, 3)
         until(lambda: len(server.requests) >= 2, "a second try")
         answers[0] = 204
@@ -149,7 +150,7 @@ def test_a_receiver_that_is_down_gets_everything_when_it_is_up_again(here: Here)
 
 def test_one_that_hangs_or_refuses_does_not_stop_the_others(here: Here) -> None:
     with web(lambda _: "hang") as hanging, web(lambda _: 410) as gone, web() as fine:
-        with here.delivering(hooks(hanging=hanging, gone=gone, down=free_port(), fine=fine)):
+        with here.delivering(hooks(hanging=hanging, gone=gone, down=free_port(), fine=fine, hasty="hanging")):
             here.raised(*range(20))
             until(lambda: len(fine.requests) == 20)
         assert sorted(fine.keys) == ids(*range(20))
@@ -314,6 +315,20 @@ def test_a_message_is_not_tried_for_ever_and_can_be_brought_back(here: Here) -> 
     assert (here.standing().told, here.standing().given_up) == (1, 0)
 
 
+def test_a_message_whose_alert_is_no_longer_kept_is_given_up(here: Here) -> None:
+    here.now = clock = Clock()
+    with web(lambda _: 503) as server:
+        lane = here.lane(hooks(duty=server))
+        here.raised(1)
+        planned(here, hooks(duty=server))
+        drained(lane, here)
+        with here.desk() as desk, desk.transaction() as con:
+            con.execute("DELETE FROM facts")
+        clock.us += MINUTE
+        drained(lane, here)
+    assert here.standing().given_up == 1
+
+
 def test_a_receiver_that_asks_to_wait_is_left_alone_so_long(here: Here) -> None:
     here.now = clock = Clock()
     answers: list[Any] = [(429, {"Retry-After": "60"})]
@@ -378,7 +393,11 @@ def test_edited_routes_are_used_from_the_next_alert_on(here: Here) -> None:
 
 def test_an_edited_notifier_waits_for_the_request_of_the_one_before(here: Here) -> None:
     """Two threads never tell the same receiver: the first request is answered late, and is not repeated meanwhile."""
-    with web(lambda _: "hang") as before, web() as after, here.delivering(hooks(duty=before)) as deliverer:
+    with (
+        web(lambda _: "hang") as before,
+        web() as after,
+        here.delivering(hooks(duty=before, hasty="duty")) as deliverer,
+    ):
         here.raised(1)
         until(lambda: before.requests)
         deliverer.replace(here.routes(hooks(duty=after)))
@@ -397,8 +416,7 @@ def test_what_waits_for_a_removed_receiver_is_given_up_visibly(here: Here) -> No
 
 def test_stopping_sends_what_is_there_and_does_not_wait_for_who_hangs(here: Here) -> None:
     with web(lambda _: "hang") as hanging, web() as fine:
-        routes = hooks(hanging=hanging, fine=fine).replace("timeout: 300ms", "timeout: 25s", 1)
-        deliverer = Deliverer(here.routes(routes), CITY, here.host())
+        deliverer = Deliverer(here.routes(hooks(hanging=hanging, fine=fine)), CITY, here.host())
         deliverer.start()
         here.raised(1)
         until(lambda: hanging.requests)
