@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from citywatch.delivery import Planned, Room
@@ -27,6 +28,13 @@ def test_an_engine_that_has_said_nothing_for_a_while_has_stopped(desk: Desk) -> 
     assert visitor().get("/healthz").json()["engine"] == "stopped"
 
 
+def all_documented(lines: list[str]) -> bool:
+    """Whether the reference page names every metric, with its kind."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "metrics.md").read_text("utf-8")
+    told = [line.split()[2:] for line in lines if line.startswith("# TYPE")]
+    return all(f"| `{name}` | {kind} |" in page for name, kind in told)
+
+
 def test_metrics_are_what_prometheus_reads(anna: Client, desk: Desk) -> None:
     desk.put_facts(table([fact(1), fact(2), fact(3, rule='odd "name"\\', level="low")]), now=now_us())
     counts = {"events": 10, "duplicates": 2, "rejected": 1}
@@ -35,6 +43,7 @@ def test_metrics_are_what_prometheus_reads(anna: Client, desk: Desk) -> None:
     assert answer["Content-Type"].startswith("text/plain; version=0.0.4")
     lines = answer.content.decode().splitlines()
     assert all(line.startswith("# ") or SAMPLE.match(line) for line in lines)
+    assert all_documented(lines)
     assert 'citywatch_records_total{outcome="events"} 10' in lines
     assert 'citywatch_alerts_total{rule="cloned_plate",level="high",status="stable"} 2' in lines
     assert 'citywatch_alerts{state="open"} 3' in lines
@@ -64,6 +73,7 @@ def test_metrics_tell_of_deliveries(anna: Client, desk: Desk) -> None:
     desk.give_up(rest, "no such user")
     lines = anna.get("/metrics").content.decode().splitlines()
     assert all(line.startswith("# ") or SAMPLE.match(line) for line in lines)
+    assert all_documented(lines)
     assert 'citywatch_delivery_told_total{notifier="mail"} 1' in lines
     assert 'citywatch_delivery_given_up{notifier="mail"} 2' in lines
     assert 'citywatch_delivery_waiting{notifier="mail"} 0' in lines

@@ -120,3 +120,26 @@ def test_a_crash_in_a_flush_or_merge_loses_nothing(
     monkeypatch.undo()
     Identities(tmp_path)
     assert list(tmp_path.glob("*.tmp")) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(records=st.lists(RECORD, max_size=30), gone=st.lists(RECORD, max_size=10), cut=st.integers(0, 30))
+def test_forgotten_identities_are_new_again_and_all_others_known(
+    tmp_path_factory: pytest.TempPathFactory,
+    records: list[tuple[int, int, int]],
+    gone: list[tuple[int, int, int]],
+    cut: int,
+) -> None:
+    directory = tmp_path_factory.mktemp("identity")
+    index = Identities(directory)
+    for last, part in enumerate((records[:cut], records[cut:]), 1):
+        take(index, part, last)
+        index.flush()
+    forgotten = {record[:2] for record in gone}
+    hi, lo, _ = arrays(gone)
+    known = {record[:2] for record in records}
+    assert index.forget(hi, lo) == len(known & forgotten)
+    for reader in (index, Identities(directory)):
+        verdicts = reader.judge(*arrays([(*key, 0) for key in sorted(known | forgotten)]))
+        new = {key for key, verdict in zip(sorted(known | forgotten), verdicts, strict=True) if verdict == NEW}
+        assert new == (known | forgotten) - (known - forgotten)
