@@ -320,6 +320,17 @@ def test_doctor_explains_and_ends_well(call: Call, rules: Path, tmp_path: Path) 
         assert words in out
 
 
+def test_doctor_counts_the_keys_that_are_left_out(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = RULE.replace("name: plate_read", "name: many").replace("\nwhere: plate IS NOT NULL", "")
+    correlation = "correlation: {type: event_count, group-by: [plate], timespan: 1m, condition: {gte: 2}}\n"
+    (tmp_path / "rules").mkdir()
+    written(tmp_path / "rules" / "many.yaml", rule + correlation)
+    monkeypatch.setenv("CITYWATCH_KEY_LIMIT", "5")
+    reads = [event(n, data={"plate": "0000"}) for n in range(8)]
+    call("run", written(tmp_path / "a", *reads), "--once", "--rules", tmp_path / "rules", "--data", tmp_path / "data")
+    assert "1 open alerts say that a key has too many events" in call("doctor", "--data", tmp_path / "data")[1]
+
+
 def test_doctor_fails_when_something_has_to_be_mended(call: Call, tmp_path: Path) -> None:
     written(tmp_path / "FORMAT", '{"version": 77, "settings": {}}')
     code, out, _ = call("doctor", "--data", tmp_path)

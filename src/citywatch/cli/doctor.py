@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from citywatch.cli.kept import key_problems, retention_in_words
 from citywatch.cli.options import data_option
 from citywatch.errors import CitywatchError
 from citywatch.settings import MINUTE
@@ -105,6 +106,8 @@ def directory(data: Path) -> Iterator[Finding]:
         f"{history['events']:,} events: {history['days']} days in {history['files']} files, "
         f"{history['bytes'] / _GIB:.2f} GiB",
     )
+    yield Finding("ok", retention_in_words(found.settings().retention))
+    yield from (Finding("bad", what, next_) for what, next_ in key_problems(data / "pseudonyms.key"))
 
 
 def _setting(value: Any) -> str:
@@ -115,6 +118,7 @@ def engine(data: Path) -> Iterator[Finding]:
     """Who writes here, clocks, and what has become of the records."""
     from citywatch.stores.desk import Desk
     from citywatch.stores.directory import DataDirectory
+    from citywatch.triage import Choice
 
     found = DataDirectory(data)
     if not found.exists():
@@ -124,10 +128,14 @@ def engine(data: Path) -> Iterator[Finding]:
     with Desk(found.desk) as desk:
         status = desk.status().get("engine")
         rejected = desk.rejected_count()
+        resting = sum(1 for _ in desk.lines(Choice(rules=("key_overflow",), states=("open",))))
     if status:
         yield from _clocks(status, running=running)
         yield from _counts(status["counts"])
         yield from _silent(status) if running else ()
+    if resting:
+        what = f"{resting:,} open alerts say that a key has too many events for a rule, which leaves it out meanwhile"
+        yield Finding("note", what, "`citywatch alerts list --rule key_overflow` names rule and key")
     look = "`citywatch rejected list` says why; `citywatch rejected replay` tries again" if rejected else ""
     yield Finding("note" if rejected else "ok", f"{rejected:,} different rejected records are waiting", look)
 
