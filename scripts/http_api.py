@@ -60,9 +60,7 @@ Open to all: `{{"status":"ok","engine":"running","version":"…"}}`, `engine` is
 
 ## `GET /metrics`
 
-Prometheus' text format. Scope `metrics:read`, or a session.
-
-{metrics}
+Prometheus' text format: [what it says](metrics.md). Scope `metrics:read`, or a session.
 """
 
 
@@ -70,10 +68,8 @@ def lines() -> Iterator[str]:
     """The page."""
     scopes = _table(("scope", "for"), [(f"`{scope}`", scope.meaning) for scope in Scope])
     made = [sys.executable, "-m", "scripts.http_api"]
-    told = json.loads(subprocess.run(made, check=True, capture_output=True, text=True).stdout)
-    metrics = _table(("metric", "type", "meaning"), [(f"`{name}`", kind, text) for name, kind, text in told["metrics"]])
-    yield from _ABOUT.format(scopes="\n".join(scopes), metrics="\n".join(metrics)).splitlines()
-    document = told["document"]
+    document = json.loads(subprocess.run(made, check=True, capture_output=True, text=True).stdout)
+    yield from _ABOUT.format(scopes="\n".join(scopes)).splitlines()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield from _operation(f"{method.upper()} {path}", operation, document)
@@ -143,8 +139,8 @@ def _table(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[st
     return [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in (heading, ["---"] * len(heading), *written)]
 
 
-def _told() -> dict[str, Any]:
-    """In the process of its own: the document, and name, type and meaning of each metric."""
+def _document() -> dict[str, Any]:
+    """The document; only in the process of its own."""
     from citywatch.console import site  # noqa: PLC0415 - only in that process
     from citywatch.console.port import Site  # noqa: PLC0415 - only in that process
     from citywatch.stores.desk import Desk  # noqa: PLC0415 - only in that process
@@ -153,14 +149,9 @@ def _told() -> dict[str, Any]:
         desk = Path(data) / "desk.sqlite"
         site.install(Site(data=Path(data), desk=lambda: Desk(desk)))
         from citywatch.console.api.application import api  # noqa: PLC0415 - after Django is set up
-        from citywatch.console.health import exposition  # noqa: PLC0415 - after Django is set up
 
-        with Desk(desk) as opened:
-            said = [line.split(" ", 3) for line in "".join(exposition(opened)).splitlines() if line.startswith("#")]
-    helps = {name: text for _, word, name, text in said if word == "HELP"}
-    metrics = [(name, kind, helps[name]) for _, word, name, kind in said if word == "TYPE"]
-    return {"document": api.get_openapi_schema(), "metrics": metrics}
+        return api.get_openapi_schema()
 
 
 if __name__ == "__main__":
-    print(json.dumps(_told()))
+    print(json.dumps(_document()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.parse
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -286,6 +287,21 @@ class TestWhoMay:
 
     def test_another_host_name_is_refused(self, program: Program) -> None:
         is_problem(visitor().get("/api/v1/alerts", headers={**program.headers, "host": "evil.example"}), 400)
+
+    def test_only_where_this_machine_alone_is_served_do_senders_need_no_key(self) -> None:
+        here, event = site.current(), {"specversion": "1.0", "id": "1", "source": "s", "type": "t"}
+
+        def sent(**headers: str) -> int:
+            answer = visitor().post("/api/v1/events", event, "application/cloudevents+json", headers=headers)
+            return answer.status_code
+
+        assert sent() == 503  # let in: no engine stands behind this site
+        site.install(replace(here, host="192.0.2.7"))
+        assert sent(host="127.0.0.1:8000") == 401
+        assert sent(host="127.0.0.1:8000", **key("alerts:read")) == 403
+        assert sent(host="127.0.0.1:8000", **key("events:write")) == 503
+        document = visitor().get("/api/v1/openapi.json").json()
+        assert document["paths"]["/api/v1/events"]["post"]["security"] == [{"ApiKey": ["events:write"]}]
 
     @pytest.mark.parametrize(
         ("rights", "acts", "reveals"),
