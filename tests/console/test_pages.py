@@ -239,5 +239,5 @@ def test_the_list_says_who_could_not_be_told(anna: Client, desk: Desk) -> None:
     assert envelope is not None
     desk.give_up(envelope, "550 no such user")
     shown = anna.get("/").content.decode()
-    assert "mail could not be told of all alerts: 1 were given up." in shown
+    assert "mail could not be told of all alerts: 0 waiting, 1 given up." in shown
     assert "b@example.org" not in shown

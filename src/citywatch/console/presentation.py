@@ -98,8 +98,7 @@ def undelivered(standings: Iterable[Standing]) -> list[str]:
 
 def _undelivered(name: str, standings: Sequence[Standing]) -> str:
     waiting, given_up = (sum(getattr(s, count) for s in standings) for count in ("waiting", "given_up"))
-    parts = [f"{waiting:,} wait" if waiting else "", f"{given_up:,} were given up" if given_up else ""]
-    return f"{name} could not be told of all alerts: {' and '.join(filter(None, parts)) or 'it fails'}."
+    return f"{name} could not be told of all alerts: {waiting:,} waiting, {given_up:,} given up."
 
 
 def evidence_rows(alert: Mapping[str, Any]) -> list[dict[str, Any]]:
