@@ -29,9 +29,10 @@ def until(what: Callable[[], object], *, within: float = PATIENCE_S) -> None:
 
 
 class Broker:
-    """mosquitto. `options` are further lines of its configuration."""
+    """mosquitto. `options` and `listener` are further lines of its configuration; `ca` vouches for its certificate."""
 
-    def __init__(self, directory: Path, *options: str, listener: str = "") -> None:
+    def __init__(self, directory: Path, *options: str, listener: str = "", ca: Path | None = None) -> None:
+        self._ca = ca
         self.port = _free_port()
         self._directory = directory
         lines = [f"listener {self.port} 127.0.0.1", *listener.splitlines(), "persistence true", *options]
@@ -66,6 +67,8 @@ class Broker:
     def publish(self, topic: str, payloads: Iterable[str | bytes], *, qos: int = 1) -> None:
         """Publish, and wait until the broker has taken all."""
         client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
+        if self._ca:
+            client.tls_set(str(self._ca))
         client.connect("127.0.0.1", self.port)
         client.loop_start()
         for payload in payloads:
