@@ -111,7 +111,7 @@ class Running:
 def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory in which the console has its tables already: making them takes seconds."""
     data = tmp_path_factory.mktemp("begun")
-    with _running(data):
+    with serving(data):
         return data
 
 
@@ -119,7 +119,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def console(begun: Path, tmp_path: Path) -> Iterator[Running]:
     """Thirty alerts, for one test alone."""
     shutil.copytree(begun, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("desk.sqlite*"))
-    with _running(tmp_path) as running:
+    with serving(tmp_path) as running:
         yield running
 
 
@@ -128,12 +128,13 @@ def still_console(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """The same for tests that only look."""
     data = tmp_path_factory.mktemp("still") / "data"
     shutil.copytree(begun, data, ignore=shutil.ignore_patterns("desk.sqlite*"))
-    with _running(data) as running:
+    with serving(data) as running:
         yield running
 
 
 @contextmanager
-def _running(data: Path) -> Iterator[Running]:
+def serving(data: Path) -> Iterator[Running]:
+    """A console with thirty alerts on that directory."""
     listener = listen("127.0.0.1", 0)
     running = Running(data / "desk.sqlite", listener.getsockname()[1])
     _thirty_alerts(running.desk)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from citywatch.stores.desk.database import now_us
 from citywatch.triage import Wish
 from tests.unit.desk.facts import alert_id, fact, table
 
-from .conftest import Running, key
+from .conftest import Running, key, serving
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -34,7 +35,16 @@ def users(console: Running, *words: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def console(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """For all of this module: no two of its tests make the same alert."""
+    data = tmp_path_factory.mktemp("streamed") / "data"
+    shutil.copytree(begun, data, ignore=shutil.ignore_patterns("desk.sqlite*"))
+    with serving(data) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def secret(console: Running) -> str:
     return users(console, "keys", "add", "follower", "--scope", "alerts:read", "--scope", "reveal")
 
@@ -96,7 +106,7 @@ def test_what_is_new_and_what_changes_is_told_masked_and_as_one_reads_it(console
 
 def test_who_comes_back_gets_all_that_changed_meanwhile_however_much(console: Running, secret: str) -> None:
     with stream(console, secret) as events:
-        born(console, 100)
+        born(console, 110)
         events.next()
     many = range(200, 650)
     born(console, *many)
@@ -106,27 +116,27 @@ def test_who_comes_back_gets_all_that_changed_meanwhile_however_much(console: Ru
 
 def test_only_the_rules_and_levels_that_were_asked_for_are_told(console: Running, secret: str) -> None:
     with stream(console, secret, "rule=silence&level=low") as events:
-        born(console, 100)
-        born(console, 101, rule="silence")
-        born(console, 102, rule="silence", level="low")
-        assert events.next()["id"] == alert_id(102)
+        born(console, 120)
+        born(console, 121, rule="silence")
+        born(console, 122, rule="silence", level="low")
+        assert events.next()["id"] == alert_id(122)
 
 
 def test_unmasked_each_alert_that_is_sent_is_recorded(console: Running, secret: str) -> None:
     with stream(console, secret, "purpose=drill") as events:
-        born(console, 100)
+        born(console, 130)
         assert events.next()["group"] == {"plate": "K1234"}
     with Desk(console.desk) as desk:
         (entry,) = desk.audited()
-    assert (entry["who"], entry["purpose"], entry["alert"]) == ("key:follower", "drill", alert_id(100))
+    assert (entry["who"], entry["purpose"], entry["alert"]) == ("key:follower", "drill", alert_id(130))
 
 
 def test_a_place_beyond_the_end_is_the_end_so_that_another_data_directory_is_followed(
     console: Running, secret: str
 ) -> None:
     with stream(console, secret, last="999999999") as events:
-        born(console, 100)
-        assert events.next()["id"] == alert_id(100)
+        born(console, 140)
+        assert events.next()["id"] == alert_id(140)
 
 
 def test_a_place_that_is_none_is_refused(console: Running, secret: str) -> None:

@@ -18,7 +18,7 @@ from citywatch.console.access import Scope
 BIN = Path(sys.executable).parent
 CITYWATCH, SCHEMATHESIS = str(BIN / "citywatch"), str(BIN / "schemathesis")
 
-EXAMPLES = 12
+EXAMPLES = 8
 """Of each kind, for each operation: enough for every check to run, and for the whole to end within a minute."""
 
 VIOLATION = {

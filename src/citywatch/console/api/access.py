@@ -37,6 +37,10 @@ class Caller:
         return scope in self.scopes
 
 
+NOBODY = Caller("local", LOCAL)
+"""Whoever sits at this machine, where it alone is served."""
+
+
 def served_to_this_machine_only() -> bool:
     """Whether the console listens on a loopback address."""
     host = current().host
@@ -59,7 +63,7 @@ def identify(request: HttpRequest) -> Caller | None:
     if request.user.is_authenticated:
         user = cast("User", request.user)
         return Caller(user.get_username(), here | _scopes_of(user))
-    return Caller("local", here) if here else None
+    return NOBODY if here else None
 
 
 def _scopes_of(user: User) -> frozenset[Scope]:
@@ -75,7 +79,7 @@ def allowed(request: HttpRequest, scope: Scope) -> Caller:
     caller = identify(request)
     if caller is not None and caller.may(scope):
         return caller
-    if caller is None or caller.name == "local":
+    if caller is None or caller is NOBODY:
         raise AuthenticationError(message=f"This needs a session of the console, or an API key with scope {scope}.")
     raise AuthorizationError(message=f"{caller.name} may not do this: it needs the scope {scope}.")
 
