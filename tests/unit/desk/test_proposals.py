@@ -251,3 +251,13 @@ def test_the_place_in_the_log_is_kept_with_what_was_taken_in(desk: Desk, tmp_pat
     desk.put_violations([violation("v1")], cursor=17)
     with Desk(tmp_path / "desk.sqlite") as again:
         assert again.cursor("violations") == 17
+
+
+def test_retention_leaves_the_images_of_what_nobody_has_decided_or_exported(desk: Desk) -> None:
+    desk.put_violations([violation(f"v{n}", plate=f"K{n}", image_id=f"i{n}") for n in range(4)])
+    proposals = {proposal["plate"]: proposal["id"] for proposal in desk.proposals()}
+    desk.decide(proposals["K1"], NO)
+    desk.decide(proposals["K2"], YES)
+    desk.begin_batch(desk.path.parent, "anna", 1)
+    desk.decide(proposals["K3"], YES)
+    assert desk.needed_images() == {"i0", "i3"}

@@ -12,6 +12,7 @@ from typing import Any
 
 from citywatch.errors import ProposalError, UnknownProposalError, UsageError
 from citywatch.stores.desk.database import Database, now_us
+from citywatch.stores.desk.proposals import DETAILS
 from citywatch.ticketing import ANY, Decision, Selection, Standing, Verdict, price
 from citywatch.wording import iso
 
@@ -243,7 +244,7 @@ def _as_dict(row: sqlite3.Row) -> dict[str, Any]:
         "time": iso(row["time"]),
         "last_seen": iso(row["last"]),
         "count": row["sightings"],
-        **{name: details.get(name) for name in _SHOWN},
+        **{name: details.get(name) for name in DETAILS},
         "violations": [{"source": source, "id": id_} for source, id_, _ in violations],
         "ticketed": sorted({str(number) for *_, number in violations if number not in (None, row["summons"])}),
         "decided_by": row["decided_by"],
@@ -253,9 +254,3 @@ def _as_dict(row: sqlite3.Row) -> dict[str, Any]:
         "batch": row["batch"],
         "version": row["version"],
     }
-
-
-_SHOWN = (
-    "address street borough precinct lat lon image_id device_id plate_type vehicle_make vehicle_body vehicle_color"
-    " vehicle_year issuer_agency time_precision"
-).split()
