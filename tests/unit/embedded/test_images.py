@@ -10,13 +10,19 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from citywatch.engine.embedded import Engine
 from citywatch.engine.embedded.images import with_images
 from citywatch.mappings.load import load_mappings, shipped
 from citywatch.mappings.parse import Parser
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed, records_schema
+from citywatch.rules.load import shipped as shipped_rules
 from citywatch.settings import Settings
+from citywatch.stores.directory import DataDirectory
+from citywatch.stores.gallery import Gallery
 from citywatch.stores.media import Media
 from tests.unit.stores.pictures import DOT, picture
+
+from .city import NO_RULES, alerts, rules, stored
 
 DOT_ID = "a1abfd410973b0111c215baa879b9edcd739e601659ba44168269767cc2e9108"
 TEXT = base64.b64encode(DOT).decode()
@@ -140,3 +146,36 @@ def test_a_message_of_many_megabytes_is_read_at_once(entry: Entry) -> None:
 def test_messages_of_several_shapes_may_be_mixed(entry: Entry) -> None:
     kinds = [event["type"] for event in entry.events(IN_IMAGE_DRONE, cloudevent("violation.image", image=TEXT))]
     assert kinds == ["drone.violation", "violation.image"]
+
+
+def test_an_image_that_was_sent_reaches_the_engine_as_an_event_once(tmp_path: Path) -> None:
+    gallery = Gallery(DataDirectory(tmp_path))
+    parse = with_images(Parser(Settings()).parse, Media(tmp_path / "media"))
+    with Engine(tmp_path, NO_RULES, Settings()) as engine:
+        for _ in range(2):
+            gallery.receive("i1", DOT)
+            engine.take_inbox(parse)
+    assert stored(tmp_path, "type, source, id, image_id") == [("violation.image", "citywatch/media", "i1", "i1")]
+
+
+MISSING = (shipped_rules() / "image_missing.yaml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("sent", ["before", "inside", "after", "never"])
+def test_only_an_image_that_never_comes_is_missing(tmp_path: Path, sent: str) -> None:
+    ruleset = rules(tmp_path / "rules", MISSING)
+    media = Media(tmp_path / "data" / "media")
+    parse = with_images(Parser(Settings()).parse, media)
+    if sent == "before":
+        media.name("i1", media.keep(DOT))
+    inside = {"image": TEXT} if sent == "inside" else {}
+    violation = cloudevent("drone.violation", image_id="i1", violation_code=46, **inside)
+    image = {**cloudevent("violation.image", "2", image_id="i1"), "time": "2026-05-01T12:01:00Z"}
+    last = {**cloudevent("drone.position", "3"), "time": "2026-05-01T12:20:00Z"}
+    happened = [violation, *([image] if sent == "after" else []), last]
+    raw = [json.dumps(record).encode() for record in happened]
+    table = pa.table([list(range(1, len(raw) + 1)), raw], schema=records_schema())
+    with Engine(tmp_path / "data", ruleset, Settings()) as engine:
+        engine.run_parsed([parse(Chunk(Origin("day.ndjson"), Format.JSON, table))])
+    found = alerts(tmp_path / "data")
+    assert [alert["group"] for alert in found] == ([{"image_id": "i1"}] if sent == "never" else [])
