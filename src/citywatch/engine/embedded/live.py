@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from citywatch.records.chunk import Chunk, Parsed
 
 _PATIENCE_S = 0.05
-_FEW = 100
-_REST_S = 0.2
+_TRICKLE = 200
+"""Fewer records a second than these are a trickle, of which more are gathered before they are parsed."""
+_REST_S = 0.4
 _LOOK_S = 0.2
 _ROOM = 256
 """So many chunks of a source wait to be parsed; then it is not read any further."""
@@ -200,15 +201,17 @@ class Listener:
 
     def _take(self) -> None:
         try:
+            ended = time.monotonic()
             for chunks in self._gathered():
-                began = time.monotonic()
+                began, before = time.monotonic(), ended
                 if not all(self._submit(self._parse(chunk)) for chunk in joined(chunks)):
                     return
                 self._live.end(len(chunks))
                 if isinstance(self._source, Feed):
                     self._source.committed(len(chunks))
-                if sum(len(chunk.records) for chunk in chunks) < _FEW:
-                    self._stop.wait(min(2 * (time.monotonic() - began), _REST_S))
+                ended = time.monotonic()
+                if sum(len(chunk.records) for chunk in chunks) < _TRICKLE * (ended - before):
+                    self._stop.wait(min(4 * (ended - began), _REST_S))
         except BaseException as error:
             self._error = error
         finally:

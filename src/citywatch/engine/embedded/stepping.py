@@ -8,6 +8,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from citywatch.engine.embedded.backlog import Backlog
 from citywatch.engine.embedded.hearing import Silence
 from citywatch.engine.embedded.intake import Accepted
 from citywatch.engine.embedded.steps import Steps, Told
@@ -62,6 +63,7 @@ class Stepping:
         self._relay = Worker("the relay to the desk", self._tell, room=8)
         # What was committed and perhaps not told before the last stop is told again, first of all.
         self._untold = deque(steps.untold())
+        self._backlog = Backlog()
         self._worker: Worker[Callable[[], None]] = Worker("the engine step", lambda do: do(), room=_ROOM)
 
     @property
@@ -84,11 +86,12 @@ class Stepping:
 
     def offer(self, accepted: Accepted) -> None:
         """Hand a batch over, or let the step read it from the log: who sends events does not wait for rules."""
-        self._worker.offer(lambda: self._take(accepted))
+        self._backlog.leave(accepted)
+        self._worker.offer(self._work_off)
 
     def tick(self, clock: int, last: int) -> None:
-        """Move the clock, after all events up to number `last`; skipped while the step is busy."""
-        self._worker.offer(lambda: self._take(Accepted(batch_schema().empty_table(), clock, last)))
+        """Move the clock, after all events up to number `last`."""
+        self.offer(Accepted(batch_schema().empty_table(), clock, last))
 
     def replace_rules(self, ruleset: Ruleset) -> None:
         """Evaluate other rules from the next batch on."""
@@ -129,6 +132,12 @@ class Stepping:
         """Finish what was handed over and end both threads."""
         self._worker.stop()
         self._relay.stop()
+
+    def _work_off(self) -> None:
+        """One batch of what waits; what does not wait any more was worked off with another."""
+        if (accepted := self._backlog.next()) is not None:
+            self._worker.offer(self._work_off)
+            self._take(accepted)
 
     def _take(self, accepted: Accepted) -> None:
         steps = self._steps

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from citywatch.errors import SourceError
 from citywatch.records.chunk import Chunk, Format, Origin, records_schema
+from citywatch.records.ordinals import Ordinals
 from citywatch.sources.model import Options, Source
 from citywatch.sources.simulator.playback import play, write_truth
 from citywatch.sources.simulator.simulation import Simulation, parse
@@ -38,7 +39,7 @@ class SimulatedCity:
 
     def chunks(self) -> Iterator[Chunk]:
         """Lines in the order of their receipt. Raises SourceError when the truth file cannot be written."""
-        origin, line = Origin(self._name), 1
+        origin, line, reading = Origin(self._name), 1, Ordinals()
         mode: Literal["a", "w"] = "a" if self._simulation.live else "w"  # a live one goes on with its directory's file
         with contextlib.ExitStack() as stack:
             file = self._simulation.truth
@@ -50,7 +51,7 @@ class SimulatedCity:
                 count = len(batch.lines)
                 columns: dict[str, Any] = {"line": np.arange(line, line + count), "raw": batch.lines.cast(pa.binary())}
                 if count:
-                    yield Chunk(origin, Format.JSON, pa.table(columns, schema=records_schema()))
+                    yield Chunk(origin, Format.JSON, pa.table(columns, schema=records_schema()), reading=reading)
                 if truth:
                     write_truth(batch.planted, truth)
                 line += count

@@ -1,0 +1,61 @@
+"""Accepted batches that wait for the rules: neighbours become one, so that many small ones cost as little as one."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+import pyarrow as pa
+
+from citywatch.engine.embedded.intake import Accepted
+
+BATCH_ROWS = 65_536
+"""What is put together has at most so many events, a single batch aside."""
+
+
+class Backlog:
+    """Batches in the order of their numbers, for two threads. What finds no room is read from the log again.
+
+    Parameters
+    ----------
+    room
+        How many events may wait.
+    """
+
+    def __init__(self, room: int = 2 * BATCH_ROWS) -> None:
+        self._room = room
+        self._rows = 0
+        self._waiting: deque[Accepted] = deque()
+        self._lock = threading.Lock()
+
+    def leave(self, accepted: Accepted) -> None:
+        """Leave a batch, if there is room."""
+        with self._lock:
+            if self._rows + len(accepted.events) <= self._room:
+                self._rows += len(accepted.events)
+                self._waiting.append(accepted)
+
+    def next(self) -> Accepted | None:
+        """The oldest batch, and those that follow it without a gap, as one; None when nothing waits."""
+        with self._lock:
+            group: list[Accepted] = []
+            while self._waiting and _follows(group, self._waiting[0]):
+                group.append(self._waiting.popleft())
+            self._rows -= sum(len(accepted.events) for accepted in group)
+        return _joined(group) if group else None
+
+
+def _follows(group: list[Accepted], accepted: Accepted) -> bool:
+    """Whether a batch goes on where the group ends, and the group may grow."""
+    if not group:
+        return True
+    first = accepted.last - len(accepted.events) + 1
+    rows = sum(len(part.events) for part in group) + len(accepted.events)
+    return first == group[-1].last + 1 and rows <= BATCH_ROWS
+
+
+def _joined(group: list[Accepted]) -> Accepted:
+    if len(group) == 1:
+        return group[0]
+    events = [part.events for part in group if len(part.events)] or [group[0].events]
+    return Accepted(pa.concat_tables(events), group[-1].clock, group[-1].last)
