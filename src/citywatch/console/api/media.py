@@ -17,7 +17,9 @@ from citywatch.console.site import current
 router = Router(tags=["images"])
 
 ImageId = PathEx[str, P(max_length=256, description="The `image_id` of the violation that it belongs to.")]
-Purpose = QueryEx[str, P(min_length=1, max_length=500, description="Why you look at it; recorded with your name.")]
+Purpose = QueryEx[
+    str, P(min_length=1, max_length=500, pattern=r"\S", description="Why you look at it; recorded with your name.")
+]
 
 TYPES = ("image/jpeg", "image/png", "image/webp")
 _BINARY: Any = {"schema": {"type": "string", "format": "binary"}}
