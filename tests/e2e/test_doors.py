@@ -269,6 +269,26 @@ def test_the_page_without_an_engine_tells_senders_to_come_again(up: Running) -> 
     assert up.post(event(2))[0] == 202
 
 
+@pytest.mark.parametrize("shape", ["", "prestacop", "line-drone"])
+def test_a_simulated_city_arrives_in_any_shape(shape: str, up: Running) -> None:
+    words = [
+        "simulate",
+        "drones",
+        "--rate",
+        "200",
+        "--duration",
+        "1s",
+        "--seed",
+        "4",
+        *(["--as", shape] if shape else []),
+    ]
+    done = subprocess.run([CITYWATCH, *words, "--to", up.url], capture_output=True, text=True, check=False, timeout=60)
+    told = re.fullmatch(r"citywatch: (\d+) events accepted, (\d+) known already, (\d+) rejected\n", done.stderr)
+    assert told, done.stderr
+    assert (done.returncode, done.stdout) == (0, "")
+    assert int(told[1]) == len(up.events()) > 100
+
+
 ROWS = [f"{n % 9 or ''},K{n % 5},{n % 7} Café St,10/{1 + n % 28}/2020 0309A,{n % 3 * 46}" for n in range(400)]
 
 

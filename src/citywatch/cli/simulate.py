@@ -1,14 +1,17 @@
-"""`citywatch simulate`: the events of a simulated city on standard output."""
+"""`citywatch simulate`: the events of a simulated city on standard output, or to a citywatch."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from citywatch.sender.command import HELP
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,22 +32,52 @@ if TYPE_CHECKING:
 @click.option(
     "--as", "shape", metavar="MAPPING", help="Write the messages of an older system: prestacop, safety-watcher."
 )
-def simulate(world: str, shape: str | None, **options: str | None) -> None:
+@click.option("--to", metavar="URL", help="Send them to the citywatch at this address, instead of printing them.")
+@click.option("--key-file", type=click.Path(path_type=Path), help=HELP["key_file"])
+def simulate(world: str, *, shape: str | None, to: str | None, key_file: Path | None, **options: str | None) -> None:
     """Print the events of a simulated city: CloudEvents, one a line.
 
     The lines are in the order in which they are received. A few are late, sent twice, or broken. With --as, events for
     which the older system has no message are left out, and broken lines with them.
+
+    With --to they go to another citywatch over HTTP, in the pace of a clock and from now on, unless --speed and --start
+    say otherwise; what has no answer is sent again.
     """
     from citywatch.sources.simulator.simulation import simulation
     from citywatch.sources.simulator.source import SimulatedCity
     from citywatch.sources.simulator.text import block
 
     written = _as_it_is if shape is None else _messages(shape)
-    source = SimulatedCity(world, simulation(world, {name: text for name, text in options.items() if text is not None}))
+    told = {name: text for name, text in options.items() if text is not None}
+    source = SimulatedCity(world, simulation(world, {"start": "now", "speed": "1", **told} if to else told))
+    if to is not None:
+        _post((written(chunk) for chunk in source.chunks()), to, shape or "", key_file)
+        return
     with _gone_reader_is_no_error():
         for chunk in source.chunks():
             sys.stdout.buffer.write(block(written(chunk)))
             sys.stdout.buffer.flush()
+
+
+def _post(chunks: Iterable[pa.Array[Any]], to: str, shape: str, key_file: Path | None) -> None:
+    """Send the lines until the simulation or somebody ends it, then say what became of them."""
+    from citywatch.cli.posting import Posting
+    from citywatch.errors import UsageError
+    from citywatch.sender.command import key_from
+    from citywatch.sender.problems import SendError
+
+    try:
+        key = key_from(key_file, dict(os.environ))
+    except SendError as error:
+        raise UsageError(str(error)) from error
+    with Posting(to, shape, key) as posting:
+        try:
+            for lines in chunks:
+                posting.post([line for line in lines.to_pylist() if line])
+        except KeyboardInterrupt:
+            pass  # the end of a simulation that has none
+        finally:
+            click.echo(f"citywatch: {posting.posted}", err=True)
 
 
 def _as_it_is(chunk: Chunk) -> pa.Array[Any]:
