@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import shapely
 
+from citywatch.mappings.areas import Areas
 from citywatch.mappings.devices import Devices
 from citywatch.mappings.precincts import Precincts
 from citywatch.records.columns import Array, Column, Mask, Positions, one_array
@@ -31,6 +31,8 @@ class Gazetteer:
     zones: Mapping[str, Any] = field(default_factory=dict)
     devices: Devices = field(default_factory=Devices)
     precincts: Precincts = field(default_factory=Precincts)
+    _names: Any = field(init=False, repr=False)
+    _areas: Areas = field(init=False, repr=False)
 
     def place(self, columns: Columns) -> None:
         """Add what follows from device and position, where an event does not say it itself."""
@@ -39,7 +41,21 @@ class Gazetteer:
         if "lat" in columns and "lon" in columns:
             if len(self.precincts.numbers):
                 columns["precinct"] = _precincts(columns, self.precincts)
-            columns["zones"] = zone_names(columns["lat"], columns["lon"], self.zones)
+            columns["zones"] = self._zone_names(columns["lat"], columns["lon"])
+
+    def __post_init__(self) -> None:
+        # Made here and not when they are asked for first, which may be in several threads at once.
+        names: Any = pa.array(sorted(self.zones), pa.string())
+        object.__setattr__(self, "_names", names)
+        object.__setattr__(self, "_areas", Areas([self.zones[name] for name in sorted(self.zones)]))
+
+    def _zone_names(self, lat: Column, lon: Column) -> Array:
+        """Names of the zones that hold each position, borders included, in order of name; NULL without a position."""
+        known = ~(_null(lat) | _null(lon))
+        rows = np.flatnonzero(known)
+        point, zone = self._areas.holding(lat.to_numpy()[rows], lon.to_numpy()[rows])
+        order = np.lexsort((zone, point))
+        return _lists(known, rows[point[order]], self._names.take(zone[order]))
 
 
 def _at_devices(columns: Columns, devices: Devices) -> None:
@@ -80,18 +96,6 @@ def _precincts(columns: Columns, precincts: Precincts) -> Column:
     found[rows] = precincts.at(lat.to_numpy()[rows], lon.to_numpy()[rows])
     filled: Any = pc.coalesce(one_array(given), pa.array(found.astype(np.int16), mask=found == 0))
     return pa.chunked_array([filled])
-
-
-def zone_names(lat: Column, lon: Column, zones: Mapping[str, Any]) -> Array:
-    """Names of the zones that hold each position, borders included, in order of name; NULL without a position."""
-    known = ~(_null(lat) | _null(lon))
-    rows, names = np.flatnonzero(known), sorted(zones)
-    if not names or not len(rows):
-        return _lists(known, np.empty(0, np.int64), pa.array([], pa.string()))
-    points = shapely.points(lon.to_numpy()[rows], lat.to_numpy()[rows])
-    point, zone = shapely.STRtree([zones[name] for name in names]).query(points, predicate="intersects")
-    order = np.lexsort((zone, point))
-    return _lists(known, rows[point[order]], pa.array(names).take(zone[order]))
 
 
 def _lists(known: Mask, rows: Positions, values: Array) -> Array:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 
 from citywatch.errors import GazetteerError, RuleError
+from citywatch.mappings.areas import Areas, Degrees
 from citywatch.records.columns import Positions
 from citywatch.rules.zones import areas
 
@@ -23,17 +23,13 @@ class Precincts:
     def __init__(self, numbers: Sequence[int] = (), outlines: Sequence[Any] = ()) -> None:
         order = np.argsort(np.array(numbers, np.int64), kind="stable")
         self.numbers = np.array(numbers, np.int64)[order]
-        self._tree = shapely.STRtree([outlines[n] for n in order])
+        self._areas = Areas([outlines[n] for n in order])
 
-    def at(self, lat: np.ndarray[Any, Any], lon: np.ndarray[Any, Any]) -> Positions:
+    def at(self, lat: Degrees, lon: Degrees) -> Positions:
         """The precinct that holds each position, its border included; the lowest of several; 0 = none. Shape (n,)."""
         found = np.zeros(len(lat), np.int64)
-        if not len(self.numbers):
-            return found
-        point, outline = self._tree.query(shapely.points(lon, lat), predicate="intersects")
-        # Written from the highest number to the lowest: the last one stays.
-        order = np.argsort(-outline, kind="stable")
-        found[point[order]] = self.numbers[outline[order]]
+        point, outline = self._areas.holding(lat, lon)
+        found[point[::-1]] = self.numbers[outline[::-1]]  # from the highest number to the lowest: the last one stays
         return found
 
 
