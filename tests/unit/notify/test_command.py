@@ -17,8 +17,8 @@ from citywatch.settings import SECOND
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
 from tests.unit.desk.facts import alert_id, fact, table
+from tests.unit.notify.place import Here, hooks
 from tests.unit.notify.receivers import free_port, until, web
-from tests.unit.notify.test_delivering import Here, hooks
 
 
 def call(data: Path, *words: str, exit_code: int = 0) -> Result:
@@ -27,11 +27,6 @@ def call(data: Path, *words: str, exit_code: int = 0) -> Result:
         raise result.exception
     assert result.exit_code == exit_code, result.output
     return result
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Here:
-    return Here(tmp_path)
 
 
 def test_a_stranger_begins_with_new_and_sees_what_it_means(here: Here) -> None:

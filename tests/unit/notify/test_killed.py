@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.desk.facts import alert_id
+from tests.unit.notify.place import Here
 from tests.unit.notify.receivers import LOCAL, Request, Web, web
-from tests.unit.notify.test_delivering import Here
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -19,7 +19,7 @@ def main(data: Path, trace: Path, at: int) -> None:
     from citywatch.notify.outbox import Host
     from citywatch.notify.routes import load_routes
     from citywatch.stores.desk import Desk
-    from tests.unit.notify.test_delivering import CITY, HASTY
+    from tests.unit.notify.place import CITY, HASTY
 
     def desk() -> Desk:
         return Desk(data / "desk.sqlite")
