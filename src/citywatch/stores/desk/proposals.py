@@ -21,7 +21,7 @@ from citywatch.stores.desk.database import Database, now_us, set_cursor
 CURSOR = "violations"
 WITHIN = "same_offence"
 
-CHUNK = 2_000
+CHUNK = 1_000
 """Violations a transaction: people who act meanwhile wait for one of them only."""
 
 DETAILS = (
@@ -142,11 +142,10 @@ def _regroup(con: sqlite3.Connection, offence: _Offence, within: int) -> None:
         " ORDER BY time, source, id",
         key,
     ).fetchall()
-    decided = con.execute(
-        "SELECT id, batch FROM proposals WHERE plate = ? AND plate_state IS ? AND code = ?"
-        " AND state IN ('approved', 'refused') ORDER BY time, id",
-        key,
+    before = con.execute(
+        "SELECT id, state FROM proposals WHERE plate = ? AND plate_state IS ? AND code = ? ORDER BY time, id", key
     ).fetchall()
+    decided = [row for row in before if row["state"] in ("approved", "refused")]
     kept: set[str] = set()
     for seen in _sittings(rows, within):
         id_ = _hash([*key, seen[0]["source"], seen[0]["id"]])
@@ -162,7 +161,7 @@ def _regroup(con: sqlite3.Connection, offence: _Offence, within: int) -> None:
                 con.execute(moved, [proposal, row["source"], row["id"]])
         if joined:
             _grow(con, joined)
-    _withdraw(con, key, kept)
+    _withdraw(con, [row["id"] for row in before if row["id"] not in kept])
 
 
 def _sittings(rows: Sequence[sqlite3.Row], within: int) -> Iterator[list[sqlite3.Row]]:
@@ -202,16 +201,15 @@ def _grow(con: sqlite3.Connection, decided: Iterable[str]) -> None:
         )
 
 
-def _withdraw(con: sqlite3.Connection, key: list[Any], kept: set[str]) -> None:
+def _withdraw(con: sqlite3.Connection, ids: Iterable[str]) -> None:
     """Proposals that no violation stands behind any more: undecided ones go, decided ones say so, tickets stay."""
-    of_key = "plate = ? AND plate_state IS ? AND code = ? AND id NOT IN (SELECT value FROM json_each(?))"
-    chosen = [*key, json.dumps(sorted(kept))]
-    con.execute(f"DELETE FROM proposals WHERE {of_key} AND state = 'proposed'", chosen)
-    con.execute(
-        "UPDATE proposals SET state = 'withdrawn', updated_at = ? "
-        f"WHERE {of_key} AND state IN ('approved', 'refused') AND batch IS NULL",
-        [now_us(), *chosen],
-    )
+    for id_ in ids:
+        con.execute("DELETE FROM proposals WHERE id = ? AND state = 'proposed'", [id_])
+        con.execute(
+            "UPDATE proposals SET state = 'withdrawn', updated_at = ?"
+            " WHERE id = ? AND state IN ('approved', 'refused') AND batch IS NULL",
+            [now_us(), id_],
+        )
 
 
 def _hash(values: Sequence[Any]) -> str:
