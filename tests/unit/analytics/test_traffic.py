@@ -118,14 +118,14 @@ def test_fines_by_zip_code_and_for_each_inhabitant(fill: Fill) -> None:
         ]
     )
     answer = ask(data, "revenue-by-zip")
-    unknown = {"population": None, "revenue_per_head": None}
+    unknown = {"inhabitants": None, "revenue_per_head": None}
     assert answer["rows"] == [
         {"zip": "10004", "count": 2, "share": 2 / 3, "revenue": 130, **unknown},
         {"zip": "10463", "count": 1, "share": 1 / 3, "revenue": 35, **unknown},
     ]
     assert left_out(answer) == {"no_zip": 1, "precinct_on_both_sides_of_96th_street": 1, "no_violation_code": 1}
     (data / "population.csv").write_text("zip,population\n10004,1300\n01001,5\n")
-    assert [(row["population"], row["revenue_per_head"]) for row in ask(data, "revenue-by-zip")["rows"]] == [
+    assert [(row["inhabitants"], row["revenue_per_head"]) for row in ask(data, "revenue-by-zip")["rows"]] == [
         (1300, 0.1),
         (None, None),
     ]

@@ -56,7 +56,7 @@ def revenue_by_zip(archive: Archive, asked: Asked) -> Answer:
             SELECT zip, CAST(sum(n) AS BIGINT) AS count, sum(n) / {max(counted.total, 1)} AS share,
                    CAST(sum(n * {fine}) AS BIGINT) AS revenue
             FROM tally JOIN ({codes_sql()}) ON code = violation_code GROUP BY zip)
-        SELECT priced.*, population.population, revenue / population.population AS revenue_per_head
+        SELECT priced.*, population AS inhabitants, revenue / population AS revenue_per_head
         FROM priced LEFT JOIN population USING (zip) ORDER BY revenue DESC, zip {asked.limit}""")
     return Answer(rows, left_out_of(counted.left_out))
 
@@ -130,8 +130,8 @@ QUESTIONS = (
             "zip": "ZIP code",
             **COUNT,
             "revenue": "US dollars: the fine of the place, for each ticket",
-            "population": "inhabitants; NULL where `population.csv` does not know them",
-            "revenue_per_head": "US dollars: revenue / population",
+            "inhabitants": "NULL where `population.csv` does not know them",
+            "revenue_per_head": "US dollars: revenue / inhabitants",
         },
         ask=revenue_by_zip,
         exclusions=_NOT_PRICED | _NOT_PLACED | {"no_zip": "neither a zone nor the address tells the ZIP code"},

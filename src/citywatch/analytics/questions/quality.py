@@ -58,6 +58,7 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     ),
     "rejected": ("true", "all records that were rejected; `citywatch rejected list` says why"),
 }
+MEANINGS = {check: meaning for check, (_, meaning) in {**CHECKS, **REFUSALS}.items()}
 
 
 def data_quality(archive: Archive, asked: Asked) -> Answer:
@@ -94,11 +95,13 @@ QUESTIONS = (
         title="What is wrong with the data",
         definition=(
             "How many of the counted events fail each check, and how many records could not be read, of whatever type: "
-            "the share of those is of all records, events and rejected ones, received in the period. "
-            + "; ".join(f"*{check}*: {meaning}" for check, (_, meaning) in {**CHECKS, **REFUSALS}.items())
-            + "."
+            "the share of those is of all records, events and rejected ones, received in the period."
         ),
-        columns={"check": "what is wrong", "rows": "how many", "share": "rows / events counted, 0..1"},
+        columns={
+            "check": "what is wrong: " + "; ".join(f"`{check}` {meaning}" for check, meaning in MEANINGS.items()),
+            "rows": "how many",
+            "share": "rows / events counted, 0..1",
+        },
         ask=data_quality,
         types=TICKETS,
         takes_top=False,

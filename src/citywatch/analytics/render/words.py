@@ -14,9 +14,17 @@ if TYPE_CHECKING:
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MEASURES = frozenset(
-    ("count", "rows", "value", "days", "persons", "alerts", "events", "per_day", "revenue", "revenue_average_fine")
+    "count rows value days persons alerts events per_day revenue revenue_average_fine revenue_per_head inhabitants n "
+    "failures kinds planted caught false_alerts".split()
 )
 """Columns of amounts: with a mark between thousands, to the right."""
+
+_UNITS = {"_kmh": ", km/h", "_km": ", km", "_s": ", s"}
+_DECIMALS = {"_kmh": 1, "_km": 2, "_s": 1}
+"""End of a column's name -> how its unit is written, and how many decimals all of its values have."""
+
+_WORDS = frozenset(("step", "check", "part", "period", "population", "label", "most_often"))
+"""Columns whose texts are names such as `add_to_dispatch`: a person reads them with blanks."""
 
 SHOWN = 1000
 """A person is not shown more rows, but told how many there are; programs have them all."""
@@ -27,7 +35,10 @@ Cells = list[dict[str, str]]
 @cache
 def names() -> Mapping[str, Mapping[str, str]]:
     """Column -> value as text -> what it is called."""
+    from citywatch.analytics.questions.quality import MEANINGS  # noqa: PLC0415 - its module needs more than words
+
     return {
+        "check": {check.replace("_", " "): meaning for check, meaning in MEANINGS.items()},
         "violation_code": code_names(),
         "vehicle_make": spellings("makes"),
         "local_weekday": {str(number): name for number, name in enumerate(WEEKDAYS, 1)},
@@ -36,14 +47,22 @@ def names() -> Mapping[str, Mapping[str, str]]:
 
 def heading(column: str) -> str:
     """A column's name in words."""
-    return "name" if column.endswith(" name") else column.removeprefix("local_").replace("_", " ")
+    if column.endswith(" name"):
+        return "name"
+    end = _end(column)
+    words = column.removesuffix(end).removeprefix("local_").replace("_", " ").replace("p90", "90th percentile")
+    return words + _UNITS.get(end, "")
+
+
+def _end(column: str) -> str:
+    """The part of a column's name that says its unit, empty where none does."""
+    return next((end for end in _UNITS if column.endswith(end)), "")
 
 
 def is_number(column: str) -> bool:
     """Whether its cells stand to the right."""
-    return (
-        column in MEASURES or column.endswith(("share", "age", "battery", "temperature")) or column.startswith("fine")
-    )
+    ends = ("share", "age", "battery", "temperature", "precision", "recall", *_UNITS)
+    return column in MEASURES or column.endswith(ends) or column.startswith("fine")
 
 
 def in_words(rows: pa.Table, private: Mapping[str, Callable[[str], str]] | None = None) -> Cells:
@@ -70,7 +89,9 @@ def _text(column: str, value: Any) -> str:
     if column.endswith("share"):
         return f"{value:.2%}"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
+        return str(value).replace("_", " ") if column in _WORDS else str(value)
+    if end := _end(column):
+        return f"{value:,.{_DECIMALS[end]}f}"
     if value == int(value):
         return f"{int(value):,}" if column in MEASURES else str(int(value))
     return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4f}"
