@@ -1,7 +1,7 @@
 """A thousand events a second into a live engine: how long until the terminal shows the alert of an event.
 
-Measured from the moment an event is written to the engine's standard input, so that intake and commit are in it, to the
-moment `alerts tail` has printed the line: more than the promise, which begins at the commit.
+Until `alerts tail` has printed the line: from the commit, when the event's segment of the log was written, and from the
+moment at which the event was written to the engine's standard input.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -30,29 +30,31 @@ Shown = list[tuple[float, dict[str, object]]]
 def bench(scratch: Path) -> Iterator[Line]:
     """With the 24 plain rules beside the two that are waited for."""
     data = fresh(scratch / "live")
-    with _engine(data) as stdin, _tail(data) as shown:
+    with _engine(data) as stdin, _tail(data) as shown, _commits(data / "log") as committed:
         sent = _feed(stdin)
         time.sleep(3)
     for rule, floor, aim in (("marked", 0.25, 0.05), ("paired", 1.0, 0.2)):
-        yield _line(rule, _delays(rule, sent, shown), floor, aim)
+        since_commit, since_sent = _delays(rule, committed, shown), _delays(rule, sent, shown)
+        yield _line(rule, since_commit, since_sent, floor, aim)
 
 
-def _line(rule: str, delays: list[float], floor: float, aim: float) -> Line:
-    if len(delays) < RATE * (SECONDS - _WARM) / 100 * 0.9:
-        raise RuntimeError(f"only {len(delays)} alerts of {rule} were shown")
+def _line(rule: str, since_commit: list[float], since_sent: list[float], floor: float, aim: float) -> Line:
+    if len(since_sent) < RATE * (SECONDS - _WARM) / 100 * 0.9:
+        raise RuntimeError(f"only {len(since_sent)} alerts of {rule} were shown")
     kind = {"marked": "plain rule", "paired": "correlation"}[rule]
-    p50, p99 = percentile(delays, 0.5), percentile(delays, 0.99)
+    p50, p99 = percentile(since_commit, 0.5), percentile(since_commit, 0.99)
+    sent50, sent99 = percentile(since_sent, 0.5), percentile(since_sent, 0.99)
     return Line(
-        f"live, 1,000 events/s, sent to alert line, {kind}",
-        f"p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms",
+        f"live, 1,000 events/s, commit to alert line, {kind}",
+        f"p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms (from sending: {sent50 * 1000:.0f} and {sent99 * 1000:.0f})",
         f"p99 {floor * 1000:.0f} ms",
         f"{aim * 1000:.0f} ms",
         p99 < floor,
     )
 
 
-def _delays(rule: str, sent: dict[str, float], shown: Shown) -> list[float]:
-    """Seconds from the last of an alert's events to its line, the first seconds left out."""
+def _delays(rule: str, sent: Mapping[str, float], shown: Shown) -> list[float]:
+    """Seconds from the last of an alert's events to its line, the first seconds left out; times by id of the event."""
     delays = []
     begin = min(sent.values()) + _WARM
     for at, alert in shown:
@@ -73,7 +75,7 @@ def _feed(stdin: IO[str]) -> dict[str, float]:
         numbers = range(group * GROUP, (group + 1) * GROUP)
         stdin.write("".join(_event(number) for number in numbers))
         stdin.flush()
-        sent.update(dict.fromkeys(map(str, numbers), time.perf_counter()))
+        sent.update(dict.fromkeys(map(str, numbers), time.time()))
     return sent
 
 
@@ -117,6 +119,27 @@ def _engine(data: Path) -> Iterator[IO[str]]:
 
 
 @contextmanager
+def _commits(log: Path) -> Iterator[dict[str, float]]:
+    """When each event was safe, by its id: event 0 is number 1 in the log, and so on."""
+    written: dict[str, float] = {}
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(0.002):
+            for segment in log.glob("*.parquet"):
+                first, last = map(int, segment.stem.split("-"))
+                if str(last - 1) not in written:  # a segment that others were joined into is not news
+                    with suppress(FileNotFoundError):
+                        written.update(dict.fromkeys(map(str, range(first - 1, last)), segment.stat().st_mtime))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    yield written
+    stop.set()
+    looking.join()
+
+
+@contextmanager
 def _tail(data: Path) -> Iterator[Shown]:
     shown: Shown = []
     command: list[str | Path] = [CITYWATCH, "alerts", "tail", "--all", "--format", "ndjson", "--data", data]
@@ -130,4 +153,4 @@ def _tail(data: Path) -> Iterator[Shown]:
 
 def _read(lines: IO[str], shown: Shown) -> None:
     for line in lines:
-        shown.append((time.perf_counter(), json.loads(line)))
+        shown.append((time.time(), json.loads(line)))
