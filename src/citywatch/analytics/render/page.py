@@ -133,6 +133,8 @@ def _chart(question: Question, asked: Asked, answer: Answer, cells: Cells) -> st
 
 def _name(row: dict[str, str], along: str, by: str | None) -> str:
     called = row.get(f"{along} name", "")
+    if along == "check":
+        called = ""  # what a check means is too long for a label
     name = f"{row[along]} {called}".strip() if along != "local_weekday" else called
     return f"{row[by]} · {name}" if by and by != along else name
 

@@ -48,7 +48,7 @@ def names() -> Mapping[str, Mapping[str, str]]:
 def heading(column: str) -> str:
     """A column's name in words."""
     if column.endswith(" name"):
-        return "name"
+        return "meaning" if column.startswith("check") else "name"
     end = _end(column)
     words = column.removesuffix(end).removeprefix("local_").replace("_", " ").replace("p90", "90th percentile")
     return words + _UNITS.get(end, "")
