@@ -158,7 +158,8 @@ class State:
     def names(self, refs: Ints) -> pa.Table:
         """Source and id of kept events, in the order of the sorted `refs`."""
         self.con.register("asked", pa.table({"ref": refs}))
-        query = "SELECT source, id FROM kept JOIN asked USING (ref) ORDER BY ref"
+        # An event may be kept twice: rules that were added later have read it once more.
+        query = "SELECT DISTINCT ON (ref) source, id FROM kept JOIN asked USING (ref) ORDER BY ref"
         names: pa.Table = self.con.sql(query).to_arrow_table()
         return names
 

@@ -45,6 +45,18 @@ correlation: {type: event_count, group-by: [plate], timespan: 10m, condition: {g
 """
 
 
+DEVICES = """
+title: Many reads in all
+id: 00000000-0000-4000-8000-000000000003
+name: many_reads
+status: experimental
+level: low
+logsource: {category: anpr.read}
+where: plate IS NOT NULL
+correlation: {type: event_count, group-by: [], timespan: 10m, condition: {gte: 2}}
+"""
+
+
 def moment(second: float) -> str:
     return (START + timedelta(seconds=second)).isoformat().replace("+00:00", "Z")
 

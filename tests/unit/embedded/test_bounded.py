@@ -14,7 +14,7 @@ from citywatch.stores import directory
 from citywatch.stores.compaction import Compactor
 from citywatch.stores.directory import DataDirectory
 
-from .city import PLATES, THREE, File, alerts, chunk, engine, event, rules, run, stored
+from .city import DEVICES, PLATES, THREE, File, alerts, chunk, engine, event, rules, run, stored
 
 
 def test_every_record_ends_as_exactly_one_of_event_duplicate_rejected(tmp_path: Path) -> None:
@@ -81,6 +81,16 @@ def test_a_run_goes_on_where_the_one_before_stopped(tmp_path: Path) -> None:
 
 def test_late_events_are_counted(tmp_path: Path) -> None:
     assert run(tmp_path, event(1, 0, 61), event(2, 30, 61)).late == 1
+
+
+def test_a_new_rule_may_want_events_that_others_have_kept_and_whose_times_are_equal(tmp_path: Path) -> None:
+    texts = [event(n, 0, plate=f"K{n % 2}") for n in range(4)]
+    run(tmp_path / "data", *texts, ruleset=rules(tmp_path / "old", THREE))
+    both = rules(tmp_path / "new", THREE, DEVICES)
+    run(tmp_path / "data", event(4, 1, plate="K0"), ruleset=both)
+    run(tmp_path / "data", event(5, 0, 2, plate="K0"), event(6, 0, 2, plate="K1"), ruleset=both)
+    found = {alert["group"].get("plate"): alert["count"] for alert in alerts(tmp_path / "data")}
+    assert found == {"K0": 4, "K1": 3, None: 7}
 
 
 def test_a_new_rule_first_reads_the_past_in_silence(tmp_path: Path) -> None:
