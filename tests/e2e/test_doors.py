@@ -159,12 +159,34 @@ def test_one_bad_event_never_refuses_its_neighbours_and_can_be_tried_again(up: R
 
 
 def test_a_refused_row_of_csv_is_kept_with_its_header_and_can_be_replayed(up: Running) -> None:
-    body = f"{HEADER}\n4,K1,1 Main St,10/21/2020 0309A,46\n4,K1,1 Main St,13/41/2020 0309A,46\n"
-    assert in_short(up.post(body, "text/csv", "/api/v1/ingest/prestacop")) == receipt(1, 0, 1)
-    (kept,) = (json.loads(line) for line in citywatch("rejected", "list", "--format", "ndjson", data=up.data))
-    assert kept["raw"] == f"{HEADER}\n4,K1,1 Main St,13/41/2020 0309A,46"
+    door = "/api/v1/ingest/watchlist-hit"
+    mapping = """
+name: watchlist-hit
+title: A hit
+recognise: [plate, score]
+fields: {plate: plate, score: score}
+to:
+  type: "'anpr.read'"
+  source: "'gate'"
+  id: content_id
+  fields: {plate: plate, value: score}
+samples: []
+"""
+    (up.data / "mappings").mkdir()
+    (up.data / "mappings" / "watchlist-hit.yaml").write_text(mapping)
+    up.stop()
+    up.start()
+    status, answer = up.post("plate;score\nK1;1\nK2;two\nK3;three\n", "text/csv", door)
+    assert (status, answer["accepted"], [r["index"] for r in answer["rejected"]]) == (202, 1, [1, 2])
+    (kept, _) = (json.loads(line) for line in citywatch("rejected", "list", "--format", "ndjson", data=up.data))
+    assert (kept["source"], kept["raw"]) == ("http/watchlist-hit", "plate;score\nK2;two")
+    mended = mapping.replace("value: score", "value: \"replace(score, 'two', '2')\"")
+    (up.data / "mappings" / "watchlist-hit.yaml").write_text(mended)
     (told,) = (json.loads(line) for line in citywatch("rejected", "replay", data=up.data))
-    assert (told["replayed"], told["read"], told["rejected"]) == (1, 0, 1)
+    assert (told["replayed"], told["read"], told["rejected"]) == (2, 1, 1)
+    end = time.monotonic() + PATIENCE
+    while {e["data"]["plate"] for e in up.events()} != {"K1", "K2"}:
+        assert time.monotonic() < end
 
 
 def test_what_a_sender_claims_of_the_receipt_is_overwritten(up: Running) -> None:

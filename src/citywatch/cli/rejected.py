@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -14,8 +14,6 @@ from citywatch.cli.options import data_option, person
 from citywatch.errors import CitywatchError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from citywatch.cli.hosting import Host
     from citywatch.engine.embedded.bounded import Parse
     from citywatch.records.chunk import Chunk, Parsed
@@ -23,6 +21,11 @@ if TYPE_CHECKING:
 
 _SHOWN = ("id", "source", "line", "reason", "raw", "size", "mapping", "count")
 _SHORT = 60
+
+HTTP = "http/"
+"""How the names of sources begin that are doors of the console; the rest is the mapping, or `events`."""
+
+_CLOUDEVENTS = "cloudevents"
 
 
 @click.group()
@@ -74,11 +77,9 @@ def replay(*, ids: tuple[str, ...], data: Path, mapping: str | None, encoding: s
     with _desk(data) as desk:
         host = Host(data, mapping=mapping)
         records = _not_too_long(desk.rejected(_resolved(desk, ids)))
-        parsed = list(_parsed(desk, records, host.parser(), _decoder(encoding)))
-        summary = _hand_in(host, desk, parsed)
-        still = {place for part in parsed for place in _places(part.rejected)}
-        tried = {part.origin.name for part in parsed}
-        read = [r["id"] for r in records if r["source"] in tried and (r["source"], r["line"] or 0) not in still]
+        tried = list(_tried(desk, records, host.parser(), _decoder(encoding), named=mapping is not None))
+        summary = _hand_in(host, desk, [parsed for _, parsed in tried])
+        read = [record for ids_of, parsed in tried for record in _understood(ids_of, parsed)]
         desk.mark_replayed(read)
         desk.audit(person(), f"rejected replay of {len(records)}")
     click.echo(
@@ -132,40 +133,74 @@ def _decoder(encoding: str | None) -> Callable[[bytes], bytes]:
     return decoded
 
 
-def _parsed(
-    desk: Desk, records: Sequence[dict[str, Any]], parse: Parse, decoded: Callable[[bytes], bytes]
-) -> Iterator[Parsed]:
-    """The records read again, by source. What cannot be tried again is said, and stays as it is."""
+def _tried(
+    desk: Desk, records: Sequence[dict[str, Any]], parse: Parse, decoded: Callable[[bytes], bytes], *, named: bool
+) -> Iterator[tuple[list[str], Parsed]]:
+    """The records read again, by source, with their ids. What cannot be tried again is said, and stays as it is."""
     raws = [(record, decoded(desk.rejected_raw(record["id"]))) for record in records]
-    forms = sorted(((r["source"], _looks_json(raw), r["id"], r, raw) for r, raw in raws), key=lambda form: form[:3])
-    for (source, json_), group in groupby(forms, key=lambda form: form[:2]):
+    forms = sorted(((_form(r["source"], raw), r["id"], r, raw) for r, raw in raws), key=lambda form: form[:2])
+    for form, group in groupby(forms, key=lambda form: form[0]):
         rows = [(record, raw) for *_, record, raw in group]
         try:
-            yield parse(_chunk(source, rows, json_=json_))
+            yield [record["id"] for record, _ in rows], parse(_chunk(form, rows, named=named))
         except CitywatchError as error:
-            click.echo(f"citywatch: {len(rows)} records of {source} cannot be tried again: {error}", err=True)
+            click.echo(f"citywatch: {len(rows)} records of {form.source} cannot be tried again: {error}", err=True)
 
 
-def _chunk(source: str, rows: Sequence[tuple[dict[str, Any], bytes]], *, json_: bool) -> Chunk:
-    """Records of one source as a chunk of a file that came when they first did."""
+def _understood(ids: Sequence[str], parsed: Parsed) -> list[str]:
+    """Ids of the records of which nothing is refused any more."""
+    refused = set() if parsed.refused is None else set(parsed.refused.tolist())
+    return [record for row, record in enumerate(ids) if row not in refused]
+
+
+class Form(NamedTuple):
+    """What records have in common that can be read together; `header` stands before a row that came over HTTP."""
+
+    source: str
+    json: bool
+    header: bytes
+
+
+def _form(source: str, raw: bytes) -> Form:
+    json_ = _looks_json(raw)
+    headed = source.startswith(HTTP) and not json_ and b"\n" in raw
+    return Form(source, json_, raw.partition(b"\n")[0] if headed else b"")
+
+
+def _chunk(form: Form, rows: Sequence[tuple[dict[str, Any], bytes]], *, named: bool) -> Chunk:
+    """Records of one source as a chunk of a file that came when they first did; over HTTP they come now, once more.
+
+    `named`: a person has named the mapping; otherwise it is the one whose door they came to.
+    """
     import pyarrow as pa
 
     from citywatch.records.chunk import Chunk, Format, Origin, records_schema
+    from citywatch.records.csv_rows import read_header
     from citywatch.sources import open_source
 
-    lines = [record["line"] or 0 for record, _ in rows]
-    table = pa.table({"line": lines, "raw": [raw for _, raw in rows]}, schema=records_schema())
-    origin = Origin(source, arrived=min(record["first_seen"] for record, _ in rows))
-    if json_:
-        return Chunk(origin, Format.JSON, table)
+    skip = len(form.header) + 1 if form.header else 0
+    columns = {"line": [record["line"] or 0 for record, _ in rows], "raw": [raw[skip:] for _, raw in rows]}
+    table = pa.table(columns, schema=records_schema())
+    door = form.source.removeprefix(HTTP) if form.source.startswith(HTTP) else ""
+    arrived = min(record["first_seen"] for record, _ in rows)
+    origin = Origin(form.source, arrived=arrived, replay=not door)
+    mapping = None if named or not door else _CLOUDEVENTS if door == "events" else door
+    if form.json:
+        return Chunk(origin, Format.JSON, table, mapping=mapping)
+    if door:
+        header = read_header(form.header) if form.header else None
+        names, delimiter = (header.names, header.delimiter) if header else (None, _delimiter(rows))
+        return Chunk(origin, Format.CSV, table, names, delimiter=delimiter, mapping=mapping)
     # The names of the columns stand in the file only, which has to be still there.
-    first = next(open_source(source)[0].chunks())
+    first = next(open_source(form.source)[0].chunks())
     return Chunk(origin, first.format, table, first.header, delimiter=first.delimiter)
 
 
-def _places(rejected: pa.Table) -> list[tuple[Any, Any]]:
-    """(source, line) of each refusal."""
-    return list(zip(rejected.column("source").to_pylist(), rejected.column("line").to_pylist(), strict=True))
+def _delimiter(rows: Sequence[tuple[dict[str, Any], bytes]]) -> str:
+    """What separates the columns of rows that have no header."""
+    from citywatch.records.csv_rows import DELIMITERS
+
+    return max(DELIMITERS, key=lambda delimiter: sum(raw.count(delimiter.encode()) for _, raw in rows))
 
 
 def _looks_json(raw: bytes) -> bool:
