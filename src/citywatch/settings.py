@@ -163,10 +163,16 @@ def _value(name: str, value: Any, file: Path) -> Any:
             return duration(value)
         if name in ("key_limit", "image_bytes", "first_summons"):
             return int(value)
-        if name == "log" and value not in ("text", "json"):
-            raise ValueError(f"{value!r} is neither text nor json")
+        if name == "log":
+            return _log_form(value)
         if name == "retention":
             return Retention.of(tomllib.loads(f"it = {value}")["it"] if isinstance(value, str) else value)
     except (ValueError, TypeError, AttributeError) as error:
         raise SettingError(f"setting {name}: {error}", where=Place(file)) from error
+    return value
+
+
+def _log_form(value: Any) -> Any:
+    if value not in ("text", "json"):
+        raise ValueError(f"{value!r} is neither text nor json")
     return value

@@ -33,7 +33,8 @@ _BESIDE = ("stale", "backfill", "data", "extensions", "fingerprint")
     type=click.Choice(["ndjson", "csv", "parquet"]),
     default="ndjson",
     show_default=True,
-    help="ndjson: CloudEvents, one a line, known fields in data as understood. csv, parquet: a column for each. `run` reads all three back.",
+    help="ndjson: CloudEvents, one a line, known fields in data as understood. csv, parquet: a column for each. "
+    "`run` reads all three back.",
 )
 @click.option("--type", "types", multiple=True, help="Only events of this type; may be given several times.")
 @click.option("--from", "start", help="Only from then on: 2026-05-01, 2026-05-01T12:00, RFC 3339, 2h (ago).")

@@ -191,7 +191,10 @@ class State:
         """Spans of time in which nothing was heard, from anybody or from one live source."""
         whole = self.con.execute("SELECT from_us, until_us FROM outage").fetchall()
         parts = self.con.execute("SELECT from_us, until_us, feed, speakers FROM silence").fetchall()
-        some = (Outage(*part, None if names is None else frozenset(names)) for *part, names in parts)
+        some = (
+            Outage(since, until, feed, None if names is None else frozenset(names))
+            for since, until, feed, names in parts
+        )
         return [*(Outage(*span) for span in whole), *some]
 
     # Slices move between processes as Arrow: the base rows and the events they stand for.

@@ -94,7 +94,9 @@ def test_every_question_says_what_it_counts_and_leaves_out() -> None:
         assert question.definition.endswith(".")
         assert all(question.columns.values())
         assert all(question.exclusions.values())
-        assert set(question.by) <= set(dimensions()) | {*"rule level status state outcome assignee priority hour".split()}
+        assert set(question.by) <= set(dimensions()) | {
+            *"rule level status state outcome assignee priority hour".split()
+        }
 
 
 @pytest.mark.parametrize("by", sorted(dimensions()))

@@ -15,8 +15,7 @@ def batch(first: int, last: int, clock: int = 0) -> Accepted:
 
 def seqs(accepted: Accepted | None) -> list[int]:
     assert accepted is not None
-    numbers: list[int] = accepted.events["seq"].to_pylist()
-    return numbers
+    return list(accepted.events["seq"].to_numpy())
 
 
 def test_neighbours_become_one_with_the_clock_of_the_last() -> None:

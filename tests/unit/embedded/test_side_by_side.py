@@ -69,7 +69,7 @@ def test_identical_records_of_a_file_have_ids_of_their_own_whichever_parser_read
         parse = [Parser(Settings(), mappings).parse for _ in range(parsers)]
         found = [part.events["id"] for source in open_source(str(path)) for part in in_turn(source.chunks(), parse)]
         assert len(found) > 1, "the file is cut into several chunks"
-        return sorted(name for part in found for name in part.to_pylist())
+        return sorted(str(name) for part in found for name in part.to_pylist())
 
     alone = ids(1)
     assert len(set(alone)) == 100_000
