@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup browser broker run lint types test check soak bench docs wheel sender clean
+.PHONY: help setup browser broker jars cluster run lint types test check soak bench docs wheel sender clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -32,6 +32,12 @@ browser: ## find Chromium for the browser tests; installs it on Debian when you 
 broker: ## find mosquitto for the tests of MQTT; installs it on Debian when you are root
 	@sh scripts/broker
 
+jars:
+	@$(PYTHON) deploy/servers/jars.py --background
+
+cluster: setup ## the servers of the cluster until Ctrl-C: Kafka, from jars of Maven Central (needs Java 17 and Maven)
+	@$(BIN)/python -m deploy.servers $(ARGS)
+
 run: setup ## the demo city until Ctrl-C; ONCE=1 ends after the first alert
 	@$(BIN)/citywatch up --demo $(if $(ONCE),--until-alert) $(ARGS)
 
@@ -46,10 +52,10 @@ types: setup
 check: broker lint types ## lint, types, unit tests and a quick look at conformance: for while you work, under 3 minutes
 	@CITYWATCH_CONFORMANCE=quick $(PYTEST) -n $(CORES) tests/unit tests/conformance
 
-test: setup browser broker lint types ## everything; prints the ten slowest tests
+test: jars setup browser broker lint types ## everything; prints the ten slowest tests
 	@$(PYTEST) -n $(CORES) --dist worksteal $(ARGS)
 
-soak: setup browser broker ## the tests that are too long for every run
+soak: jars setup browser broker ## the tests that are too long for every run
 	@$(PYTEST) -m soak --timeout 7200 $(ARGS)
 
 bench: setup ## measure what the project promises; writes bench/results.md
