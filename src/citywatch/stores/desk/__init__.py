@@ -10,6 +10,7 @@ from citywatch.stores.desk.audit import Audit
 from citywatch.stores.desk.corrections import Corrections
 from citywatch.stores.desk.deliveries import Deliveries
 from citywatch.stores.desk.facts import Facts
+from citywatch.stores.desk.file import File
 from citywatch.stores.desk.forgetting import Forgetting
 from citywatch.stores.desk.proposals import Proposals
 from citywatch.stores.desk.reading import Reading
@@ -19,10 +20,10 @@ from citywatch.stores.desk.status import Status
 from citywatch.stores.desk.tickets import Tickets
 from citywatch.stores.desk.work import Work
 
-__all__ = ["Desk"]
+__all__ = ["AnyDesk", "Desk"]
 
 
-class Desk(
+class AnyDesk(
     Facts,
     Corrections,
     Work,
@@ -36,6 +37,10 @@ class Desk(
     Proposals,
     Tickets,
 ):
+    """The desk, wherever its tables are."""
+
+
+class Desk(File, AnyDesk):
     """One connection to `desk.sqlite`; of use to one thread at a time. Open as many as there are threads.
 
     Parameters

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from citywatch.errors import UnknownAlertError
 from citywatch.masking import Subject, subjects
+from citywatch.stores.desk.connection import Connection
 from citywatch.stores.desk.database import Database, now_us
 from citywatch.stores.desk.reading import alert_at, resolve
 from citywatch.triage import Asked
+
+_INSERT = "INSERT INTO audit (at, who, what, alert, purpose) VALUES (?,?,?,?,?) RETURNING seq"
 
 
 class Audit(Database):
@@ -35,7 +37,7 @@ class Audit(Database):
             key = _key(con)
             for alert in alerts:
                 row = [at, who, what, alert, purpose]
-                seq = con.execute("INSERT INTO audit (at, who, what, alert, purpose) VALUES (?,?,?,?,?)", row).lastrowid
+                seq = con.execute(_INSERT, row).fetchone()[0]
                 digests = {_digest(key, subject) for subject in _subjects(con, alert)}
                 con.executemany("INSERT INTO audit_subjects VALUES (?, ?)", [(digest, seq) for digest in digests])
 
@@ -54,7 +56,7 @@ class Audit(Database):
             "a.seq < :before": asked.before,
             f"(a.alert IS NULL OR {shown})": asked.subject,
         }
-        conditions = " AND ".join(["1", *(part for part, value in parts.items() if value is not None)])
+        conditions = " AND ".join(["TRUE", *(part for part, value in parts.items() if value is not None)])
         params = {name: getattr(asked, name) for name in ("who", "since", "until", "before", "limit")}
         digest = _digest(_key(self._con), asked.subject) if asked.subject else None
         rows = self._con.execute(
@@ -65,7 +67,7 @@ class Audit(Database):
         return [{**row, "sure": bool(row["sure"])} for row in rows]
 
 
-def _subjects(con: sqlite3.Connection, alert: str | None) -> set[Subject]:
+def _subjects(con: Connection, alert: str | None) -> set[Subject]:
     """Who and what stands in the alert, as it is now; nothing where it is gone."""
     if alert is None:
         return set()
@@ -75,7 +77,7 @@ def _subjects(con: sqlite3.Connection, alert: str | None) -> set[Subject]:
         return set()
 
 
-def _key(con: sqlite3.Connection) -> bytes:
+def _key(con: Connection) -> bytes:
     key: bytes = con.execute("SELECT value FROM secrets WHERE name = 'audit'").fetchone()[0]
     return key
 

@@ -7,11 +7,11 @@ data) puts the alert where that other one had found it. A correction of an unkno
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from citywatch.alert import Outcome, State
+from citywatch.stores.desk.connection import Connection
 from citywatch.stores.desk.database import Database, now_us, set_cursor
 from citywatch.stores.desk.states import Entry, Standing, record, standing
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 TYPE = "violation.corrected"
 
 INDEX_CHUNK = 20_000
+
+INSERT = "INSERT INTO corrections VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,9 @@ class Corrections(Database):
             pass  # in steps: people who act meanwhile wait for one of them only
         with self.transaction() as con:
             _index_step(con)
-            known = con.total_changes
-            con.executemany("INSERT OR IGNORE INTO corrections VALUES (?,?,?,?,?,?,?)", rows)
-            added = con.total_changes - known
-            touched = json.dumps(sorted({fact for row in rows for fact in _resting_on(con, row[3], row[4])}))
-            apply_corrections(con, "n IN (SELECT value FROM json_each(?))", [touched], now)
+            added = con.executemany(INSERT, rows).rowcount
+            touched = sorted({fact for row in rows for fact in _resting_on(con, row[3], row[4])})
+            apply_corrections(con, f"n IN ({', '.join(map(str, touched)) or 'NULL'})", [], now)
         return added
 
     def _index_evidence(self) -> bool:
@@ -79,7 +79,7 @@ class Corrections(Database):
         return [dict(row) for row in rows]
 
 
-def apply_corrections(con: sqlite3.Connection, where: str, params: list[Any], now: int) -> None:
+def apply_corrections(con: Connection, where: str, params: list[Any], now: int) -> None:
     """Close (or give back) the alerts among `facts` that meet `where` and rest on a corrected event."""
     if con.execute("SELECT 1 FROM corrections LIMIT 1").fetchone() is None:
         return
@@ -89,7 +89,7 @@ def apply_corrections(con: sqlite3.Connection, where: str, params: list[Any], no
             _apply(con, fact, correction, now)
 
 
-def _in_force(con: sqlite3.Connection, evidence: str | None) -> Correction | None:
+def _in_force(con: Connection, evidence: str | None) -> Correction | None:
     """The last correction, by (time, source, id), of any of the events in evidence."""
     query = (
         "SELECT time, source, id, violation_code, undoes FROM corrections "
@@ -104,7 +104,7 @@ def _events(evidence: str | None) -> list[tuple[str, str]]:
     return [(event["source"], event["id"]) for event in json.loads(evidence or "[]")]
 
 
-def _apply(con: sqlite3.Connection, fact: int, correction: Correction, now: int) -> None:
+def _apply(con: Connection, fact: int, correction: Correction, now: int) -> None:
     before = standing(con, fact).seen_at(now)
     if correction.undoes is not None:
         _take_back(con, fact, correction, before, now)
@@ -119,7 +119,7 @@ def _apply(con: sqlite3.Connection, fact: int, correction: Correction, now: int)
     record(con, entry, before, after, raise_again=False)
 
 
-def _take_back(con: sqlite3.Connection, fact: int, correction: Correction, before: Standing, now: int) -> None:
+def _take_back(con: Connection, fact: int, correction: Correction, before: Standing, now: int) -> None:
     last = con.execute(
         "SELECT seq, correction_id, before FROM actions WHERE fact = ? AND action = 'correct' "
         "ORDER BY seq DESC LIMIT 1",
@@ -133,22 +133,22 @@ def _take_back(con: sqlite3.Connection, fact: int, correction: Correction, befor
     record(con, entry, before, after, raise_again=True)
 
 
-def closed(con: sqlite3.Connection, fact: int, before: Standing, outcome: str) -> Standing:
+def closed(con: Connection, fact: int, before: Standing, outcome: str) -> Standing:
     """The standing of an alert that is closed now: it remembers how many matches it had."""
     count = con.execute('SELECT "count" FROM facts WHERE n = ?', [fact]).fetchone()[0]
     return replace(before, state=State.CLOSED, outcome=outcome, until=None, closed_count=count)
 
 
-def _known(con: sqlite3.Connection, fact: int, correction: Correction) -> bool:
+def _known(con: Connection, fact: int, correction: Correction) -> bool:
     query = "SELECT 1 FROM actions WHERE fact = ? AND correction_source = ? AND correction_id = ?"
     return con.execute(query, [fact, correction.source, correction.id]).fetchone() is not None
 
 
-def _resting_on(con: sqlite3.Connection, source: str, event: str) -> list[int]:
+def _resting_on(con: Connection, source: str, event: str) -> list[int]:
     return [row[0] for row in con.execute("SELECT fact FROM evidence WHERE source = ? AND id = ?", [source, event])]
 
 
-def _index_step(con: sqlite3.Connection) -> bool:
+def _index_step(con: Connection) -> bool:
     """Note for a chunk of changed alerts what they rest on; False when nothing was left."""
     row = con.execute("SELECT value FROM cursors WHERE name = 'evidence'").fetchone()
     start = row[0] if row else 0
@@ -158,7 +158,7 @@ def _index_step(con: sqlite3.Connection) -> bool:
     if not rows:
         return False
     rests = ((*event, row["n"]) for row in rows for event in _events(row["evidence"]))
-    con.executemany("INSERT OR IGNORE INTO evidence VALUES (?, ?, ?)", rests)
+    con.executemany("INSERT INTO evidence VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rests)
     set_cursor(con, "evidence", rows[-1]["change"])
     return True
 

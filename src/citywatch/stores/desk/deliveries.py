@@ -6,13 +6,13 @@ a message is written down before the message is sent: after a kill the same mess
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from citywatch.alert import Level
 from citywatch.delivery import Envelope, Kind, Planned, Room, Standing
+from citywatch.stores.desk.connection import Connection
 from citywatch.stores.desk.database import Database, now_us, set_cursor
 from citywatch.stores.desk.reading import _SELECT, _alert, resolve
 
@@ -21,6 +21,8 @@ CURSOR = "deliveries"
 WAITING, SENT, GIVEN_UP = "waiting", "sent", "given_up"
 
 _SEVERITY = "CASE k.level " + " ".join(f"WHEN '{level}' THEN {-n}" for n, level in enumerate(Level)) + " END"
+
+_ALL = 1 << 62
 
 _UNPLACED = "target = ? AND urgent = ? AND message IS NULL AND due <= ?"
 
@@ -41,7 +43,9 @@ class Deliveries(Database):
         rows = [(p.fact, p.target, p.route, p.urgent, p.held, p.due) for p in planned]
         with self.transaction() as con:
             con.executemany(
-                "INSERT OR IGNORE INTO deliveries (fact, target, route, urgent, held, due) VALUES (?,?,?,?,?,?)", rows
+                "INSERT INTO deliveries (fact, target, route, urgent, held, due) VALUES (?,?,?,?,?,?) "
+                "ON CONFLICT DO NOTHING",
+                rows,
             )
             set_cursor(con, CURSOR, upto)
 
@@ -61,7 +65,7 @@ class Deliveries(Database):
                 else:
                     self._within(con, target, urgent, left, now)
 
-    def _within(self, con: sqlite3.Connection, target: str, urgent: bool, room: int, now: int) -> None:
+    def _within(self, con: Connection, target: str, urgent: bool, room: int, now: int) -> None:
         held = con.execute(f"SELECT count(*) FROM deliveries WHERE {_UNPLACED} AND held", [target, urgent, now])
         if held.fetchone()[0] > 1 and room:
             _enclose(con, Kind.QUIET, target, urgent, now, extra="AND held")
@@ -73,7 +77,7 @@ class Deliveries(Database):
             _enclose(con, Kind.DIGEST, target, urgent, now)
 
     @staticmethod
-    def _due(con: sqlite3.Connection, target: str, urgent: bool, now: int) -> int:
+    def _due(con: Connection, target: str, urgent: bool, now: int) -> int:
         query = f"SELECT count(*) FROM deliveries WHERE {_UNPLACED}"
         return int(con.execute(query, [target, urgent, now]).fetchone()[0])
 
@@ -119,7 +123,7 @@ class Deliveries(Database):
             _settle(con, envelope, SENT, note, now)
             _count(con, envelope.target, now, sent=1, told=envelope.alerts)
             con.execute(
-                "UPDATE targets SET failures = 0, until = 0, refused = 0, error = NULL WHERE target = ?",
+                "UPDATE targets SET failures = 0, until = 0, refused = FALSE, error = NULL WHERE target = ?",
                 [envelope.target],
             )
 
@@ -218,7 +222,8 @@ class Deliveries(Database):
             for row in self._con.execute("SELECT * FROM targets")
         }
         waiting = (
-            "SELECT target, sum(due <= :now), sum(due > :now), min(CASE WHEN due <= :now THEN due END) "
+            "SELECT target, count(*) FILTER (WHERE due <= :now), count(*) FILTER (WHERE due > :now), "
+            "min(CASE WHEN due <= :now THEN due END) "
             "FROM deliveries WHERE message IS NULL GROUP BY 1"
         )
         for target, due, held, oldest in self._con.execute(waiting, {"now": now}):
@@ -254,7 +259,7 @@ class Deliveries(Database):
 
 
 def _enclose(
-    con: sqlite3.Connection, kind: Kind, target: str, urgent: bool, now: int, *, limit: int = -1, extra: str = ""
+    con: Connection, kind: Kind, target: str, urgent: bool, now: int, *, limit: int = _ALL, extra: str = ""
 ) -> int:
     """Put what is due, the most serious first and at most `limit`, into a new message; returns how many alerts."""
     chosen = con.execute(
@@ -268,24 +273,24 @@ def _enclose(
     key = chosen[0]["id"].hex() if kind is Kind.ALERT else uuid.uuid4().hex
     message = con.execute(
         "INSERT INTO messages (key, target, kind, urgent, alerts, state, attempts, due, made, at) "
-        "VALUES (?,?,?,?,?,?,0,?,?,?)",
+        "VALUES (?,?,?,?,?,?,0,?,?,?) RETURNING message",
         [key, target, kind, urgent, len(chosen), WAITING, made, made, made],
-    ).lastrowid
+    ).fetchone()[0]
     con.executemany("UPDATE deliveries SET message = ? WHERE seq = ?", [(message, row["seq"]) for row in chosen])
     return len(chosen)
 
 
-def _settle(con: sqlite3.Connection, envelope: Envelope, state: str, error: str | None, now: int) -> None:
+def _settle(con: Connection, envelope: Envelope, state: str, error: str | None, now: int) -> None:
     con.execute(
         "UPDATE messages SET state = ?, at = ?, error = ? WHERE message = ?", [state, now, error, envelope.number]
     )
 
 
-def _count(con: sqlite3.Connection, target: str, now: int, **more: int) -> None:
+def _count(con: Connection, target: str, now: int, **more: int) -> None:
     names = ("sent", "told", "failed", "given_up")
     con.execute(
-        "INSERT INTO targets VALUES (?, 0, 0, 0, NULL, ?, ?, ?, ?, ?) "
+        "INSERT INTO targets VALUES (?, 0, 0, FALSE, NULL, ?, ?, ?, ?, ?) "
         "ON CONFLICT (target) DO UPDATE SET at = excluded.at, "
-        + ", ".join(f"{name} = {name} + excluded.{name}" for name in names),
+        + ", ".join(f"{name} = targets.{name} + excluded.{name}" for name in names),
         [target, now, *(more.get(name, 0) for name in names)],
     )

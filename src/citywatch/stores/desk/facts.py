@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from citywatch.stores.desk.connection import Connection
 from citywatch.stores.desk.corrections import apply_corrections
 from citywatch.stores.desk.database import Database, last_change, now_us
 from citywatch.stores.desk.states import reopen_grown, wake_shelved
@@ -67,7 +67,7 @@ class Facts(Database):
         if cursor is not None:
             self.move_cursor("relay", cursor)
 
-    def _put(self, con: sqlite3.Connection, facts: pa.Table, now: int) -> None:
+    def _put(self, con: Connection, facts: pa.Table, now: int) -> None:
         base = last_change(con)
         con.executemany(_UPSERT, self._rows(con, facts, base, now))
         born = Counter(row[0] for row in con.execute("SELECT kind FROM facts WHERE raised > ?", [base]))
@@ -76,7 +76,7 @@ class Facts(Database):
         apply_corrections(con, "change > ?", [base], now)
         wake_shelved(con, now)
 
-    def _rows(self, con: sqlite3.Connection, facts: pa.Table, base: int, now: int) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, con: Connection, facts: pa.Table, base: int, now: int) -> Iterator[tuple[Any, ...]]:
         import pyarrow as pa  # noqa: PLC0415 - reading the desk needs no Arrow
 
         told: dict[str, list[Any]] = {
@@ -102,13 +102,15 @@ class Facts(Database):
         return [tuple(row) for row in self._con.execute(query)]
 
 
-def _kinds(con: sqlite3.Connection, told: dict[str, list[Any]]) -> list[int]:
+def _kinds(con: Connection, told: dict[str, list[Any]]) -> list[int]:
     """The number of each row's kind; new kinds are written down."""
     rows = list(zip(*(told[name] for name in _KIND), strict=True))
     numbers = {}
     for words in dict.fromkeys(rows):
         values = [word or "" for word in words]
-        con.execute(f"INSERT OR IGNORE INTO kinds ({', '.join(_KIND)}, alerts) VALUES (?,?,?,?,?,?,0)", values)
+        con.execute(
+            f"INSERT INTO kinds ({', '.join(_KIND)}, alerts) VALUES (?,?,?,?,?,?,0) ON CONFLICT DO NOTHING", values
+        )
         query = f"SELECT kind FROM kinds WHERE {' AND '.join(f'{name} = ?' for name in _KIND)}"
         numbers[words] = con.execute(query, values).fetchone()[0]
     return [numbers[words] for words in rows]

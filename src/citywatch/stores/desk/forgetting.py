@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from citywatch.alert import State
+from citywatch.stores.desk.connection import Connection, Rows
 from citywatch.stores.desk.database import REMOVED, Database, set_cursor
 from citywatch.stores.desk.rejected import RAW_LIMIT
 
@@ -101,22 +101,24 @@ class Forgetting(Database):
 
     def _forget_large(self, before: int) -> None:
         """Remove the files of large rejected records, before the rows that say that they are there."""
+        if self.aside is None:
+            return
         large = f"SELECT id {_OLD['rejected']} AND size > :limit"
         for row in self._con.execute(large, {"before": before, "limit": RAW_LIMIT}).fetchall():
-            (self.path.parent / "rejected" / f"{row['id']}.raw").unlink(missing_ok=True)
+            (self.aside / f"{row['id']}.raw").unlink(missing_ok=True)
 
     def _count(self, rows: str, before: int) -> int:
         query = f"SELECT count(*) {rows}"
         return int(self._con.execute(query, {"before": before, "closed": State.CLOSED}).fetchone()[0])
 
 
-def _tables(rows: sqlite3.Cursor, schema: pa.Schema) -> Iterator[pa.Table]:
+def _tables(rows: Rows, schema: pa.Schema) -> Iterator[pa.Table]:
     import pyarrow as pa  # noqa: PLC0415 - reading the desk needs no Arrow
 
     while chunk := rows.fetchmany(100_000):
         yield pa.table([list(column) for column in zip(*chunk, strict=True)], schema=schema)
 
 
-def _removed(con: sqlite3.Connection, kind: int) -> int:
+def _removed(con: Connection, kind: int) -> int:
     row = con.execute("SELECT value FROM cursors WHERE name = ?", [f"{REMOVED}{kind}"]).fetchone()
     return int(row[0]) if row else 0

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from citywatch.settings import HOUR
+from citywatch.stores.desk.connection import Connection, Row
+from citywatch.stores.desk.corrections import INSERT as INSERT_CORRECTION
 from citywatch.stores.desk.database import Database, now_us, set_cursor
 
 CURSOR = "violations"
@@ -98,10 +99,10 @@ class Proposals(Database):
             return
         rows = [(v.source, v.id, v.time, v.plate, v.plate_state, v.code, json.dumps(v.details)) for v in violations]
         with self.transaction() as con:
-            con.executemany("INSERT OR IGNORE INTO corrections VALUES (?,?,?,?,?,?,?)", corrections)
+            con.executemany(INSERT_CORRECTION, corrections)
             con.executemany(
-                "INSERT OR IGNORE INTO violations (source, id, time, plate, plate_state, code, details)"
-                " VALUES (?,?,?,?,?,?,?)",
+                "INSERT INTO violations (source, id, time, plate, plate_state, code, details)"
+                " VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
                 rows,
             )
             touched = dict.fromkeys([(v.source, v.id) for v in violations] + [(c[3], c[4]) for c in corrections])
@@ -119,7 +120,7 @@ class Proposals(Database):
             set_cursor(con, WITHIN, within)
 
 
-def _finalised(con: sqlite3.Connection, touched: Iterable[tuple[str, str]]) -> Iterator[_Offence]:
+def _finalised(con: Connection, touched: Iterable[tuple[str, str]]) -> Iterator[_Offence]:
     """Give violations their final codes; the offences that they were and those that they are."""
     known = "SELECT plate, plate_state, final FROM violations WHERE source = ? AND id = ?"
     for event in touched:
@@ -134,7 +135,7 @@ def _finalised(con: sqlite3.Connection, touched: Iterable[tuple[str, str]]) -> I
         yield from (_Offence(plate, plate_state, code) for code in (before, final) if code is not None)
 
 
-def _regroup(con: sqlite3.Connection, offence: _Offence, within: int) -> None:
+def _regroup(con: Connection, offence: _Offence, within: int) -> None:
     """Make the proposals of one plate and code what its violations say now."""
     key = [offence.plate, offence.plate_state, offence.code]
     rows = con.execute(
@@ -164,7 +165,7 @@ def _regroup(con: sqlite3.Connection, offence: _Offence, within: int) -> None:
     _withdraw(con, [row["id"] for row in before if row["id"] not in kept])
 
 
-def _sittings(rows: Sequence[sqlite3.Row], within: int) -> Iterator[list[sqlite3.Row]]:
+def _sittings(rows: Sequence[Row], within: int) -> Iterator[list[Row]]:
     """Violations in order of time, cut where nothing was seen for longer than `within`."""
     cuts = [n for n, (a, b) in enumerate(pairwise(rows), 1) if b["time"] - a["time"] > within]
     for start, stop in pairwise([0, *cuts, len(rows)]):
@@ -172,7 +173,7 @@ def _sittings(rows: Sequence[sqlite3.Row], within: int) -> Iterator[list[sqlite3
             yield list(rows[start:stop])
 
 
-def _propose(con: sqlite3.Connection, id_: str, key: list[Any], seen: Sequence[sqlite3.Row]) -> None:
+def _propose(con: Connection, id_: str, key: list[Any], seen: Sequence[Row]) -> None:
     """Write the undecided proposal of these violations as they say it is."""
     first = seen[0]
     details = json.loads(first["details"])
@@ -186,12 +187,13 @@ def _propose(con: sqlite3.Connection, id_: str, key: list[Any], seen: Sequence[s
         " version, made_at, updated_at) VALUES (?,?,?,?,?,?,?,?,?,?,'proposed',?,?,?) ON CONFLICT (id) DO UPDATE SET"
         " time = excluded.time, last = excluded.last, sightings = excluded.sightings, details = excluded.details,"
         " state = 'proposed', version = excluded.version, decided_by = NULL, decided_at = NULL, reason = NULL,"
-        " updated_at = excluded.updated_at WHERE version <> excluded.version OR state <> 'proposed'",
+        " updated_at = excluded.updated_at"
+        " WHERE proposals.version <> excluded.version OR proposals.state <> 'proposed'",
         [id_, *key, *event, text, version, now_us(), now_us()],
     )
 
 
-def _grow(con: sqlite3.Connection, decided: Iterable[str]) -> None:
+def _grow(con: Connection, decided: Iterable[str]) -> None:
     """A decided proposal counts what was seen of it since; nothing else about it changes."""
     for proposal in decided:
         con.execute(
@@ -201,7 +203,7 @@ def _grow(con: sqlite3.Connection, decided: Iterable[str]) -> None:
         )
 
 
-def _withdraw(con: sqlite3.Connection, ids: Iterable[str]) -> None:
+def _withdraw(con: Connection, ids: Iterable[str]) -> None:
     """Proposals that no violation stands behind any more: undecided ones go, decided ones say so, tickets stay."""
     for id_ in ids:
         con.execute("DELETE FROM proposals WHERE id = ? AND state = 'proposed'", [id_])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from citywatch.alert import State
 from citywatch.errors import UnknownAlertError
+from citywatch.stores.desk.connection import Connection, Row, Rows
 from citywatch.stores.desk.database import REMOVED, Database, last_change, now_us
 from citywatch.triage import EVERY, Choice, Listed, Place
 from citywatch.wording import iso
@@ -84,8 +84,8 @@ class Reading(Database):
         return [_listed(row) for row in rows]
 
     def _alerts_of(self, kinds: Sequence[int]) -> int:
-        query = "SELECT coalesce(sum(alerts), 0) FROM kinds WHERE kind IN (SELECT value FROM json_each(?))"
-        return int(self._con.execute(query, [json.dumps(kinds)]).fetchone()[0])
+        query = f"SELECT coalesce(sum(alerts), 0) FROM kinds WHERE kind IN ({', '.join(map(str, kinds)) or 'NULL'})"
+        return int(self._con.execute(query).fetchone()[0])
 
     def _kinds(self, choice: Choice) -> list[int] | None:
         """Numbers of the kinds of alert that are chosen, or None where they are no shorter way to the alerts.
@@ -121,7 +121,7 @@ class Reading(Database):
         query = f"{_SELECT} WHERE f.raised > :cursor {bound} ORDER BY f.raised LIMIT :limit"
         return [_listed(row) for row in self._stream(query, cursor, limit, now)]
 
-    def _stream(self, query: str, cursor: int, limit: int, now: int | None) -> sqlite3.Cursor:
+    def _stream(self, query: str, cursor: int, limit: int, now: int | None) -> Rows:
         return self._con.execute(query, {"cursor": cursor, "limit": limit, "now": now or now_us()})
 
     def place_before(self, alerts: int) -> int:
@@ -135,9 +135,9 @@ class Reading(Database):
 
         Quick however many there are, since nobody touched most of them.
         """
-        chosen = json.dumps(list(statuses))
-        of_status = "(:any OR k.status IN (SELECT value FROM json_each(:chosen)))"
-        params = {"now": now or now_us(), "any": not statuses, "chosen": chosen}
+        chosen = {f"status{n}": status for n, status in enumerate(statuses)}
+        of_status = f"k.status IN ({', '.join(f':{name}' for name in chosen)})" if chosen else "TRUE"
+        params = {"now": now or now_us(), **chosen}
         touched = self._con.execute(
             f"SELECT {_STATE}, count(*) FROM states s CROSS JOIN facts f ON f.n = s.fact "
             f"CROSS JOIN kinds k USING (kind) WHERE {of_status} GROUP BY 1",
@@ -157,12 +157,12 @@ class Reading(Database):
         return [row[0] for row in self._con.execute("SELECT DISTINCT rule FROM kinds WHERE alerts > 0 ORDER BY 1")]
 
 
-def alert_at(con: sqlite3.Connection, fact: int) -> dict[str, Any]:
+def alert_at(con: Connection, fact: int) -> dict[str, Any]:
     """The alert with that number `n`, as it is now."""
     return _alert(con.execute(f"{_SELECT} WHERE f.n = :n", {"n": fact, "now": now_us()}).fetchone())
 
 
-def resolve(con: sqlite3.Connection, beginning: str) -> int:
+def resolve(con: Connection, beginning: str) -> int:
     """The number `n` of the only alert that begins so; raises UnknownAlertError."""
     text = beginning.strip().lower()
     if not re.fullmatch("[0-9a-f]{1,64}", text):
@@ -215,7 +215,7 @@ def _number(value: float | None) -> str:
     return "null" if value is None else repr(value)
 
 
-def _line(row: sqlite3.Row) -> str:
+def _line(row: Row) -> str:
     """The alert as one line of JSON; what the engine wrote as JSON goes in as it is."""
     words = ",".join(f'"{name}":{_quoted(row[name])}' for name in _WORDS)
     inconclusive = ',"inconclusive":true' if row["inconclusive"] else ""
@@ -232,12 +232,12 @@ def _line(row: sqlite3.Row) -> str:
 _WORDS = ("rule", "rule_id", "rule_version", "title", "level", "status")
 
 
-def _alert(row: sqlite3.Row) -> dict[str, Any]:
+def _alert(row: Row) -> dict[str, Any]:
     alert: dict[str, Any] = json.loads(_line(row))
     return alert
 
 
-def _listed(row: sqlite3.Row) -> Listed:
+def _listed(row: Row) -> Listed:
     until = row["until"] if row["state"] == State.SHELVED else None
     return Listed(
         _alert(row),

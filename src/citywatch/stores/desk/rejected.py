@@ -24,18 +24,15 @@ CHUNK = 5_000
 _UPSERT = """
 INSERT INTO rejected VALUES (?,?,?,?,?,?,?,?,1,?,NULL)
 ON CONFLICT (id) DO UPDATE SET
-  "count" = "count" + 1,
-  first_seen = min(first_seen, excluded.first_seen), last_seen = max(last_seen, excluded.last_seen),
+  "count" = rejected."count" + 1,
+  first_seen = min(rejected.first_seen, excluded.first_seen),
+  last_seen = max(rejected.last_seen, excluded.last_seen),
   reason = excluded.reason, mapping = excluded.mapping, replayed_at = NULL
 """
 
 
 class RejectedRecords(Database):
     """Rejected records on the desk."""
-
-    @property
-    def _directory(self) -> Path:
-        return self.path.parent / "rejected"
 
     def put_rejected(self, table: pa.Table) -> None:
         """Keep rejected records; on the disk when it returns. One that is known is counted again.
@@ -60,22 +57,12 @@ class RejectedRecords(Database):
 
     def _row(self, record: dict[str, Any], raw: pa.Buffer | None) -> tuple[Any, ...]:
         content, at = memoryview(raw or b""), record["received_at"]
-        if len(content) > RAW_LIMIT:
-            self._keep_whole(record["id"], content)
-        kept = bytes(content if len(content) <= RAW_LIMIT else content[:HEAD])
+        large = self.aside is not None and len(content) > RAW_LIMIT
+        if self.aside is not None and large:
+            _keep_whole(self.aside, record["id"], content)
+        kept = bytes(content[:HEAD] if large else content)
         origin = (record["id"], record["source"], record["line"], record["reason"])
         return (*origin, kept, record["mapping"], at, at, len(content))
-
-    def _whole(self, record: str) -> Path:
-        if not re.fullmatch("[A-Za-z0-9_-]{1,128}", record):
-            raise StoreError(f"{record!r} cannot be the id of a rejected record")
-        return self._directory / f"{record}.raw"
-
-    def _keep_whole(self, record: str, content: memoryview) -> None:
-        file = self._whole(record)
-        if not file.exists():
-            self._directory.mkdir(exist_ok=True)
-            durable.write(file, content)
 
     def rejected(
         self, ids: Sequence[str] | None = None, *, source: str | None = None, replayed: bool = False
@@ -103,7 +90,9 @@ class RejectedRecords(Database):
         row = self._con.execute("SELECT raw, size FROM rejected WHERE id = ?", [record]).fetchone()
         if row is None:
             raise StoreError(f"no rejected record {record}", hint="see `citywatch rejected list`")
-        return bytes(row["raw"]) if row["size"] <= RAW_LIMIT else self._whole(record).read_bytes()
+        if self.aside is None or row["size"] <= RAW_LIMIT:
+            return bytes(row["raw"])
+        return _whole(self.aside, record).read_bytes()
 
     def mark_replayed(self, ids: Sequence[str], *, now: int | None = None) -> None:
         """Note that these records could be read after all."""
@@ -114,3 +103,16 @@ class RejectedRecords(Database):
     def rejected_count(self) -> int:
         """How many different records wait for somebody to look at them."""
         return int(self._con.execute("SELECT count(*) FROM rejected WHERE replayed_at IS NULL").fetchone()[0])
+
+
+def _whole(directory: Path, record: str) -> Path:
+    if not re.fullmatch("[A-Za-z0-9_-]{1,128}", record):
+        raise StoreError(f"{record!r} cannot be the id of a rejected record")
+    return directory / f"{record}.raw"
+
+
+def _keep_whole(directory: Path, record: str, content: memoryview) -> None:
+    file = _whole(directory, record)
+    if not file.exists():
+        directory.mkdir(exist_ok=True)
+        durable.write(file, content)

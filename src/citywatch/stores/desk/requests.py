@@ -9,6 +9,7 @@ from typing import Any
 
 from citywatch.settings import DAY
 from citywatch.stores.desk.database import Database, now_us
+from citywatch.stores.desk.status import UPSERT
 
 _ASKED, _ANSWERED = "request:", "answer:"
 
@@ -33,8 +34,8 @@ class Requests(Database):
 
     def take_request(self) -> Request | None:
         """The oldest request that nobody has taken; it is this engine's from now on."""
-        query = "SELECT key, value FROM status WHERE key GLOB ? ORDER BY at, key LIMIT 1"
-        row = self._con.execute(query, [f"{_ASKED}*"]).fetchone()
+        query = "SELECT key, value FROM status WHERE key LIKE ? ORDER BY at, key LIMIT 1"
+        row = self._con.execute(query, [f"{_ASKED}%"]).fetchone()
         if row is None:
             return None
         self._erase(row["key"])
@@ -44,7 +45,7 @@ class Requests(Database):
         """Say what came of a request. Answers that nobody has read for a day are forgotten."""
         self._write(f"{_ANSWERED}{request.id}", answer)
         with self.transaction() as con:
-            con.execute("DELETE FROM status WHERE key GLOB ? AND at < ?", [f"{_ANSWERED}*", now_us() - DAY])
+            con.execute("DELETE FROM status WHERE key LIKE ? AND at < ?", [f"{_ANSWERED}%", now_us() - DAY])
 
     def take_answer(self, request: str) -> Any:
         """What came of a request, None while nothing has."""
@@ -60,7 +61,7 @@ class Requests(Database):
 
     def _write(self, key: str, value: Any) -> None:
         with self.transaction() as con:
-            con.execute("INSERT OR REPLACE INTO status VALUES (?, ?, ?)", [key, json.dumps(value), now_us()])
+            con.execute(UPSERT, [key, json.dumps(value), now_us()])
 
     def _erase(self, key: str) -> bool:
         with self.transaction() as con:

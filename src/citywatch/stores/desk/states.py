@@ -6,11 +6,18 @@ Everything here runs inside the caller's transaction.
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import asdict, dataclass, field, replace
 
 from citywatch.alert import State
+from citywatch.stores.desk.connection import Connection
 from citywatch.stores.desk.database import ENGINE, last_change
+
+_WRITTEN = ("state", "outcome", "assignee", "until", "version", "closed_count", "reopened", "updated_at")
+
+_UPSERT = (
+    f"INSERT INTO states (fact, {', '.join(_WRITTEN)}) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT (fact) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _WRITTEN)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ class Entry:
     undoes: int | None = None
 
 
-def standing(con: sqlite3.Connection, fact: int) -> Standing:
+def standing(con: Connection, fact: int) -> Standing:
     """Where the alert stands, as last written."""
     row = con.execute(
         "SELECT state, outcome, assignee, until, version, closed_count, reopened, updated_at FROM states "
@@ -77,22 +84,23 @@ def standing(con: sqlite3.Connection, fact: int) -> Standing:
     return Standing(**{**row, "state": State(row["state"]), "reopened": bool(row["reopened"])}) if row else Standing()
 
 
-def record(con: sqlite3.Connection, entry: Entry, before: Standing, after: Standing, *, raise_again: bool) -> int:
+def record(con: Connection, entry: Entry, before: Standing, after: Standing, *, raise_again: bool) -> int:
     """Append `entry` to the log, write where it leads, and move the alert to the end of the stream.
 
     `raise_again`: the alert wants attention again. Returns the number of the action.
     """
-    cursor = con.execute(
+    row = con.execute(
         'INSERT INTO actions (fact, action, "by", channel, at, note, outcome, assignee, until, code, '
-        "correction_source, correction_id, data, undoes, before, state) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "correction_source, correction_id, data, undoes, before, state) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) "
+        "RETURNING seq",
         (
             *(entry.fact, entry.action, entry.by, entry.channel, entry.at, entry.note, entry.outcome, entry.assignee),
             *(entry.until, entry.code, *entry.correction, entry.data, entry.undoes, before.as_text(), after.state),
         ),
-    )
-    version = int(cursor.lastrowid or 0)
+    ).fetchone()
+    version = int(row[0])
     con.execute(
-        "INSERT OR REPLACE INTO states VALUES (?,?,?,?,?,?,?,?,?)",
+        _UPSERT,
         (
             *(entry.fact, after.state, after.outcome, after.assignee, after.until, version),
             *(after.closed_count, after.reopened, entry.at),
@@ -106,11 +114,11 @@ def record(con: sqlite3.Connection, entry: Entry, before: Standing, after: Stand
     return version
 
 
-def reopen_grown(con: sqlite3.Connection, base: int, now: int) -> None:
+def reopen_grown(con: Connection, base: int, now: int) -> None:
     """Open closed alerts again that changed after number `base` and have new matches; each once, with a note."""
     grown = con.execute(
         'SELECT f.n, f."count" - s.closed_count FROM facts f CROSS JOIN states s ON s.fact = f.n '
-        'WHERE f.change > ? AND s.state = ? AND s.reopened = 0 AND f."count" > s.closed_count',
+        'WHERE f.change > ? AND s.state = ? AND NOT s.reopened AND f."count" > s.closed_count',
         [base, State.CLOSED],
     ).fetchall()
     for fact, matches in grown:
@@ -120,7 +128,7 @@ def reopen_grown(con: sqlite3.Connection, base: int, now: int) -> None:
         record(con, Entry(fact, "reopen", ENGINE, "engine", now, note), before, after, raise_again=True)
 
 
-def wake_shelved(con: sqlite3.Connection, now: int) -> int:
+def wake_shelved(con: Connection, now: int) -> int:
     """Open the shelved alerts whose time is over; returns how many."""
     due = con.execute(
         "SELECT fact, until FROM states WHERE state = ? AND until <= ? ORDER BY until, fact", [State.SHELVED, now]

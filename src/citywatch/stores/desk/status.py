@@ -8,6 +8,8 @@ from typing import Any
 
 from citywatch.stores.desk.database import Database, now_us
 
+UPSERT = "INSERT INTO status VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, at = excluded.at"
+
 
 class Status(Database):
     """Key-values."""
@@ -17,7 +19,7 @@ class Status(Database):
         at = now_us() if now is None else now
         rows = [(key, json.dumps(value), at) for key, value in values.items()]
         with self.transaction() as con:
-            con.executemany("INSERT OR REPLACE INTO status VALUES (?, ?, ?)", rows)
+            con.executemany(UPSERT, rows)
 
     def status(self) -> dict[str, Any]:
         """All key-values."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from citywatch.errors import ProposalError, UnknownProposalError, UsageError
+from citywatch.stores.desk.connection import Connection, Row
 from citywatch.stores.desk.database import Database, now_us
 from citywatch.stores.desk.proposals import DETAILS
 from citywatch.ticketing import ANY, Decision, Selection, Standing, Verdict, price
@@ -125,7 +125,7 @@ class Tickets(Database):
                 "SELECT (SELECT coalesce(max(batch), 0) + 1 FROM batches), coalesce(max(summons) + 1, 0) FROM proposals"
             ).fetchone()
             file = str(directory / f"tickets-{batch:06d}.csv")
-            con.execute("INSERT INTO batches VALUES (?, ?, ?, ?, 0)", [batch, at, by, file])
+            con.execute("INSERT INTO batches VALUES (?, ?, ?, ?, FALSE)", [batch, at, by, file])
             for number, id_ in enumerate(ids, max(summons, first)):
                 con.execute("UPDATE proposals SET batch = ?, summons = ? WHERE id = ?", [batch, number, id_])
                 con.execute("UPDATE violations SET summons = ? WHERE proposal = ?", [number, id_])
@@ -162,7 +162,7 @@ class Tickets(Database):
         at = now_us()
         events = [(event(ticket), at) for ticket in self.in_batch(batch)]
         with self.transaction() as con:
-            if con.execute("UPDATE batches SET done = 1 WHERE batch = ? AND NOT done", [batch.number]).rowcount:
+            if con.execute("UPDATE batches SET done = TRUE WHERE batch = ? AND NOT done", [batch.number]).rowcount:
                 con.executemany("INSERT INTO inbox (event, at) VALUES (?, ?)", events)
 
 
@@ -177,7 +177,7 @@ def issued(ticket: dict[str, Any], batch: Batch) -> str:
     return json.dumps({**head, "subject": ticket["plate"], "time": ticket["time"], "data": data}, ensure_ascii=False)
 
 
-def _decide(con: sqlite3.Connection, beginning: str, expected: str | None, decision: Decision, at: int) -> str:
+def _decide(con: Connection, beginning: str, expected: str | None, decision: Decision, at: int) -> str:
     id_ = _resolve(con, beginning)
     row = con.execute(f"SELECT version, {_STANDING} AS standing FROM proposals p WHERE id = ?", [id_]).fetchone()
     if expected is not None and expected != row["version"]:
@@ -195,7 +195,7 @@ def _decide(con: sqlite3.Connection, beginning: str, expected: str | None, decis
     return id_
 
 
-def _resolve(con: sqlite3.Connection, beginning: str) -> str:
+def _resolve(con: Connection, beginning: str) -> str:
     text = beginning.strip().lower()
     if not text or not set(text) <= set("0123456789abcdef"):
         raise UnknownProposalError(f"{beginning!r} is no beginning of a proposal's id", hint=_LIST)
@@ -221,16 +221,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _where(selection: Selection) -> tuple[str, list[Any]]:
-    parts, params = ["1"], []
+    parts: list[str] = ["TRUE"]
+    params: list[Any] = []
     chosen = ((_STANDING, selection.standings), ("p.code", selection.codes), ("p.id", selection.ids))
     for column, values in chosen:
         if values:
-            parts.append(f"{column} IN (SELECT value FROM json_each(?))")
-            params.append(json.dumps(list(values)))
+            parts.append(f"{column} IN ({', '.join('?' * len(values))})")
+            params.extend(values)
     return " AND ".join(parts), params
 
 
-def _as_dict(row: sqlite3.Row) -> dict[str, Any]:
+def _as_dict(row: Row) -> dict[str, Any]:
     """A proposal as the command line prints it."""
     details = json.loads(row["details"])
     violations = sorted(tuple(found) for found in json.loads(row["violations"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 from citywatch.alert import Action, Outcome, State, next_state
 from citywatch.errors import AlertError, UsageError
 from citywatch.settings import MINUTE
+from citywatch.stores.desk.connection import Connection, Row
 from citywatch.stores.desk.corrections import TYPE, closed
 from citywatch.stores.desk.database import Database, now_us
 from citywatch.stores.desk.reading import resolve
@@ -121,7 +121,7 @@ def _check(wish: Wish, now: int) -> None:
             return
 
 
-def _do(con: sqlite3.Connection, fact: int, wish: Wish, before: Standing, now: int) -> None:
+def _do(con: Connection, fact: int, wish: Wish, before: Standing, now: int) -> None:
     state = next_state(before.state, wish.action)
     if state is None:
         raise AlertError(
@@ -147,7 +147,7 @@ def _do(con: sqlite3.Connection, fact: int, wish: Wish, before: Standing, now: i
     record(con, entry, before, after, raise_again=False)
 
 
-def _undo(con: sqlite3.Connection, fact: int, wish: Wish, before: Standing, now: int) -> None:
+def _undo(con: Connection, fact: int, wish: Wish, before: Standing, now: int) -> None:
     last = con.execute(
         "SELECT * FROM actions WHERE fact = ? AND action NOT IN ('note', 'undo', 'unshelve') AND seq NOT IN "
         "(SELECT undoes FROM actions WHERE fact = ? AND undoes IS NOT NULL) ORDER BY seq DESC LIMIT 1",
@@ -168,23 +168,23 @@ def _undo(con: sqlite3.Connection, fact: int, wish: Wish, before: Standing, now:
     record(con, entry, before, after, raise_again=False)
 
 
-def _id(con: sqlite3.Connection, fact: int) -> str:
+def _id(con: Connection, fact: int) -> str:
     found: bytes = con.execute("SELECT id FROM facts WHERE n = ?", [fact]).fetchone()[0]
     return found.hex()
 
 
-def _short(con: sqlite3.Connection, fact: int) -> str:
+def _short(con: Connection, fact: int) -> str:
     return _id(con, fact)[:12]
 
 
-def _last_word(con: sqlite3.Connection, fact: int) -> str | None:
+def _last_word(con: Connection, fact: int) -> str | None:
     row = con.execute(
         "SELECT action, \"by\", at FROM actions WHERE fact = ? AND action <> 'note' ORDER BY seq DESC LIMIT 1", [fact]
     ).fetchone()
     return f"{row['action']} by {row['by']} at {iso(row['at'])}" if row else None
 
 
-def _event_to_correct(con: sqlite3.Connection, fact: int, wanted: tuple[str, str] | None) -> dict[str, Any]:
+def _event_to_correct(con: Connection, fact: int, wanted: tuple[str, str] | None) -> dict[str, Any]:
     evidence = json.loads(con.execute("SELECT evidence FROM facts WHERE n = ?", [fact]).fetchone()[0] or "[]")
     fitting = [e for e in evidence if ((e["source"], e["id"]) == wanted if wanted else correctable(e))]
     if len(fitting) == 1:
@@ -208,14 +208,14 @@ def _correction(event: dict[str, Any], by: str, code: int | None) -> dict[str, A
     return {**corrects, "violation_code": code, "code_before": before, "corrected_by": by}
 
 
-def _correction_back(correction: sqlite3.Row, by: str) -> dict[str, Any]:
+def _correction_back(correction: Row, by: str) -> dict[str, Any]:
     """What takes a correction made here back: the first code again, and the id of what it undoes."""
     made = json.loads(correction["data"])
     again = {"violation_code": made["code_before"], "code_before": made["violation_code"], "corrected_by": by}
     return {**made, **again, "undoes": correction["correction_id"]}
 
 
-def _send(con: sqlite3.Connection, entry: Entry, data: dict[str, Any]) -> Entry:
+def _send(con: Connection, entry: Entry, data: dict[str, Any]) -> Entry:
     """Put a `violation.corrected` event where the engine takes it in, and name it in the entry."""
     event = uuid.uuid4().hex
     message = {"specversion": "1.0", "id": event, "source": SOURCE, "type": TYPE, "time": iso(entry.at), "data": data}
