@@ -27,7 +27,7 @@ from citywatch.mappings.macros import create_macros
 from citywatch.mappings.model import Mapping
 from citywatch.mappings.recognise import Verdict, inner_keys, inner_sql, positional, verdict
 from citywatch.mappings.refusals import Refusals
-from citywatch.mappings.statements import Statements
+from citywatch.mappings.statements import SMALL, Statements
 from citywatch.mappings.texts import no_text, plain, texts
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed
 from citywatch.records.columns import Array, Column, Mask, Positions, listed, one_array
@@ -308,7 +308,8 @@ class Parser:
     def _events(self, job: _Job, intake: Intake, refusals: Refusals) -> pa.Table:
         name = foreign.PLAIN if job.data is Data.MEMBERS and plain(job.records) else "records"
         draft = job.draft(self._sql.table(name, job.records))
-        events = self._sql.run(events_sql(draft, job.fields, intake, job.data), intake.now, intake.arrived)
+        run = self._sql.run_small if job.records.num_rows <= SMALL else self._sql.run
+        events = run(events_sql(draft, job.fields, intake, job.data), intake.now, intake.arrived)
         if job.foreign:
             silent = np.setdiff1d(job.records["row"].to_numpy(), events["row"].to_numpy()).tolist()
             refusals.add(silent, [f"the mapping {job.name} makes no event of it"] * len(silent), job.name)
