@@ -62,14 +62,14 @@ def draft_sql(envelope: str, fields: Sequence[str], *, extended: bool, exact: bo
         There are further attributes: `envelope` has `raw`, too.
     exact
         The fields are texts, for `reasons_sql`, and `envelope` has `raw`. Otherwise they have their types as DuckDB's
-        JSON reader casts them, and `odd` says where it may have been more patient than we are.
+        JSON reader casts them; `envelope` has `odd`, which says where it may have been more patient than we are.
     """
     struct = ", ".join(f'"{name}": {_type(name, exact)}' for name in fields)
     columns = "".join(f", d.{name} AS f_{name}" for name in fields)
     values = f"TRY(from_json(data, '{{{struct}}}'))" if fields else "NULL"
     removed = ", ".join(f'"{name}": null' for name in ATTRIBUTES)
     extensions = f"nullif(CAST(json_merge_patch(raw, '{{{removed}}}') AS VARCHAR), '{{}}')"
-    own = "raw" if exact else f"{odd_sql(fields)} AS odd"
+    own = "raw" if exact else "odd"
     return f"""(
 SELECT row, CAST(0 AS BIGINT) AS n, id, source, type, subject, time, receivedat, timeprecision AS time_precision,
   t, r, TRY_CAST({FINGERPRINT} AS UINTEGER) AS printed, CAST(data AS VARCHAR) AS data,

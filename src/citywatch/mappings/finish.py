@@ -34,9 +34,16 @@ def finished(events: pa.Table, gazetteer: Gazetteer, zone: str, sql: Statements)
     gazetteer.place(columns)
     columns["seq"] = pa.array(np.zeros(events.num_rows, np.int64))
     columns["backfill"] = pa.array(np.zeros(events.num_rows, bool))
-    absent = {field.name: pa.nulls(events.num_rows, field.type) for field in schema if field.name not in columns}
-    batch = pa.table([(columns | absent)[field.name] for field in schema], names=schema.names).cast(schema)
+    batch = pa.table([_column(columns, field, events.num_rows) for field in schema], schema=schema)
     return scored(batch, zone, sql) if "behaviors" in columns else batch
+
+
+def _column(columns: dict[str, Any], field: pa.Field[Any], rows: int) -> Any:
+    """The column with the type of its field; NULL throughout where there is none."""
+    column = columns.get(field.name)
+    if column is None:
+        return pa.nulls(rows, field.type)
+    return column if column.type == field.type else column.cast(field.type)
 
 
 def scored(batch: pa.Table, zone: str, sql: Statements) -> pa.Table:

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from citywatch.errors import MappingError
-from citywatch.mappings import cloudevents, foreign
+from citywatch.mappings import cloudevents, foreign, kinds
 from citywatch.mappings.drafts import SENT, TEXTS, Data, Intake, events_sql, known, reasons_sql
 from citywatch.mappings.finish import finished, in_order
 from citywatch.mappings.gazetteer import Gazetteer
@@ -185,7 +185,7 @@ class Parser:
                 name = judged.mapping.name if judged.mapping else None
                 refusals.add(listed(rows["row"]), [judged.reason] * rows.num_rows, name)
             elif judged.mapping is None:
-                jobs.append(self._cloudevents_job(rows, heads, [keys[number] for number in shapes]))
+                jobs.append(self._cloudevents_job(rows, heads, shape[member], keys))
             else:
                 columns = {key for number in shapes for key in keys[number][0] or ()}
                 records = self._arriving(rows, rows["raw"], chunk, judged.mapping)
@@ -217,9 +217,13 @@ class Parser:
             (_with(keys[n][0], more), keys[n][1]) for n, more in zip(numbers, found, strict=True)
         ]
 
-    def _cloudevents_job(self, relation: pa.Table, envelope: pa.Table, keys: list[Keys]) -> _Job:
-        fields = self._fields(cloudevents.NAME, known({key for _, data in keys for key in data or ()}))
-        more = any(set(top or ()) - set(cloudevents.ATTRIBUTES) for top, _ in keys)
+    def _cloudevents_job(self, relation: pa.Table, envelope: pa.Table, shape: Positions, keys: list[Keys]) -> _Job:
+        """`shape`: which of `keys` each record has."""
+        present = [keys[number] for number in np.unique(shape)]
+        fields = self._fields(cloudevents.NAME, known({key for _, data in present for key in data or ()}))
+        more = any(set(top or ()) - set(cloudevents.ATTRIBUTES) for top, _ in present)
+        odd = self._odd(one_array(envelope["data"]), shape, [data for _, data in keys], fields)
+        envelope = envelope.append_column("odd", pa.array(odd))
         for text, instant in (("time", "t"), ("receivedat", "r")):
             micros, rest = instants(one_array(envelope[text]))
             column = envelope.schema.get_field_index(text)
@@ -230,6 +234,15 @@ class Parser:
             return cloudevents.draft_sql(name, fields, extended=more, exact=name.startswith("judged"))
 
         return _Job(cloudevents.NAME, whole if more else envelope, draft, fields, whole, Data.GIVEN)
+
+    def _odd(self, data: Array, shape: Positions, keys: list[list[str] | None], fields: list[str]) -> Mask:
+        """Where DuckDB's JSON reader may have been more patient than we are: a quick look, then one at what is left."""
+        odd = kinds.doubts(data, shape, keys)
+        rows = np.flatnonzero(odd)
+        if len(rows):
+            doubtful = self._sql.table("doubtful", pa.table({"data": data.filter(pa.array(odd))}))
+            odd[rows] = self._sql.run(f"SELECT {cloudevents.odd_sql(fields)} AS odd FROM {doubtful}")["odd"].to_numpy()
+        return odd
 
     def _fields(self, name: str, fields: list[str]) -> list[str]:
         """Fields of this chunk and of those before: plans of statements are made once, not for every combination."""

@@ -1,0 +1,122 @@
+"""Whether the values of JSON objects are of the kinds that their fields have in JSON, told by their bytes in columns.
+
+DuckDB's JSON reader is patient: it takes "7" and true for numbers. Where the bytes leave no doubt, nothing else need be
+asked; a regular expression over every record would cost more than the reading of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from citywatch.event import BY_NAME
+from citywatch.records.columns import Array, Bytes, Mask, Offsets, Positions, spans
+
+_QUOTE, _COLON = ord('"'), ord(":")
+_LONGEST = {"DOUBLE": 17, "SMALLINT": 4, "INTEGER": 9}
+"""Characters of a number that need no exact look."""
+
+
+def _one_of(*characters: str) -> Mask:
+    table = np.zeros(256, np.bool_)
+    table[[ord(c) for c in "".join(characters)]] = True
+    return table
+
+
+_DIGITS = "0123456789"
+_FIRST = {
+    "VARCHAR": _one_of('"n-', _DIGITS),
+    "BOOLEAN": _one_of("tfn"),
+    "DOUBLE": _one_of("n-", _DIGITS),
+    "SMALLINT": _one_of("n-", _DIGITS),
+    "INTEGER": _one_of("n-", _DIGITS),
+}
+_INTEGER = _one_of("-", _DIGITS)
+_BEFORE_EXPONENT = _one_of(".", _DIGITS)
+
+
+def doubts(data: Array, shape: Positions, keys: Sequence[Sequence[str] | None]) -> Mask:
+    """Records in which a known field may have a value of another kind, or a very long number; never False wrongly.
+
+    Parameters
+    ----------
+    data
+        JSON objects as DuckDB writes them, without blanks; NULL where there is none.
+    shape
+        For each record which of `keys` it has, shape (len(data),).
+    keys
+        Names of the members of each shape, in their order.
+    """
+    offsets, content = spans(data)
+    objects = _Objects(offsets, content)
+    found = np.zeros(len(data), np.bool_)
+    for number, names in enumerate(keys):
+        rows = np.flatnonzero(shape == number)
+        if names:
+            found[rows] = _plain_names(names) is False or objects.doubts(rows, names)
+    return found
+
+
+def _plain_names(names: Sequence[str]) -> bool:
+    """Whether the names stand in JSON as they are."""
+    return all(name.isascii() and name.isprintable() and not set(name) & {'"', "\\"} for name in names)
+
+
+class _Objects:
+    """Objects one after another in `content`, and where their keys end.
+
+    A quote inside of a text has a backslash before it. So `":` ends a key, or a text that looks like it: an object that
+    has as many of them as members has no such text and no inner object, and each ends the key of its turn.
+    """
+
+    def __init__(self, offsets: Offsets, content: Bytes) -> None:
+        self._content = content
+        self._stops = offsets[1:].astype(np.int64)
+        self._ends = np.flatnonzero((content[:-1] == _QUOTE) & (content[1:] == _COLON))
+        self._first = np.searchsorted(self._ends, offsets)
+        self._exponent = self._with_exponent()
+
+    def _with_exponent(self) -> Mask:
+        """Which values hold something like an exponent, by the number of their key; one more for none."""
+        content = self._content
+        e = np.flatnonzero(((content[1:] | 32) == ord("e")) & _BEFORE_EXPONENT[content[:-1]]) + 1
+        found = np.zeros(len(self._ends) + 1, np.bool_)
+        found[np.searchsorted(self._ends, e) - 1] = True
+        return found
+
+    def doubts(self, rows: Positions, names: Sequence[str]) -> Mask:
+        """Which of the objects `rows`, whose members are called `names`, are in doubt."""
+        first = self._first[rows]
+        found: Mask = self._first[rows + 1] - first != len(names)
+        clear = np.flatnonzero(~found)
+        for turn, name in enumerate(names):
+            if name in BY_NAME:
+                key = first[clear] + turn
+                begin = self._ends[key] + 2
+                stop = self._stops[rows[clear]] - 1
+                if turn + 1 < len(names):
+                    stop = self._ends[key + 1] - len(names[turn + 1]) - 2
+                found[clear] |= self._odd(BY_NAME[name].sql, key, begin, stop)
+        return found
+
+    def _odd(self, kind: str, key: Positions, begin: Positions, stop: Positions) -> Mask:
+        """Which values, from `begin` to `stop`, are not clearly of a kind."""
+        if kind not in _FIRST:
+            return np.ones(len(key), np.bool_)
+        first = self._content[begin]
+        odd = ~_FIRST[kind][first]
+        if kind in _LONGEST:
+            number = first != ord("n")
+            odd |= number & ((stop - begin > _LONGEST[kind]) | self._exponent[key])
+            if kind != "DOUBLE":
+                odd |= number & ~self._only(_INTEGER, begin, stop, _LONGEST[kind])
+        return odd
+
+    def _only(self, allowed: Mask, begin: Positions, stop: Positions, longest: int) -> Mask:
+        """Which values consist of allowed characters, as far as `longest`."""
+        good = np.ones(len(begin), np.bool_)
+        for place in range(1, longest):
+            at = np.minimum(begin + place, stop - 1)
+            good &= allowed[self._content[at]]
+        return good
