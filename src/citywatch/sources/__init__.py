@@ -11,6 +11,7 @@ from citywatch.sources.model import Options, Source
 SCHEMES: Mapping[str, str] = {
     "": "citywatch.sources.files:open_files",
     "file": "citywatch.sources.files:open_files",
+    "hdfs": "citywatch.sources.hdfs:open_hdfs",
     "mqtt": "citywatch.sources.mqtt:open_mqtt",
     "mqtts": "citywatch.sources.mqtt:open_mqtt",
     "sim": "citywatch.sources.simulator:open_simulator",

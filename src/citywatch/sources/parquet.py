@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import duckdb
 import numpy as np
@@ -22,19 +23,19 @@ ROWS = 32_768
 """Rows of a chunk."""
 
 
-def parquet_chunks(path: Path, origin: Origin) -> Iterator[Chunk]:
-    """Rows of the file in order, times as RFC 3339. Raises SourceError when it is damaged."""
+def parquet_chunks(content: Path | IO[Any], origin: Origin) -> Iterator[Chunk]:
+    """Rows of a file, named or open, in order, times as RFC 3339. Raises SourceError when it is damaged."""
     con = duckdb.connect(config={"threads": 2})
     con.execute("SET TimeZone = 'UTC'")
     line, reading = 1, Ordinals()
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(content) as file:
             for batch in file.iter_batches(ROWS):
                 records = _records(con, pa.table(batch), line)
                 yield Chunk(origin, Format.JSON, records, reading=reading)
                 line += len(batch)
     except (pa.ArrowException, OSError, duckdb.Error) as error:
-        raise SourceError(f"{path} cannot be read as Parquet: {error}", hint="copy it again") from error
+        raise SourceError(f"{origin.name} cannot be read as Parquet: {error}", hint="copy it again") from error
     finally:
         con.close()
 
