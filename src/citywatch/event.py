@@ -6,9 +6,10 @@ history files, the reference page. A batch of events is an Arrow table with `BAT
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -140,6 +141,12 @@ STORED: tuple[tuple[str, str], ...] = (
     *_OWN[1:],
 )
 """(name, SQL type) of every column that is stored; the derived ones are computed where they are asked for."""
+
+
+def payload(data: str | None) -> dict[str, Any]:
+    """The members of an event's data (JSON text): none, where it carries no data, or data that are no object."""
+    found = json.loads(data or "{}")
+    return found if isinstance(found, dict) else {}
 
 
 @cache

@@ -34,6 +34,15 @@ def load(data: Path) -> list[Mapping]:
     return load_mappings([shipped(), *own])
 
 
+def places(directory: DataDirectory, ruleset: Ruleset, zone: str) -> Gazetteer:
+    """The zones of the rules, and the devices and precincts of the data directory. Raises GazetteerError."""
+    from citywatch.mappings.devices import load_devices
+    from citywatch.mappings.gazetteer import Gazetteer
+    from citywatch.mappings.precincts import load_precincts
+
+    return Gazetteer(ruleset.zones, load_devices(directory.devices, zone), load_precincts(directory.precincts))
+
+
 class Host:
     """The rules, mappings and settings of one data directory, as the command line was told.
 
@@ -159,13 +168,7 @@ class Host:
         return load_rules(self.rules(), self.settings)
 
     def _places(self) -> Gazetteer:
-        """The zones of the present rules, and the devices and precincts of the data directory."""
-        from citywatch.mappings.devices import load_devices
-        from citywatch.mappings.gazetteer import Gazetteer
-        from citywatch.mappings.precincts import load_precincts
-
-        devices = load_devices(self.directory.devices, self.settings.zone)
-        return Gazetteer(self.ruleset.zones, devices, load_precincts(self.directory.precincts))
+        return places(self.directory, self.ruleset, self.settings.zone)
 
     def _edited(self) -> dict[Path, tuple[int, int]]:
         places = (self.directory.devices, self.directory.precincts)

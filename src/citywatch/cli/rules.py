@@ -19,6 +19,7 @@ import click
 from citywatch.cli.options import data_option, instant
 from citywatch.errors import RuleError, RuleErrors, UsageError
 from citywatch.settings import Settings
+from citywatch.stores.directory import DataDirectory
 
 if TYPE_CHECKING:
     import duckdb
@@ -79,7 +80,7 @@ def _directories(given: Sequence[Path], data: Path) -> list[Path]:
 def _load(given: Sequence[Path], data: Path, *, run_tests: bool = False) -> tuple[Ruleset, Settings]:
     from citywatch.rules.load import load_rules
 
-    settings = Settings.load(data)
+    settings = DataDirectory(data).settings()
     return load_rules(_directories(given, data), settings, run_tests=run_tests), settings
 
 
@@ -197,7 +198,7 @@ def explain(rule: str, event: str, given: tuple[Path, ...], data: Path, form: st
 
     ruleset, settings = _load(given, data)
     with _history(data) as con:
-        found = _event(con, event, ruleset, settings)
+        found = _event(con, event, data, ruleset, settings)
         made = explained(con, found, _named(ruleset, rule), ruleset, settings, until=_clock(con))
     if form == "json":
         findings = [{"what": f.what, "holds": f.holds, "words": f.words} for f in made.findings]
@@ -282,13 +283,13 @@ def _clock(con: duckdb.DuckDBPyConnection) -> int:
     return int(clock)
 
 
-def _event(con: duckdb.DuckDBPyConnection, wanted: str, ruleset: Ruleset, settings: Settings) -> pa.Table:
+def _event(con: duckdb.DuckDBPyConnection, wanted: str, data: Path, ruleset: Ruleset, settings: Settings) -> pa.Table:
     """One event, from history or as given."""
     from citywatch.event import STORED
 
     if wanted == "-" or Path(wanted).is_file():
         raw = sys.stdin.buffer.read() if wanted == "-" else Path(wanted).read_bytes()
-        return _parsed(raw, ruleset, settings)
+        return _parsed(raw, data, ruleset, settings)
     names = ", ".join(f'"{name}"' for name, _ in STORED)
     named = f"SELECT {names} FROM events WHERE source || '/' || id = $1 OR id = $1 LIMIT 2"
     found = con.sql(named, params=[wanted]).to_arrow_table()
@@ -300,12 +301,11 @@ def _event(con: duckdb.DuckDBPyConnection, wanted: str, ruleset: Ruleset, settin
     raise UsageError(f"there is no event {wanted!r} in history", hint="name SOURCE/ID, a file, or - for standard input")
 
 
-def _parsed(raw: bytes, ruleset: Ruleset, settings: Settings) -> pa.Table:
-    """The event that a JSON text is, through the same parser as every source."""
+def _parsed(raw: bytes, data: Path, ruleset: Ruleset, settings: Settings) -> pa.Table:
+    """The event that a JSON text is, through the same parser as every source, placed as it would be there."""
     import pyarrow as pa
 
-    from citywatch.mappings.gazetteer import Gazetteer
-    from citywatch.mappings.load import load_mappings, shipped
+    from citywatch.cli.hosting import load, places
     from citywatch.mappings.parse import Parser
     from citywatch.records.chunk import Chunk, Format, Origin, records_schema
 
@@ -314,7 +314,8 @@ def _parsed(raw: bytes, ruleset: Ruleset, settings: Settings) -> pa.Table:
     except ValueError as error:
         raise UsageError(f"the event is not JSON: {error}") from error
     records = pa.table({"line": [1], "raw": [line]}, schema=records_schema())
-    parser = Parser(settings, load_mappings([shipped()]), gazetteer=Gazetteer(ruleset.zones))
+    known = places(DataDirectory(data), ruleset, settings.zone)
+    parser = Parser(settings, load(data), gazetteer=known)
     parsed = parser.parse(Chunk(Origin("the event"), Format.JSON, records))
     if len(parsed.events) != 1:
         reasons = parsed.rejected["reason"].to_pylist()

@@ -43,9 +43,10 @@ _SLICES_PER_RETENTION = 8
 
 EVENT_TEXT = (
     """'{"source":' || to_json(source) || ',"id":' || to_json(id) || ',"type":' || to_json(type) || ',"time":"'"""
-    """ || strftime(make_timestamp(t), '%Y-%m-%dT%H:%M:%S.%fZ') || '","data":' || data || '}'"""
+    """ || strftime(make_timestamp(t), '%Y-%m-%dT%H:%M:%S.%fZ') || '","data":'"""
+    """ || CASE WHEN starts_with(data, '{') THEN data ELSE '{}' END || '}'"""
 )
-"""SQL of an event as it stands in evidence: source, id, type, time, data."""
+"""SQL of an event as it stands in evidence: source, id, type, time, data. An event may have none, or no object."""
 
 
 class State:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from citywatch.event import payload
 from citywatch.rules.model import Correlation, CorrelationType
 from citywatch.settings import DAY, HOUR, MINUTE, SECOND
 
@@ -46,12 +46,12 @@ def span(duration: int) -> str:
 
 
 def reason(
-    rule: Correlation, group: Mapping[str, Any], values: Mapping[str, Any], event: str, before: str | None
+    rule: Correlation, group: Mapping[str, Any], values: Mapping[str, Any], event: str | None, before: str | None
 ) -> str:
     """One line: the key, then what was found. `event`, `before`: data (JSON) of the match and first other event."""
-    data = json.loads(event)
+    data = payload(event)
     who = ", ".join(_key(name, value, data) for name, value in group.items())
-    what = _what(rule, values, data, json.loads(before or "{}"))
+    what = _what(rule, values, data, payload(before))
     joint = " " if rule.type is CorrelationType.IMPOSSIBLE_TRAVEL else ": "
     return f"{who}{joint}{what}" if who else what
 

@@ -120,6 +120,14 @@ def test_a_violation_whose_image_came_before_it_says_so(entry: Entry) -> None:
     assert served["fingerprint"] == waiting["fingerprint"]
 
 
+@pytest.mark.parametrize("data", [TEXT, [TEXT], f"data:image/png;base64,{TEXT}"])
+def test_an_image_in_data_that_are_no_object_leaves_them_what_they_are(entry: Entry, data: str | list[str]) -> None:
+    for _ in ("unknown", "known"):
+        (event,) = entry.events({**cloudevent("drone.violation"), "data": data})
+        assert event["data"] == ([DOT_ID] if isinstance(data, list) else DOT_ID)
+        assert event["image_id"] == DOT_ID
+
+
 def test_the_id_of_a_message_does_not_depend_on_what_is_kept_already(entry: Entry) -> None:
     ids = [entry.parsed(IN_IMAGE_DRONE).events["id"].to_pylist() for _ in range(2)]
     assert ids[0] == ids[1]

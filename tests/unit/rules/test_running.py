@@ -27,6 +27,7 @@ from citywatch.rules.schema import rule_schema
 from citywatch.rules.testing import Raised, batch_of, matched, outcomes
 from citywatch.rules.tests import START
 from citywatch.settings import HOUR, MINUTE, Settings
+from citywatch.stores.directory import DataDirectory
 from tests.unit.rules.conftest import HEAD, Load, Refuse
 
 LISTS = """
@@ -355,3 +356,23 @@ def test_explain_reads_an_event_from_standard_input(load: Load, directory: Path,
     assert code == 0
     assert out.startswith("rule: it fires\n")
     assert json.loads(run(*words, "--format", "json", stdin=text)[1])["fires"] is True
+
+
+def test_explain_places_an_event_as_the_engine_would(load: Load, directory: Path, tmp_path: Path) -> None:
+    load("where: lat > 40 AND precinct IS NULL")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "devices.csv").write_text("device_id,device_kind,lat,lon,name,from,until\ncam-1,camera,40.7,-73.9,,,\n")
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": {"device_id": "cam-1"}}
+    words = ("explain", "rule", "-", "--rules", str(directory), "--data", str(data))
+    assert run(*words, stdin=json.dumps(event))[1].startswith("rule: it fires\n")
+
+
+def test_history_is_judged_by_the_settings_that_it_was_made_with(load: Load, directory: Path, tmp_path: Path) -> None:
+    load("correlation: {type: event_count, timespan: 1h, condition: {gte: 1}}")
+    data = DataDirectory(tmp_path / "data")
+    data.prepare(Settings(lateness=HOUR))
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "time": "2026-01-05T12:00:00Z"}
+    text = json.dumps({**event, "receivedat": "2026-01-05T12:30:00Z"})
+    words = ("explain", "rule", "-", "--rules", str(directory), "--data", str(data.path))
+    assert run(*words, stdin=text)[1].startswith("rule: it fires\n")

@@ -60,7 +60,7 @@ def _named(events: pa.Table, inside: frozenset[str], media: Media) -> pa.Table:
             continue
         if ids[row] is None:
             ids[row] = held
-            texts[row] = _member("image_id", held) + text.lstrip()[1:]
+            texts[row] = _with("image_id", held, text)
         else:
             _name(media, ids[row], held)
     return _set(_set(events, "image_id", pa.array(ids, pa.string())), "data", pa.array(texts, pa.string()))
@@ -90,14 +90,17 @@ def _marked(events: pa.Table, media: Media) -> pa.Table:
     if not len(rows):
         return events
     data: Any = one_array(events["data"])
-    rest = pc.utf8_slice_codeunits(pc.utf8_ltrim_whitespace(data.take(pa.array(rows))), 1)
-    marked = pc.binary_join_element_wise(pa.scalar(_member(KNOWN, True)), rest, "")
-    return _set(events, "data", pc.replace_with_mask(data, pa.array(mask), marked))
+    marked = [_with(KNOWN, True, text) for text in data.take(pa.array(rows)).to_pylist()]
+    return _set(events, "data", pc.replace_with_mask(data, pa.array(mask), pa.array(marked, pa.string())))
 
 
-def _member(name: str, value: Any) -> str:
-    """The beginning of a JSON object that has further members."""
-    return f"{{{json.dumps(name)}:{json.dumps(value)},"
+def _with(name: str, value: Any, data: str | None) -> str:
+    """Data with one member more, the first. Data that are no object (a text, a list) have no members, and stay."""
+    text = (data or "{}").lstrip()
+    if not text.startswith("{"):
+        return text
+    rest = text[1:].lstrip()
+    return f"{{{json.dumps(name)}:{json.dumps(value)}{'' if rest.startswith('}') else ','}{rest}"
 
 
 def _set(events: pa.Table, name: str, values: Array) -> pa.Table:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from citywatch.alert import Outcome, State
+from citywatch.event import payload
 from citywatch.stores.desk.connection import Connection
 from citywatch.stores.desk.database import Database, now_us, set_cursor
 from citywatch.stores.desk.states import Entry, Standing, record, standing
@@ -177,7 +178,7 @@ def correction_rows(batch: pa.Table) -> list[tuple[Any, ...]]:
 
 
 def _row(event: dict[str, Any]) -> tuple[Any, ...]:
-    undoes = json.loads(event["data"] or "{}").get("undoes")
+    undoes = payload(event["data"]).get("undoes")
     # One that names no event stays in the list of corrections that found nothing.
     corrects = (event["corrects_source"] or "", event["corrects_id"] or "")
     taken_back = undoes if isinstance(undoes, str) else None
