@@ -150,7 +150,8 @@ def zip_sql() -> str:
     zone = "list_filter(zones, lambda name: regexp_full_match(name, '\\d{5}'))[1]"
     end = r"(\d{5})(?:-\d{4})?\s*$"
     # To see that there is none is quicker than to take it out, and most addresses have none.
-    written = f"CASE WHEN regexp_matches(address, '{end}') THEN regexp_extract(address, '{end}', 1) END"
+    perhaps = "(right(address, 4) BETWEEN '0000' AND '9999' OR suffix(address, ' '))"
+    written = f"CASE WHEN {perhaps} AND regexp_matches(address, '{end}') THEN regexp_extract(address, '{end}', 1) END"
     return f"coalesce(CASE WHEN zones IS NOT NULL THEN {zone} END, {written})"
 
 

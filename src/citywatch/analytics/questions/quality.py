@@ -28,10 +28,10 @@ def _outside(numbers: Iterable[int]) -> str:
 
 ODD_LENGTH = "strlen(plate) NOT BETWEEN 2 AND 8"
 NAMED = f"plate IN {_WORDS + _REPEATED}"
-"""Those are no plates either. Apart: a list alone is compared with the distinct plates of a page, in OR with each."""
+NO_PLATE = {"no_plate": "plate IS NULL", "not_a_plate": f"{ODD_LENGTH} OR {NAMED}"}
+"""Asked of each plate once, not of each event."""
 
-# check -> (SQL over an event, what it means). Each is a filter of its own: history skips the files, and the groups of
-# rows in them, of which the statistics of a column say enough.
+# check -> (SQL over an event, what it means).
 CHECKS: Mapping[str, tuple[str, str]] = {
     "no_address": ("street IS NULL AND address IS NULL", "neither address nor street"),
     "no_position": ("lat IS NULL OR lon IS NULL", "no latitude and longitude"),
@@ -40,9 +40,9 @@ CHECKS: Mapping[str, tuple[str, str]] = {
     "no_time_of_day": ("time_precision = 'day'", "the time of day is missing or impossible"),
     "no_violation_code": ("violation_code IS NULL", "no code of an offence"),
     "unknown_violation_code": (_outside(offences()), "a code that the table of fines does not have"),
-    "no_plate": ("plate IS NULL", "no plate"),
+    "no_plate": (NO_PLATE["no_plate"], "no plate"),
     "not_a_plate": (
-        ODD_LENGTH,
+        NO_PLATE["not_a_plate"],
         "a plate of one letter, of more than eight, of one letter repeated, or a word such as NOPLATE",
     ),
     "no_plate_state": ("plate_state IS NULL", "no state of the plate"),
@@ -71,12 +71,14 @@ def data_quality(archive: Archive, asked: Asked) -> Answer:
 def _checked(archive: Archive, where: str) -> tuple[int, dict[str, int]]:
     """Events, and check -> how many fail it."""
 
-    def count(condition: str) -> int:
-        return int(archive.one(f"SELECT count(*) FROM events WHERE ({condition}) AND {where}")[0])
+    def filtered(checks: Mapping[str, str], count: str, relation: str) -> dict[str, int]:
+        counts = ", ".join(f"coalesce({count} FILTER ({sql}), 0)" for sql in checks.values())
+        return dict(zip(checks, map(int, archive.one(f"SELECT {counts} FROM {relation}")), strict=True))
 
-    found = {check: count(sql) for check, (sql, _) in CHECKS.items()}
-    found["not_a_plate"] += count(NAMED)
-    return count("true"), found
+    others = {"total": "true"} | {check: sql for check, (sql, _) in CHECKS.items() if check not in NO_PLATE}
+    plates = f"(SELECT plate, count(*) AS n FROM events WHERE {where} GROUP BY plate)"
+    found = filtered(others, "count(*)", f"events WHERE {where}") | filtered(NO_PLATE, "sum(n)", plates)
+    return found["total"], found
 
 
 def _rejected(archive: Archive, asked: Asked) -> Iterator[dict[str, object]]:
