@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "retention": ("keeping", "retention", "Remove what is older than it is to be kept."),
     "backup": ("keeping", "backup", "Copy the data directory, while everything goes on."),
     "restore": ("keeping", "restore", "Make a data directory of a backup, and check it."),
+    "cassandra": ("cassandra", "cassandra", "Prepare a Cassandra for `up --store`."),
     "doctor": ("doctor", "doctor", "Explain this machine and this data directory."),
 }
 

@@ -16,6 +16,7 @@ import click
 
 from citywatch.cli.log import say
 from citywatch.cli.options import data_option
+from citywatch.cli.stores import store_option, storing
 from citywatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def _setting(name: str, meaning: str) -> Callable[[Callable[..., None]], Callabl
 @_setting("disorder", "How much the order of receipt may be disturbed.")
 @_setting("stale", "Events received later than this are kept, and no rule sees them.")
 @_setting("zone", "The city's time zone (IANA name).")
+@store_option
 def run(
     *,
     sources: tuple[str, ...],
@@ -56,6 +58,7 @@ def run(
     rules: tuple[Path, ...],
     mapping: str | None,
     date: datetime | None,
+    store: str | None,
     **settings: str | None,
 ) -> None:
     """Read sources, apply the rules, keep history.
@@ -74,11 +77,13 @@ def run(
     overrides = {name: value for name, value in settings.items() if value is not None}
     host = Host(data, rules, overrides, mapping)
     host.check(live)
-    with _interruptible(), host.engine() as engine:
+    with _interruptible(), host.engine() as engine, storing(host, store) as relaying:
         summary = _read(engine, host, bounded)
         if live:
             summary = _listen(engine, host, live, summary)
-    click.echo(json.dumps(summary.as_json()))
+        click.echo(json.dumps(summary.as_json()))
+        if relaying is not None:
+            relaying.drain()
 
 
 def _sorted_out(sources: Sequence[Source], *, once: bool) -> tuple[list[Source], list[Source]]:

@@ -18,6 +18,7 @@ from click.core import ParameterSource
 from citywatch.cli.log import say
 from citywatch.cli.options import TRUTH_FILE, data_option, demo_directory, person
 from citywatch.cli.run import rules_option
+from citywatch.cli.stores import store_option, storing
 from citywatch.cli.tail import Tail
 from citywatch.errors import DataDirectoryBusyError, StoreError
 from citywatch.stores.desk import Desk
@@ -49,6 +50,7 @@ LOOK = 0.1
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
 )
 @click.option("--until-alert", is_flag=True, help="End after the first alert.")
+@store_option
 @click.pass_context
 def up(
     context: click.Context,
@@ -61,6 +63,7 @@ def up(
     host: str,
     port: int,
     until_alert: bool,
+    store: str | None,
 ) -> None:
     """Everything on this machine: ingest, engine, console, until Ctrl-C.
 
@@ -91,9 +94,12 @@ def up(
         stack.enter_context(deliveries)
         alarm = stack.enter_context(Alarm(hosted))
         proposing = stack.enter_context(Proposing(hosted.directory.path, within=hosted.settings.same_offence))
+        relaying = stack.enter_context(storing(hosted, store))
 
         def done() -> bool:
             web.check()
+            if relaying is not None:
+                relaying.check()
             proposing.check()
             return until_alert and alarm.rang()
 

@@ -1,0 +1,103 @@
+"""`citywatch cassandra`: make the tables, and users with only the rights that they need."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from citywatch.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from cassandra.cluster import Session
+
+    from citywatch.connections.cassandra import Address
+
+
+@click.group()
+def cassandra() -> None:
+    """Prepare a Cassandra for `up --store`, as an administrator of it."""
+
+
+@cassandra.command()
+def tables() -> None:
+    """Print the CQL of the tables, and what is asked of each."""
+    from citywatch.stores.cassandra.tables import TABLES
+
+    for table in TABLES:
+        click.echo(f"-- {table.question}\n{table.cql};\n")
+
+
+@cassandra.command()
+@click.argument("address")
+@click.option("--replication", type=click.IntRange(min=1), default=3, show_default=True, help="Copies of each row.")
+def setup(*, address: str, replication: int) -> None:
+    """Make the keyspace and the tables where they are not there; ADDRESS is cassandra://admin@host/keyspace."""
+    from citywatch.stores.cassandra.tables import TABLES, keyspace_cql
+
+    with _administrator(address) as (session, where):
+        session.execute(keyspace_cql(where.keyspace, replication, where.dc))
+        session.set_keyspace(where.keyspace)
+        for table in TABLES:
+            session.execute(table.cql)
+    click.echo(f"citywatch: {where.keyspace} has {len(TABLES)} tables", err=True)
+
+
+@cassandra.command()
+@click.argument("address")
+@click.option(
+    "--passwords",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Directory with a file for each role; a password that is not there is made, for the owner to read.",
+)
+def users(*, address: str, passwords: Path) -> None:
+    """Make a role for each purpose, with only the rights that it needs, or set their passwords anew."""
+    from citywatch.stores.cassandra.tables import ROLES
+
+    with _administrator(address) as (session, where):
+        for role, (purpose, rights) in ROLES.items():
+            _role(session, role, _password(passwords / role))
+            for table, right in rights.items():
+                for one in right.split(", "):
+                    session.execute(f"GRANT {one} ON {where.keyspace}.{table} TO {role}")
+            click.echo(f"{role}: for {purpose}; its password is in {passwords / role}")
+
+
+def _role(session: Session, role: str, password: str) -> None:
+    quoted = password.replace("'", "''")
+    session.execute(f"CREATE ROLE IF NOT EXISTS {role} WITH PASSWORD = '{quoted}' AND LOGIN = true")
+    session.execute(f"ALTER ROLE {role} WITH PASSWORD = '{quoted}' AND LOGIN = true")
+
+
+def _password(file: Path) -> str:
+    """The password in the file, made when it is not there."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(secrets.token_urlsafe(24) + "\n", "utf-8")
+        found = file.read_text("utf-8").strip()
+    except OSError as error:
+        raise StoreError(f"{file} cannot be read or made: {error.strerror}") from error
+    if not found:
+        raise UsageError(f"{file} holds no password", hint="remove it to have one made")
+    return found
+
+
+@contextmanager
+def _administrator(text: str) -> Iterator[tuple[Session, Address]]:
+    """A session that may change the cluster. Raises StoreError with the server's words."""
+    from citywatch.connections.cassandra import errors, parse, said, session
+
+    address = parse(text)
+    with session(address, lambda what, hint: StoreError(what, hint=hint)) as opened:
+        try:
+            yield opened, address
+        except errors() as error:
+            hint = "name a user who may do that: cassandra://admin@host/keyspace"
+            raise StoreError(f"{address.name}: {said(error)}", hint=hint) from error

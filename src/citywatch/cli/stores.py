@@ -1,0 +1,43 @@
+"""`--store`: a store elsewhere that `run` and `up` keep up with what they accept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from citywatch.cli.log import say
+from citywatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from citywatch.cli.hosting import Host
+    from citywatch.engine.embedded.relaying import Relaying
+
+
+def store_option(command: Callable[..., None]) -> Callable[..., None]:
+    """`--store ADDRESS`."""
+    meaning = "Keep a Cassandra up with events and alerts: cassandra://user@host/keyspace."
+    option: Callable[..., Callable[..., None]] = click.option("--store", metavar="ADDRESS", help=meaning)
+    return option(command)
+
+
+@contextmanager
+def storing(hosted: Host, store: str | None) -> Iterator[Relaying | None]:
+    """Keep the store up while the block lasts; None where none is named. Raises UsageError."""
+    if store is None:
+        yield None
+        return
+    from citywatch.analytics.render.pseudonyms import read_key
+    from citywatch.cli.report import KEY_FILE
+    from citywatch.connections.cassandra import SCHEME, parse
+    from citywatch.engine.embedded.relaying import Relaying
+
+    if not store.startswith(SCHEME):
+        raise UsageError(f"{store!r} is no store", hint="write cassandra://user@host/keyspace")
+    address, directory = parse(store), hosted.directory
+    if address.table:
+        raise UsageError(f"{store!r} names a table", hint="a store is a whole keyspace: cassandra://user@host/keyspace")
+    with Relaying(directory, hosted.settings, address, read_key(directory.path / KEY_FILE), say) as relaying:
+        yield relaying

@@ -1,0 +1,145 @@
+"""A store elsewhere, kept up with log and desk while an engine runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from citywatch.connections.cassandra import Address, errors, said
+from citywatch.errors import CitywatchError, StoreError
+from citywatch.settings import Settings
+from citywatch.stores.cassandra.relay import Relay
+from citywatch.stores.desk import Desk
+from citywatch.stores.desk.database import now_us
+from citywatch.stores.directory import DataDirectory
+from citywatch.stores.history import History
+
+EVERY_S = 0.5
+RETRY_S = 2.0
+_REPORT_EVERY_S = 5.0
+
+STATUS = "stores"
+"""Key of the desk's status: store -> how far behind it is, since when it is, and what is wrong."""
+
+
+class Relaying:
+    """A thread that takes what is accepted to Cassandra, soon afterwards. A context manager.
+
+    While Cassandra is away nothing is lost: what it lacks stands in log and desk, and goes there when it is back.
+
+    Parameters
+    ----------
+    key
+        Of the hashes of plates.
+    tell
+        Takes what people should know at once: that it is away, that it is back.
+    """
+
+    def __init__(
+        self,
+        data: DataDirectory,
+        settings: Settings,
+        address: Address,
+        key: bytes,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._data, self._settings, self._address, self._key = data, settings, address, key
+        self._tell = tell
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._trouble: CitywatchError | None = None
+        self._history = History(data.path)
+        self._place: tuple[int, int] | None = None
+        self._behind: tuple[int, int] | None = None
+        self._level_at = now_us()
+        self._looked = 0
+        self._reported = 0.0
+        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise what ended the thread."""
+        if self._error is not None:
+            raise self._error
+
+    def drain(self, patience: float = 60.0) -> None:
+        """Wait until Cassandra has all that was accepted before; raises StoreError when it is away for so long."""
+        deadline, looked, left = time.monotonic() + patience, self._looked, self._behind
+        while not (self._looked > looked + 1 and self._behind == (0, 0) and self._trouble is None):
+            self.check()
+            if self._behind != left or self._trouble is None:
+                deadline, left = time.monotonic() + patience, self._behind
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"{self._address.name} is away: {self._trouble}",
+                    hint="what it lacks is safe in the data directory, and goes there with the next run",
+                )
+            time.sleep(0.05)
+
+    def _run(self) -> None:
+        try:
+            with Desk(self._data.desk) as desk:
+                while not self._stop.is_set():
+                    try:
+                        self._relay(desk)
+                    except errors() as error:
+                        self._fails(StoreError(f"{self._address.name}: {said(error)}"))
+                    except StoreError as error:
+                        self._fails(error)
+                    self._report(desk)
+                    self._stop.wait(RETRY_S)
+                self._report(desk, now=True)
+        except BaseException as error:
+            self._error = error
+
+    def _relay(self, desk: Desk) -> None:
+        with Relay(self._address, self._history, desk, self._settings, self._key) as relay:
+            more = True
+            while not self._stop.wait(0 if more else EVERY_S):
+                self._place = relay.place
+                more = relay.once()
+                self._place = relay.place
+                self._measure(desk)
+                self._works()
+                self._report(desk)
+
+    def _works(self) -> None:
+        if self._trouble is not None:
+            self._tell(f"{self._address.name} is there again")
+        self._trouble = None
+        self._looked += 1
+
+    def _fails(self, error: CitywatchError) -> None:
+        if self._trouble is None:
+            self._tell(f"{error}; what is new waits for it")
+        self._trouble = error
+
+    def _measure(self, desk: Desk) -> None:
+        """How many events, and changes of alerts, are not taken over yet; unknown until it was there once."""
+        if self._place is not None:
+            events, alerts = self._place
+            self._behind = max(self._history.rows() - events, 0), max(desk.last_change() - alerts, 0)
+        if self._behind == (0, 0):
+            self._level_at = now_us()
+
+    def _report(self, desk: Desk, *, now: bool = False) -> None:
+        if not now and time.monotonic() - self._reported < _REPORT_EVERY_S:
+            return
+        self._reported = time.monotonic()
+        self._measure(desk)
+        behind = self._behind or (None, None)
+        standing: dict[str, Any] = {"events": behind[0], "alerts": behind[1], "level_at": self._level_at}
+        standing["trouble"] = str(self._trouble) if self._trouble else None
+        desk.set_status({STATUS: {**desk.status().get(STATUS, {}), self._address.name: standing}})
