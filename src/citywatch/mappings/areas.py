@@ -30,6 +30,8 @@ class Areas:
 
     def holding(self, lat: Degrees, lon: Degrees) -> tuple[Positions, Positions]:
         """(position, outline) of each position that an outline holds, its border included; ordered by outline."""
+        if not len(self):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
         point, outline = self._tree.query(shapely.points(lon, lat))
         order = np.argsort(outline, kind="stable")  # one outline after the other: three times as fast
         point, outline = point[order], outline[order]

@@ -80,7 +80,8 @@ class _Objects:
     def _with_exponent(self) -> Mask:
         """Which values hold something like an exponent, by the number of their key; one more for none."""
         content = self._content
-        e = np.flatnonzero(((content[1:] | 32) == ord("e")) & _BEFORE_EXPONENT[content[:-1]]) + 1
+        e = np.flatnonzero((content | 32) == ord("e"))
+        e = e[_BEFORE_EXPONENT[content[e - 1]]]  # an object does not begin with one: there is a byte before each
         found = np.zeros(len(self._ends) + 1, np.bool_)
         found[np.searchsorted(self._ends, e) - 1] = True
         return found
