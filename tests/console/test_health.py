@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from citywatch.console import site
 from citywatch.delivery import Planned, Room
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
+from citywatch.stores.directory import DataDirectory
+from citywatch.stores.gallery import Gallery
 from tests.unit.desk.facts import fact, table
+from tests.unit.desk.violations import violation
+from tests.unit.stores.pictures import DOT
 
 from .conftest import key, visitor
 
@@ -54,6 +60,17 @@ def test_metrics_are_what_prometheus_reads(anna: Client, desk: Desk) -> None:
     assert [line.split()[2] for line in lines if line.startswith("# TYPE")] == list(
         dict.fromkeys(re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#"))
     )
+
+
+def test_metrics_tell_of_tickets_and_images(anna: Client, desk: Desk) -> None:
+    desk.put_violations([violation(f"v{n}", n, plate=f"K{n}") for n in range(3)])
+    gallery = Gallery(DataDirectory(desk.path.parent))
+    site.install(replace(site.current(), gallery=gallery))
+    kept = gallery.receive("i1", DOT)
+    lines = anna.get("/metrics").content.decode().splitlines()
+    assert all_documented(lines)
+    assert 'citywatch_tickets{state="proposed"} 3' in lines
+    assert {"citywatch_images 1", f"citywatch_image_bytes {kept.size}"} <= set(lines)
 
 
 def test_metrics_tell_of_deliveries(anna: Client, desk: Desk) -> None:

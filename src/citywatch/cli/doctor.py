@@ -48,10 +48,11 @@ def doctor(data: Path) -> None:
     """
     bad = False
     looks = {"machine": machine, "data directory": directory, "engine": engine, "places": places}
-    looks |= {"rules": rules, "routes": routes}
+    looks |= {"images and tickets": work, "rules": rules, "routes": routes}
     for title, look in looks.items():
-        click.echo(click.style(title, bold=True))
-        for finding in _found(look, data):
+        if found := list(_found(look, data)):
+            click.echo(click.style(title, bold=True))
+        for finding in found:
             bad = bad or finding.state == "bad"
             mark, color = _MARKS[finding.state]
             click.echo(f"  {click.style(f'{mark:<4}', fg=color)}  {finding.what}")
@@ -103,7 +104,7 @@ def directory(data: Path) -> Iterator[Finding]:
     history = summary(found)
     yield Finding(
         "ok",
-        f"{history['events']:,} events: {history['days']} days in {history['files']} files, "
+        f"{history['events']:,} events in {history['files']:,} files ({history['days']:,} days are put together), "
         f"{history['bytes'] / _GIB:.2f} GiB",
     )
     yield Finding("ok", retention_in_words(found.settings().retention))
@@ -195,6 +196,23 @@ def places(data: Path) -> Iterator[Finding]:
         yield Finding("ok", f"{outlines:,} precincts in precincts.geojson")
     if what := lost(data, known):
         yield Finding("note", what, f"name them in {data}/devices.csv: device_id,device_kind,lat,lon,name,from,until")
+
+
+def work(data: Path) -> Iterator[Finding]:
+    """Images that are kept, and proposals for tickets that wait for a person."""
+    from citywatch.stores.desk import Desk
+    from citywatch.stores.directory import DataDirectory
+    from citywatch.stores.gallery import Gallery
+
+    found = DataDirectory(data)
+    if not found.exists():
+        return
+    images, size = Gallery(found).totals()
+    yield Finding("ok", f"{images:,} images, {size / _GIB:.2f} GiB")
+    with Desk(found.desk) as desk:
+        waiting = desk.proposal_counts()["proposed"]
+    decide = "`citywatch tickets list` shows them, as does the page" if waiting else ""
+    yield Finding("ok", f"{waiting:,} proposals for tickets wait for a decision", decide)
 
 
 def rules(data: Path) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from citywatch import __version__
 from citywatch.console.access import Scope
 from citywatch.console.api.access import allowed
 from citywatch.console.api.problems import problem
-from citywatch.console.port import DeskPort
+from citywatch.console.port import DeskPort, GalleryPort
 from citywatch.console.presentation import engine_state
 from citywatch.console.site import current
 from citywatch.delivery import Standing
@@ -40,12 +40,12 @@ def metrics(request: HttpRequest) -> HttpResponse:
     except HttpError as error:
         return problem(error.status_code, str(error))
     with current().desk() as desk:
-        text = "".join(exposition(desk))
+        text = "".join((*exposition(desk), *_images(current().gallery)))
     return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def exposition(desk: DeskPort) -> Iterator[str]:
-    """The lines of `/metrics`."""
+    """The lines of `/metrics` that the desk knows."""
     engine = engine_state(desk)
     records = [({"outcome": name}, count) for name, count in engine.counts.items()]
     yield from _family("citywatch_records_total", "counter", "Input records by what became of them.", records)
@@ -53,6 +53,8 @@ def exposition(desk: DeskPort) -> Iterator[str]:
     yield from _family("citywatch_alerts_total", "counter", "Alerts raised.", raised)
     states = [({"state": state}, count) for state, count in desk.state_counts().items()]
     yield from _family("citywatch_alerts", "gauge", "Alerts by state.", states)
+    tickets = [({"state": state}, count) for state, count in desk.proposal_counts().items()]
+    yield from _family("citywatch_tickets", "gauge", "Tickets and proposals for them, by state.", tickets)
     waiting = desk.rejected_count()
     yield from _family("citywatch_rejected_waiting", "gauge", "Rejected records nobody replayed.", [({}, waiting)])
     yield from _family("citywatch_events_waiting", "gauge", "Events the rules have not seen.", [({}, engine.waiting)])
@@ -62,6 +64,13 @@ def exposition(desk: DeskPort) -> Iterator[str]:
     yield from _family("citywatch_clock_lag_seconds", "gauge", "Clock behind real time.", lag)
     up = int(engine.running)
     yield from _family("citywatch_engine_up", "gauge", "1 while the engine reports.", [({}, up)])
+
+
+def _images(gallery: GalleryPort | None) -> Iterator[str]:
+    if gallery is not None:
+        images, size = gallery.totals()
+        yield from _family("citywatch_images", "gauge", "Images that are kept.", [({}, images)])
+        yield from _family("citywatch_image_bytes", "gauge", "Bytes of the images that are kept.", [({}, size)])
 
 
 def _deliveries(standings: list[Standing]) -> Iterator[str]:

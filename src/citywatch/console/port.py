@@ -175,6 +175,10 @@ class GalleryPort(Protocol):
         """Those of the ids that mean an image."""
         ...
 
+    def totals(self) -> tuple[int, int]:
+        """(images, their bytes)."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RuleNotes:

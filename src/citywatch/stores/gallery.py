@@ -58,6 +58,11 @@ class Gallery:
         with Media(self._data.media) as media:
             return media.known(image_ids)
 
+    def totals(self) -> tuple[int, int]:
+        """(images, their bytes)."""
+        with Media(self._data.media) as media:
+            return media.totals()
+
 
 def _event(image_id: str, kept: Kept, since: int) -> str:
     """The event that an image has come; the same one however often it is made, so that the engine takes it once."""

@@ -21,7 +21,7 @@ from citywatch.stores.directory import DataDirectory
 from citywatch.stores.history import History
 
 _PREFIX = "snapshot-"
-_OWN = ("log", "history", "identity", "tmp", "lock", "desk.sqlite", "engine.duckdb", "engine.duckdb.wal")
+_OWN = ("log", "history", "identity", "tmp", "lock", "desk.sqlite", "engine.duckdb", "engine.duckdb.wal", "door.json")
 """What is taken in a way of its own, or not at all."""
 _PASSING = (durable.ASIDE, "-wal", "-shm", "-journal", ".part")
 _NEVER_WRITTEN = ("log/", "history/", "identity/", "media/", "rejected/")

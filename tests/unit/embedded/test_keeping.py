@@ -128,8 +128,9 @@ def test_a_backup_has_what_people_did_and_the_keys_and_settings(tmp_path: Path, 
     (data / "pseudonyms.key").write_bytes(b"k" * 32)
     (data / "pseudonyms.key").chmod(0o600)
     (data / "citywatch.toml").write_text('live = "2d"\n')
-    (data / "rules").mkdir()
-    (data / "rules" / "own.yaml").write_text(PLATES)
+    for name in ("rules/own.yaml", "mappings/own.yaml", "secrets/mail", "routes.yaml", "devices.csv", "door.json"):
+        (data / name).parent.mkdir(exist_ok=True)
+        (data / name).write_text(name)
     with Desk(data / "desk.sqlite") as desk:
         first = alerts(data)[0]["id"]
         desk.act(first, Wish(Action.ACK, "kim", "cli"))
@@ -140,7 +141,9 @@ def test_a_backup_has_what_people_did_and_the_keys_and_settings(tmp_path: Path, 
     assert (restored / "pseudonyms.key").read_bytes() == b"k" * 32
     assert (restored / "pseudonyms.key").stat().st_mode & 0o777 == 0o600
     assert (restored / "citywatch.toml").read_text() == 'live = "2d"\n'
-    assert (restored / "rules" / "own.yaml").read_text() == PLATES
+    for name in ("rules/own.yaml", "mappings/own.yaml", "secrets/mail", "routes.yaml", "devices.csv"):
+        assert (restored / name).read_text() == name
+    assert not (restored / "door.json").exists(), "where the engine of another place listens"
     with Desk(restored / "desk.sqlite") as desk:
         assert desk.alert(first).alert["state"] == "acknowledged"
         assert desk.audited()[0]["what"] == "looked"
