@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -69,8 +70,13 @@ class Database(ABC):
 
     def move_cursor(self, name: str, value: int) -> None:
         """Remember that the reader of that name has everything up to `value`."""
+        self.move_cursors({name: value})
+
+    def move_cursors(self, cursors: Mapping[str, int]) -> None:
+        """As `move_cursor` for several at once."""
         with self.transaction() as con:
-            set_cursor(con, name, value)
+            for name, value in cursors.items():
+                set_cursor(con, name, value)
 
 
 def set_cursor(con: Connection, name: str, value: int) -> None:

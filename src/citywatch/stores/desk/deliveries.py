@@ -209,7 +209,7 @@ class Deliveries(Database):
         """When there is something to do for that receiver, µs UTC; None: nothing waits."""
         row = self._con.execute(
             "SELECT min(due) FROM (SELECT due FROM deliveries WHERE target = ? AND message IS NULL "
-            "UNION ALL SELECT due FROM messages WHERE target = ? AND state = ?)",
+            "UNION ALL SELECT due FROM messages WHERE target = ? AND state = ?) AS waiting",
             [target, target, WAITING],
         ).fetchone()
         return None if row[0] is None else int(row[0])

@@ -35,9 +35,9 @@ WHERE coalesce(s.state, '') <> ?
 """
 
 _NEEDED_IMAGES = """
-SELECT DISTINCT event.value->'data'->>'image_id' AS image
+SELECT DISTINCT event.value->'data'->>'image_id'
 FROM facts f LEFT JOIN states s ON s.fact = f.n, json_each(f.evidence) AS event
-WHERE coalesce(s.state, '') <> ? AND image IS NOT NULL
+WHERE coalesce(s.state, '') <> ? AND event.value->'data'->>'image_id' IS NOT NULL
 UNION SELECT details->>'image_id' FROM proposals
 WHERE state IN ('proposed', 'approved') AND batch IS NULL AND details->>'image_id' IS NOT NULL
 """

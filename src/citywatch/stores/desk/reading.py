@@ -59,8 +59,8 @@ class Reading(Database):
         if kinds is not None:
             # The latest of each kind, by index: a few alerts that matter may lie under a million that do not.
             of_kind = f"SELECT f.n FROM {_JOINED} {where} AND f.kind = {{}} ORDER BY f.raised DESC LIMIT :limit"
-            latest = " UNION ALL ".join(f"SELECT * FROM ({of_kind.format(kind)})" for kind in kinds)
-            where = f"WHERE f.n IN ({latest})"
+            latest = " UNION ALL ".join(f"SELECT * FROM ({of_kind.format(kind)}) AS of_{kind}" for kind in kinds)
+            where = f"WHERE f.n IN ({latest or 'NULL'})"
         rows = self._con.execute(f"{_SELECT} {where} ORDER BY f.raised DESC LIMIT :limit", params)
         return [_listed(row) for row in rows]
 
@@ -69,10 +69,11 @@ class Reading(Database):
     ) -> list[Listed]:
         """The chosen alerts by first_seen and id; `after` continues a list, also where alerts came in between."""
         kinds = self._kinds(choice)
+        listed = ", ".join(map(str, kinds or ())) or "NULL"
         few = kinds is not None and self._alerts_of(kinds) < _FEW
         parts = [
             "(f.first_seen, f.id) > (:after_seen, :after_id)" if after else None,
-            f"f.n IN (SELECT n FROM facts WHERE kind IN ({', '.join(map(str, kinds or ()))}))" if few else None,
+            f"f.n IN (SELECT n FROM facts WHERE kind IN ({listed}))" if few else None,
         ]
         where, params = _where(choice, " AND ".join(part for part in parts if part) or None)
         params |= {"now": now or now_us(), "limit": limit}
