@@ -28,9 +28,15 @@ class Kafka(Server):
     name = "Kafka"
 
     def __init__(
-        self, directory: Path, *, port: int = 0, properties: Sequence[str] = (), owner: int | None = None
+        self,
+        directory: Path,
+        *,
+        port: int = 0,
+        properties: Sequence[str] = (),
+        owner: int | None = None,
+        remove: Path | None = None,
     ) -> None:
-        super().__init__(directory, owner=owner)
+        super().__init__(directory, owner=owner, remove=remove)
         first, self._controller_port = free_ports(2)
         self.port = port or first
         self._properties = properties

@@ -32,14 +32,17 @@ class Server(ABC):
         Where its data, configuration and log go. What is there already is used again.
     owner
         Process with which the server ends; default: this one.
+    remove
+        Directory that is removed when it ends because its owner did.
     """
 
     name: str
 
-    def __init__(self, directory: Path, *, owner: int | None = None) -> None:
+    def __init__(self, directory: Path, *, owner: int | None = None, remove: Path | None = None) -> None:
         self.directory = directory
         self.log = directory / "log"
         self._owner = owner or os.getpid()
+        self._remove = remove
         self._process: subprocess.Popen[bytes] | None = None
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -79,7 +82,7 @@ class Server(ABC):
     def launch(self) -> None:
         """Start it without waiting. Raises MissingError."""
         self.prepare()
-        guarded = [sys.executable, watch.__file__, str(self._owner), *self.command()]
+        guarded = [sys.executable, watch.__file__, str(self._owner), str(self._remove or ""), *self.command()]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 guarded, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory, start_new_session=True

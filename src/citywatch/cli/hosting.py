@@ -81,7 +81,8 @@ class Host:
 
         for source in sources:
             if isinstance(source, Feed):
-                self._require(source.mapping)
+                for mapping in source.mappings:
+                    self._require(mapping)
 
     def _require(self, mapping: str | None) -> None:
         known = {"cloudevents", *(found.name for found in self.mappings)}

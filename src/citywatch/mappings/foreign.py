@@ -21,7 +21,15 @@ OF_EACH = ("item", "nth")
 """Columns that the expressions of an output with `each` meet: the item, and its number from 1 on."""
 
 
-def draft_sql(mapping: Mapping, relation: str, columns: Collection[str], fields: Sequence[str], fmt: Format) -> str:
+def draft_sql(
+    mapping: Mapping,
+    relation: str,
+    columns: Collection[str],
+    fields: Sequence[str],
+    fmt: Format,
+    *,
+    stamped: bool = False,
+) -> str:
     """Drafts (in brackets) of the records in `relation`.
 
     Parameters
@@ -36,11 +44,13 @@ def draft_sql(mapping: Mapping, relation: str, columns: Collection[str], fields:
         Known fields of the drafts, in order.
     fmt
         How the records are written.
+    stamped
+        A record that does not say when it was received was at `arrived`.
     """
     message = (
         _json_sql(mapping, relation, fields) if fmt is Format.JSON else _csv_sql(mapping, relation, columns, fields)
     )
-    parts = [_output_sql(mapping, output, n, fields, fmt) for n, output in enumerate(mapping.outputs)]
+    parts = [_output_sql(mapping, output, n, fields, fmt, stamped=stamped) for n, output in enumerate(mapping.outputs)]
     if mapping.refusals:
         message = f"SELECT *, {_refused_sql(mapping)} AS _refused FROM ({message})"
         parts.append(_refusals_sql(fields))
@@ -100,7 +110,9 @@ def _passed(mapping: Mapping, fields: Sequence[str]) -> list[str]:
     return [name for name in fields if name not in made]
 
 
-def _output_sql(mapping: Mapping, output: Output, number: int, fields: Sequence[str], fmt: Format) -> str:
+def _output_sql(
+    mapping: Mapping, output: Output, number: int, fields: Sequence[str], fmt: Format, *, stamped: bool
+) -> str:
     source, n = _source_sql(mapping, output, number)
     made = {
         **{f"_{name}": _text(output.attributes.get(name)) for name in ("id", "source", "type", "subject")},
@@ -114,10 +126,11 @@ def _output_sql(mapping: Mapping, output: Output, number: int, fields: Sequence[
     if output.when:
         inner += f" WHERE coalesce(TRY({output.when.sql}), false)"
     texts = "".join(f", f_{name}" for name in fields)
+    receipt = "CASE WHEN _received IS NULL THEN arrived END" if stamped else "CAST(NULL AS TIMESTAMPTZ)"
     return f"""(SELECT _row AS row, CAST({n} AS BIGINT) AS n, _id AS id, _source AS source, _type AS type,
   _subject AS subject, CASE WHEN typeof(_time) = 'VARCHAR' THEN CAST(_time AS VARCHAR) END AS time,
   _received AS receivedat, _precision AS time_precision,
-  CASE WHEN typeof(_time) <> 'VARCHAR' THEN TRY_CAST(_time AS TIMESTAMPTZ) END AS t, CAST(NULL AS TIMESTAMPTZ) AS r,
+  CASE WHEN typeof(_time) <> 'VARCHAR' THEN TRY_CAST(_time AS TIMESTAMPTZ) END AS t, {receipt} AS r,
   _data AS data, CAST(NULL AS VARCHAR) AS extensions, CAST(NULL AS VARCHAR) AS refused{texts} FROM ({inner}))"""
 
 

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from citywatch.errors import MappingError
 from citywatch.mappings import cloudevents, foreign, kinds
@@ -29,7 +30,7 @@ from citywatch.mappings.recognise import Verdict, inner_keys, inner_sql, positio
 from citywatch.mappings.refusals import Refusals
 from citywatch.mappings.statements import SMALL, Statements
 from citywatch.mappings.texts import no_text, plain, texts
-from citywatch.records.chunk import Chunk, Format, Origin, Parsed
+from citywatch.records.chunk import Chunk, Format, Origin, Parsed, Placing
 from citywatch.records.columns import Array, Column, Mask, Positions, listed, one_array
 from citywatch.records.csv_rows import Columns, column_names, split_columns, split_row
 from citywatch.records.ordinals import Ordinals, content_ids
@@ -185,11 +186,11 @@ class Parser:
                 name = judged.mapping.name if judged.mapping else None
                 refusals.add(listed(rows["row"]), [judged.reason] * rows.num_rows, name)
             elif judged.mapping is None:
-                jobs.append(self._cloudevents_job(rows, heads, shape[member], keys))
+                jobs.append(self._cloudevents_job(rows, heads, shape[member], keys, chunk.placing))
             else:
                 columns = {key for number in shapes for key in keys[number][0] or ()}
                 records = self._arriving(rows, rows["raw"], chunk, judged.mapping)
-                jobs.append(self._foreign_job(judged.mapping, records, columns, Format.JSON))
+                jobs.append(self._foreign_job(judged.mapping, records, columns, chunk))
         return jobs
 
     def _keys(self, examples: pa.Table) -> list[Keys]:
@@ -217,7 +218,9 @@ class Parser:
             (_with(keys[n][0], more), keys[n][1]) for n, more in zip(numbers, found, strict=True)
         ]
 
-    def _cloudevents_job(self, relation: pa.Table, envelope: pa.Table, shape: Positions, keys: list[Keys]) -> _Job:
+    def _cloudevents_job(
+        self, relation: pa.Table, envelope: pa.Table, shape: Positions, keys: list[Keys], placing: Placing | None
+    ) -> _Job:
         """`shape`: which of `keys` each record has."""
         present = [keys[number] for number in np.unique(shape)]
         fields = self._fields(cloudevents.NAME, known({key for _, data in present for key in data or ()}))
@@ -226,6 +229,8 @@ class Parser:
         envelope = envelope.append_column("odd", pa.array(odd))
         for text, instant in (("time", "t"), ("receivedat", "r")):
             micros, rest = instants(one_array(envelope[text]))
+            if placing is not None and text == "receivedat":
+                micros = pc.if_else(one_array(envelope[text]).is_null(), _stamps(placing, relation["row"]), micros)
             column = envelope.schema.get_field_index(text)
             envelope = envelope.set_column(column, text, rest).append_column(instant, micros)
         whole = envelope.append_column("raw", relation["raw"])
@@ -291,7 +296,7 @@ class Parser:
         relation = relation.take(columns.rows)
         table = columns.table.append_column("row", relation["row"])
         records = self._arriving(table, relation["raw"], chunk, mapping)
-        return [self._foreign_job(mapping, records, set(columns.table.column_names), Format.CSV)]
+        return [self._foreign_job(mapping, records, set(columns.table.column_names), chunk)]
 
     # both
 
@@ -301,7 +306,10 @@ class Parser:
         if mapping.uses("content_id"):
             contents = [text.strip().encode() for text in listed(raw)]
             ids = pa.array(self._content_ids(contents, records["row"], chunk), pa.string())
-        arrival = pa.array(np.full(records.num_rows, self._arrival(chunk.origin))).cast(_TIME)
+        if chunk.placing:
+            arrival = _stamps(chunk.placing, records["row"])
+        else:
+            arrival = pa.array(np.full(records.num_rows, self._arrival(chunk.origin))).cast(_TIME)
         return records.append_column("content_id", ids).append_column("arrived", arrival)
 
     def _content_ids(self, contents: list[bytes], rows: Column, chunk: Chunk) -> list[str]:
@@ -309,11 +317,12 @@ class Parser:
             return content_ids(contents, chunk.ordinals[rows.to_numpy()])
         return (chunk.reading or Ordinals()).ids(contents)
 
-    def _foreign_job(self, mapping: Mapping, records: pa.Table, columns: set[str], fmt: Format) -> _Job:
+    def _foreign_job(self, mapping: Mapping, records: pa.Table, columns: set[str], chunk: Chunk) -> _Job:
+        stamped, fmt = chunk.placing is not None, chunk.format
         fields = self._fields(mapping.name, foreign.output_fields(mapping, columns, SENT))
 
         def draft(name: str) -> str:
-            return foreign.draft_sql(mapping, name, columns, fields, fmt)
+            return foreign.draft_sql(mapping, name, columns, fields, fmt, stamped=stamped)
 
         data = Data.OBJECT if fmt is Format.JSON else Data.MEMBERS
         return _Job(mapping.name, records, draft, fields, records, data)
@@ -375,6 +384,12 @@ def _split(chunk: Chunk, relation: pa.Table, names: list[str]) -> Columns:
 
 def _only(table: pa.Table, member: Mask) -> pa.Table:
     return table if member.all() else table.filter(pa.array(member))
+
+
+def _stamps(placing: Placing, rows: Column) -> Array:
+    """When each of these rows of a chunk came to its log."""
+    stamps: Array = pa.array(placing.arrived[rows.to_numpy()]).cast(_TIME)
+    return stamps
 
 
 def _pairs(table: pa.Table) -> Positions:

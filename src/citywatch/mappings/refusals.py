@@ -50,18 +50,33 @@ class Refusals:
             reasons += listed(faults["reason"])
             ns += [0] * faults.num_rows
             mappings += [None] * faults.num_rows
-        ids = [rejected_id(chunk, *of) for of in zip(rows, lines, raws, ns, strict=True)]
+        sources = _sources(chunk, rows)
+        names = [source if chunk.placing else _basename(source) for source in sources]
+        ids = [rejected_id(chunk, *of) for of in zip(names, rows, lines, raws, ns, strict=True)]
         whole = pa.chunked_array(texts, pa.binary())
-        columns = [ids, [chunk.origin.name] * len(ids), lines, reasons, whole, mappings, [now] * len(ids)]
+        columns = [ids, sources, lines, reasons, whole, mappings, [now] * len(ids)]
         return pa.table(columns, schema=rejected_schema()), np.array(rows, np.int64)
 
 
-def rejected_id(chunk: Chunk, row: int, line: int, raw: bytes | pa.Buffer, n: int) -> str:
+def _sources(chunk: Chunk, rows: Sequence[int]) -> list[str]:
+    """What a person calls the place where each row stands."""
+    if (placing := chunk.placing) is None:
+        return [chunk.origin.name] * len(rows)
+    parts = np.concatenate([placing.part, placing.fault_part])[np.array(rows, np.int64)]
+    return [placing.names[part] for part in parts.tolist()]
+
+
+def _basename(path: str) -> str:
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def rejected_id(  # noqa: PLR0917 - the columns of a table, zipped
+    chunk: Chunk, name: str, row: int, line: int, raw: bytes | pa.Buffer, n: int
+) -> str:
     """Id of a refused record: the same for the same record of the same file, wherever the file lies.
 
     The line end is no part of it: the last line of a file need not have one.
     """
-    name = chunk.origin.name.replace("\\", "/").rsplit("/", 1)[-1]
     place = f"{line};{n};"
     if chunk.ordinals is not None and row < len(chunk.ordinals) and chunk.ordinals[row]:
         place += f"{chunk.ordinals[row]};"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date as Date  # noqa: N812 - a field below is called date
 from enum import StrEnum
@@ -46,6 +47,45 @@ class Origin:
     date: Date | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How one part of a log stands, such as a partition.
+
+    Attributes
+    ----------
+    waiting
+        So many records of it are not yet committed here; those that nobody has looked for are not counted.
+    ended
+        Nothing of it is left to read, and all of it is committed.
+    """
+
+    waiting: int
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Placing:
+    """Where the records of a chunk stand in a log that has several parts, each with an order of its own.
+
+    Attributes
+    ----------
+    names
+        What a person calls each part, such as `topic/3`.
+    part, fault_part
+        Which of them each record, and each fault, is of: indexes into `names`.
+    arrived
+        µs UTC at which each record came to the log: its receipt where it names none.
+    reached
+        How far the log is read with this chunk: a name for each part that is the same for ever, and a number.
+    """
+
+    names: tuple[str, ...]
+    part: Positions
+    fault_part: Positions
+    arrived: Positions
+    reached: Mapping[str, int]
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Raw records of one origin in their order.
@@ -64,6 +104,9 @@ class Chunk:
         Name of the mapping that every record is taken for, where who sent them has named one.
     ordinals
         How many identical records stand before each in its file, where that is known already; shape (len(records),).
+    placing
+        For a log: where each record stands there. `Origin.name` is that of the log, and `line` the record's number in
+        its part.
     """
 
     origin: Origin
@@ -75,6 +118,7 @@ class Chunk:
     reading: Ordinals | None = None
     mapping: str | None = None
     ordinals: Positions | None = None
+    placing: Placing | None = None
 
 
 @dataclass(frozen=True)

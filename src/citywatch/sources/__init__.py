@@ -12,6 +12,7 @@ SCHEMES: Mapping[str, str] = {
     "": "citywatch.sources.files:open_files",
     "file": "citywatch.sources.files:open_files",
     "hdfs": "citywatch.sources.hdfs:open_hdfs",
+    "kafka": "citywatch.sources.kafka:open_kafka",
     "mqtt": "citywatch.sources.mqtt:open_mqtt",
     "mqtts": "citywatch.sources.mqtt:open_mqtt",
     "sim": "citywatch.sources.simulator:open_simulator",

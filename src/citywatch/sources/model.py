@@ -45,12 +45,13 @@ class Source(Protocol):
 class Feed(Source, Protocol):
     """A live source whose sender keeps each record until it is told that it is safe, and otherwise sends it again.
 
-    Records are of the moment at which they come: `Origin.replay` is false, and identical ones are one.
+    Identical records are one. They are of the moment at which they come (`Origin.replay` is false), unless they are
+    kept in a log that knows when they came.
     """
 
     @property
-    def mapping(self) -> str | None:
-        """Name of the mapping that its records are taken for; None = each is recognised by its fields."""
+    def mappings(self) -> tuple[str, ...]:
+        """Names of the mappings that its records are taken for; others are recognised by their fields."""
 
     @property
     def trouble(self) -> str | None:

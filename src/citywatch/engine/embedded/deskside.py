@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -17,6 +19,7 @@ OUTAGE = "engine.outage"
 """Type of the event that says: from .. until .. nothing was heard."""
 
 _REPORT_EVERY_S = 2.0
+_NAME = "directory"
 
 
 class DeskSide:
@@ -42,6 +45,18 @@ class DeskSide:
         with self._lock:
             counts = self._desk.status().get("engine", {}).get("counts")
         return counts if counts and counts["events"] == events else None
+
+    def name(self) -> str:
+        """A name of this data directory that no other has, unless it is a copy."""
+        with self._lock:
+            if not self._desk.has_cursor(_NAME):
+                self._desk.move_cursor(_NAME, secrets.randbits(48))
+            return f"{self._desk.cursor(_NAME):012x}"
+
+    def reached(self, names: Sequence[str]) -> dict[str, int]:
+        """How far parts of logs are read; those that never were are left out."""
+        with self._lock:
+            return {name: self._desk.cursor(name) for name in names if self._desk.has_cursor(name)}
 
     def born(self) -> int:
         """How many alerts there have ever been."""

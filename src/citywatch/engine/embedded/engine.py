@@ -24,7 +24,7 @@ from citywatch.engine.embedded.doors import Door
 from citywatch.engine.embedded.hearing import BRIEF, LONG, Hearing
 from citywatch.engine.embedded.intake import Intake, Receipt, Submission
 from citywatch.engine.embedded.keeping import Keeping
-from citywatch.engine.embedded.live import Listening, LiveSource, RealTime
+from citywatch.engine.embedded.live import Listening, LiveSource, LogFeed, RealTime
 from citywatch.engine.embedded.stepping import Stepping
 from citywatch.engine.embedded.steps import Steps
 from citywatch.engine.embedded.upkeep import Upkeep
@@ -72,6 +72,7 @@ class Engine:
         self._open = ExitStack()
         self._lock = threading.Lock()
         self._live: dict[str, LiveSource] = {}
+        self._attended: dict[str, set[str]] = {}
         self._real_time: RealTime | None = None
         self._running = Summary()
         self._spooled: Sorter | None = None
@@ -132,6 +133,14 @@ class Engine:
             live.hearing.hear(_speakers(parsed), self._now())
         return self._door.enter([Submission(part, source) for part in parsed])
 
+    def submit_parts(self, parts: Sequence[Submission], source: str) -> list[Future[Receipt]]:
+        """As `submit_together`, for what the clock knows as several sources: the parts of the log `source`."""
+        live = self._live[source]
+        live.hearing.hear(_speakers([part.parsed for part in parts]), self._now())
+        with self._lock:
+            self._attend(live)
+        return self._door.enter(parts)
+
     def run_bounded(self, sources: Sequence[Readable], parsers: Sequence[Parse]) -> Summary:
         """Read sources to their ends as one input in the order of receipt, and wait until all that follows is told.
 
@@ -167,19 +176,31 @@ class Engine:
         self._desk.report(self.status())
         return replace(summary, alerts=self.born() - before)
 
-    def live(self, name: str, *, quiet: float = 0.0, trouble: Callable[[], str | None] = lambda: None) -> LiveSource:
+    def live(
+        self,
+        name: str,
+        *,
+        quiet: float = 0.0,
+        trouble: Callable[[], str | None] = lambda: None,
+        log: LogFeed | None = None,
+    ) -> LiveSource:
         """A live source that the clock waits for from now on; see `LiveSource` and, for `trouble`, `Hearing`."""
         with self._lock:
             self._intake.clock.register(name)
         hearing = Hearing(name, self._now(), min(LONG, max(BRIEF, self.settings.lateness)), trouble)
-        source = self._live[name] = LiveSource(self, name, quiet, hearing)
+        source = self._live[name] = LiveSource(self, name, quiet, hearing, log)
         return source
+
+    def resume(self, log: LogFeed, say: Callable[[str], None]) -> None:
+        """Let a log go on where this data directory stopped."""
+        log.resume(self._desk.name(), self._desk.reached, say)
 
     def forget(self, name: str) -> None:
         """A live source has ended."""
         self._live.pop(name, None)
         with self._lock:
-            self._intake.clock.remove(name)
+            for waited_for in self._attended.pop(name, {name}):
+                self._intake.clock.remove(waited_for)
 
     def listen(
         self, sources: Sequence[tuple[Readable, Parse]], say: Callable[[str], None] = lambda _: None
@@ -211,10 +232,20 @@ class Engine:
         with self._lock:
             if not self._door.waiting:
                 for source in list(self._live.values()):
-                    if source.idle():
-                        self._intake.clock.idle(source.name, now)
+                    self._attend(source)
+                    for name in source.idle():
+                        self._intake.clock.idle(name, now)
                 self._stepping.tick(self._intake.clock.now, self._intake.last)
         self._desk.report(self.status())
+
+    def _attend(self, source: LiveSource) -> None:
+        """Let the clock wait for the parts that a source has now, and for those that it has no more no longer."""
+        before, now = self._attended.get(source.name, {source.name}), set(source.heard_of())
+        for name in now - before:
+            self._intake.clock.register(name)
+        for name in before - now:
+            self._intake.clock.remove(name)
+        self._attended[source.name] = now
 
     def _listen_for_silence(self, parse: Parse, now: int) -> None:
         """Note which live sources have fallen silent, or have been heard again."""
@@ -282,6 +313,7 @@ class Engine:
             "evaluated": self._stepping.cursor,
             "waiting": self._door.waiting,
             "sources": sorted(self._live),
+            "lag": {name: lag for name, live in sorted(self._live.items()) if (lag := live.waiting())},
             "silent": {name: why for name, live in sorted(self._live.items()) if (why := live.hearing.silent)},
             "counts": asdict(self._intake.counts),
             "errors": self._stepping.errors,

@@ -176,17 +176,17 @@ def apart(parsed: Parsed, chunks: Sequence[Chunk]) -> list[Parsed]:
         return [parsed]
     records = _edges([len(chunk.records) for chunk in chunks])
     faults = records[-1] + _edges([_faults(chunk) for chunk in chunks])
-    events = _parts(parsed.events, np.searchsorted(records, _rows(parsed.rows), side="right"), len(chunks))
+    events = by_owner(parsed.events, np.searchsorted(records, _rows(parsed.rows), side="right"), len(chunks))
     refused = _rows(parsed.refused)
     fault = refused >= records[-1]
     owner = np.where(fault, np.searchsorted(faults, refused, "right"), np.searchsorted(records, refused, "right"))
     behind = np.diff(records)[owner - 1]
     rebased = np.where(fault, refused - faults[owner - 1] + behind, refused - records[owner - 1])
-    rejected = _parts(parsed.rejected, owner, len(chunks))
+    rejected = by_owner(parsed.rejected, owner, len(chunks))
     return [Parsed(events[k], rejected[k], parsed.origin, refused=rebased[owner == k + 1]) for k in range(len(chunks))]
 
 
-def _parts(table: pa.Table, owner: Positions, count: int) -> list[pa.Table]:
+def by_owner(table: pa.Table, owner: Positions, count: int) -> list[pa.Table]:
     """The rows of each owner (from 1 to `count`), in their order."""
     if (np.diff(owner) < 0).any():
         order = np.argsort(owner, kind="stable")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,13 @@ class Submission:
     """Parsed records of one source on their way in.
 
     `source` is the name that the clock knows; empty for what people and the engine itself say: that is no source and
-    does not move the clock, so that a correction made today does not end the reading of last year's files.
+    does not move the clock, so that a correction made today does not end the reading of last year's files. `reached`
+    says how far a log is read with it, by part: written down when the records are safe.
     """
 
     parsed: Parsed
     source: str
+    reached: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,9 @@ class Intake:
             if self.identities.flush_due():
                 self.identities.flush()
         self.counts = counts
+        if reached := whole.reached():
+            # Behind the events: a kill in between is a repeat, and never a loss.
+            self._desk.move_cursors(reached)
         return receipts, Accepted(events, self.clock.now, self.last) if len(events) else None
 
     def _numbered(self, whole: _Joined, new: npt.NDArray[np.bool_]) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
@@ -171,6 +176,10 @@ class _Joined:
 
     def rejected(self) -> list[pa.Table]:
         return [s.parsed.rejected for s in self._submissions if len(s.parsed.rejected)]
+
+    def reached(self) -> dict[str, int]:
+        """How far each part of a log is read; later submissions have read further."""
+        return {name: at for submission in self._submissions for name, at in submission.reached.items()}
 
     def receipts(self, verdict: npt.NDArray[np.int8], backfill: npt.NDArray[np.bool_], first: int) -> list[Receipt]:
         late = _mask(self.events, "late")

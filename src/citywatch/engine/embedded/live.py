@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,12 +18,13 @@ import pyarrow as pa
 from citywatch.engine.embedded.bounded import Parse, Readable, Summary
 from citywatch.engine.embedded.doors import GATHER_ROWS
 from citywatch.engine.embedded.hearing import Hearing
-from citywatch.engine.embedded.intake import Receipt
+from citywatch.engine.embedded.intake import Receipt, Submission
+from citywatch.engine.embedded.parts import in_parts, placed_together
 from citywatch.errors import CapacityError
 
 if TYPE_CHECKING:
     from citywatch.engine.embedded.engine import Engine
-    from citywatch.records.chunk import Chunk, Parsed
+    from citywatch.records.chunk import Chunk, Parsed, Part, Placing
 
 _PATIENCE_S = 0.05
 _TRICKLE = 200
@@ -51,6 +52,22 @@ class Feed(Readable, Protocol):
         """Leave; `chunks` ends."""
 
 
+@runtime_checkable
+class LogFeed(Feed, Protocol):
+    """What the engine needs of a log: it has parts, and can be read again from any place of each of them."""
+
+    def resume(
+        self, reader: str, reached: Callable[[Sequence[str]], Mapping[str, int]], say: Callable[[str], None]
+    ) -> None:
+        """Before it is read: `reader` names this data directory, `reached` looks up how far it has read each part.
+
+        `say` takes what people should know at once.
+        """
+
+    def parts(self) -> Mapping[str, Part] | None:
+        """The parts that are read at present; None as long as that is not known."""
+
+
 class LiveSource:
     """A source that has no end, as the clock knows it. Made by `Engine.live`; of use to any number of threads.
 
@@ -61,10 +78,13 @@ class LiveSource:
         `received_at` itself; a replay through a pipe may pause without being at its end.
     hearing
         Whether it is silent.
+    log
+        The log that it is, if it is one: each of its parts is a source of the clock.
     """
 
-    def __init__(self, engine: Engine, name: str, quiet: float, hearing: Hearing) -> None:
+    def __init__(self, engine: Engine, name: str, quiet: float, hearing: Hearing, log: LogFeed | None = None) -> None:
         self.name = name
+        self.log = log
         self.hearing = hearing
         self._engine = engine
         self._quiet = quiet
@@ -92,18 +112,36 @@ class LiveSource:
             self._busy -= times
             self._heard = time.monotonic()
 
-    def submit(self, parsed: Parsed) -> Receipt:
-        """`Engine.submit` under the name of this source."""
-        return self._engine.submit(parsed, self.name)
+    def submit(self, parsed: Parsed, placing: Placing | None = None) -> list[Receipt]:
+        """`Engine.submit` under the name of this source; of a log, each part under its own."""
+        parts = [Submission(parsed, self.name)] if placing is None else in_parts(parsed, placing, self.name)
+        return [receipt.result() for receipt in self._engine.submit_parts(parts, self.name)]
 
     def submit_later(self, parsed: Parsed) -> Future[Receipt]:
         """`Engine.submit_later` under the name of this source."""
         return self._engine.submit_later(parsed, self.name)
 
-    def idle(self) -> bool:
-        """Whether it has nothing left to read."""
+    def idle(self) -> list[str]:
+        """What of it the clock knows that has nothing left to read."""
+        if self.log is not None:
+            parts = self.log.parts()
+            return [] if parts is None else [self.name, *(self.part(name) for name, at in parts.items() if at.ended)]
         with self._lock:
-            return not self._busy and time.monotonic() - self._heard >= self._quiet
+            return [] if self._busy or time.monotonic() - self._heard < self._quiet else [self.name]
+
+    def part(self, name: str) -> str:
+        """What the clock calls a part of it."""
+        return f"{self.name} {name}"
+
+    def heard_of(self) -> list[str]:
+        """All that the clock has to wait for."""
+        parts = self.log.parts() if self.log is not None else None
+        return [self.name, *map(self.part, parts or ())]
+
+    def waiting(self) -> dict[str, int]:
+        """Records of each part of a log that are not committed yet."""
+        parts = self.log.parts() if self.log is not None else None
+        return {name: part.waiting for name, part in (parts or {}).items()}
 
 
 class Listening:
@@ -115,6 +153,9 @@ class Listening:
         self._engine = engine
         self._say = say
         self._born = engine.born()
+        for source, _ in sources:
+            if isinstance(source, LogFeed):
+                engine.resume(source, say)
         # Registered before the first is read: the clock waits for all of them.
         listened = [(source, _registered(engine, source), parse) for source, parse in sources]
         self._feeds = [source for source, _ in sources if isinstance(source, Feed)]
@@ -204,7 +245,7 @@ class Listener:
             ended = time.monotonic()
             for chunks in self._gathered():
                 began, before = time.monotonic(), ended
-                if not all(self._submit(self._parse(chunk)) for chunk in joined(chunks)):
+                if not all(self._submit(self._parse(chunk), chunk.placing) for chunk in joined(chunks)):
                     return
                 self._live.end(len(chunks))
                 if isinstance(self._source, Feed):
@@ -231,16 +272,17 @@ class Listener:
             if chunks[-1] is None:
                 return
 
-    def _submit(self, parsed: Parsed) -> bool:
+    def _submit(self, parsed: Parsed, placing: Placing | None) -> bool:
         """Whether the records are safe: not when it is told to stop while there is no room for them."""
         while parsed.read:
             try:
-                receipt = self._live.submit(parsed)
+                receipts = self._live.submit(parsed, placing)
             except CapacityError:
                 if self._stop.wait(_PATIENCE_S):
                     return False
             else:
-                self.summary.add(receipt)
+                for receipt in receipts:
+                    self.summary.add(receipt)
                 break
         return True
 
@@ -251,17 +293,20 @@ def joined(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
         run = list(group)
         faults = [chunk.faults for chunk in run if chunk.faults is not None]
         ordinals = [chunk.ordinals for chunk in run if chunk.ordinals is not None]
+        placings = [chunk.placing for chunk in run if chunk.placing is not None]
         yield replace(
             run[0],
             records=pa.concat_tables([chunk.records for chunk in run]),
             faults=pa.concat_tables(faults) if faults else None,
             ordinals=np.concatenate(ordinals) if ordinals else None,
+            placing=placed_together(placings) if placings else None,
         )
 
 
 def _form(chunk: Chunk) -> tuple[object, ...]:
     """What chunks have in common that can be put together."""
-    form = (chunk.origin, chunk.format, chunk.header, chunk.delimiter, chunk.mapping)
+    names = chunk.placing.names if chunk.placing is not None else None
+    form = (chunk.origin, chunk.format, chunk.header, chunk.delimiter, chunk.mapping, names)
     alone = chunk.reading is None and chunk.ordinals is None
     return (*form, chunk.faults is None, chunk.ordinals is None, chunk.reading, id(chunk) if alone else 0)
 
@@ -270,7 +315,7 @@ def _registered(engine: Engine, source: Readable) -> LiveSource:
     """The source as the clock knows it. What comes from a feed is stamped when it comes: it may be idle at once."""
     if isinstance(source, Feed):
         feed: Feed = source
-        return engine.live(source.name, trouble=lambda: feed.trouble)
+        return engine.live(source.name, trouble=lambda: feed.trouble, log=feed if isinstance(feed, LogFeed) else None)
     return engine.live(source.name, quiet=_QUIET_S)
 
 

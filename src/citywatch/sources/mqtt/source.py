@@ -37,9 +37,9 @@ class MqttSource:
         return self._address.name
 
     @property
-    def mapping(self) -> str | None:
+    def mappings(self) -> tuple[str, ...]:
         """What every message is taken for."""
-        return self._address.mapping
+        return (self._address.mapping,) if self._address.mapping else ()
 
     @property
     def bounded(self) -> bool:
@@ -81,7 +81,7 @@ class MqttSource:
             Format.JSON,
             records,
             faults=_too_long(long) if long else None,
-            mapping=self.mapping,
+            mapping=self._address.mapping,
             ordinals=np.zeros(len(good), np.int64),
         )
 

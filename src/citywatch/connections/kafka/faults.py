@@ -1,0 +1,38 @@
+"""Errors of the client in words, and what to do about those that do not pass by themselves."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaException
+
+_SIGN_IN = "set security.protocol, sasl.mechanism, sasl.username and sasl.password in the file of ?config=FILE"
+_RIGHTS = "give the user the right: kafka-acls --add --allow-principal User:NAME --operation Read --topic T --group G"
+
+HINTS: dict[int, str] = {
+    KafkaError._AUTHENTICATION: _SIGN_IN,
+    KafkaError.SASL_AUTHENTICATION_FAILED: _SIGN_IN,
+    KafkaError._SSL: "set security.protocol=SSL or SASL_SSL and ssl.ca.location in the file of ?config=FILE",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: _RIGHTS,
+    KafkaError.GROUP_AUTHORIZATION_FAILED: _RIGHTS,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: _RIGHTS,
+    KafkaError.FENCED_INSTANCE_ID: "another process reads with this data directory's name: is it a copy? ?group=NAME",
+}
+"""Errors that a person has to do something about."""
+
+_PREFIX = re.compile(r"^(\[thrd:[^\]]*\]:? ?|[a-z_]+://[^ ]+: |[^ ]+:[0-9]+/[a-z0-9]+: )")
+
+
+def words(error: KafkaError) -> str:
+    """What happened, in a few words."""
+    return _PREFIX.sub("", error.str()).strip() or error.name()
+
+
+def of(exception: KafkaException) -> KafkaError:
+    """The error inside of an exception."""
+    error: KafkaError = exception.args[0]
+    return error

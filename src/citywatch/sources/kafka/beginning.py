@@ -1,0 +1,80 @@
+"""Where a partition is begun: where this data directory stopped, else where its group stopped, else as is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from citywatch.connections.kafka.address import BEGINNING
+from citywatch.sources.kafka.partitions import Key, Partition, name
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+
+_PATIENCE_S = 10.0
+
+Reached = Callable[[Sequence[str]], Mapping[str, int]]
+
+
+class Beginnings:
+    """Finds where to begin. Used in the thread of the consumer.
+
+    Parameters
+    ----------
+    configuration
+        Of a client.
+    start
+        `beginning` or `latest`, for topics of which nothing is known.
+    reached
+        Looks up how far the data directory has read.
+    say
+        Takes what people should know.
+    """
+
+    def __init__(
+        self, configuration: Mapping[str, Any], start: str, reached: Reached, say: Callable[[str], None]
+    ) -> None:
+        self._admin = AdminClient(dict(configuration))
+        self._start, self._reached, self._say = start, reached, say
+
+    def find(self, consumer: Consumer, keys: Sequence[Key]) -> dict[Key, Partition]:
+        """Partitions that are now ours, each with the offset at which it is to be begun. Raises KafkaException."""
+        cursors = self._cursors(consumer, {topic for topic, _ in keys})
+        stored = self._reached(list(cursors.values()))
+        ours = [TopicPartition(*key) for key in keys]
+        committed = {(at.topic, at.partition): at.offset for at in consumer.committed(ours, _PATIENCE_S)}
+        known = {key[0] for key, cursor in cursors.items() if cursor in stored}
+        known |= {topic for (topic, _), offset in committed.items() if offset >= 0}
+        found = {}
+        for key in keys:
+            low, high = consumer.get_watermark_offsets(TopicPartition(*key), _PATIENCE_S)
+            wanted = stored.get(cursors[key], committed[key])
+            if wanted < 0:  # a partition that was added to a topic that we read is read whole
+                wanted = low if self._start == BEGINNING or key[0] in known else high
+            at = self._within(key, wanted, low, high)
+            found[key] = Partition(cursors[key], heard=at, safe=at, high=high, told=committed[key])
+        return found
+
+    def _within(self, key: Key, wanted: int, low: int, high: int) -> int:
+        """An offset that is there. Says so when messages are lost."""
+        if wanted < low:
+            self._say(f"{low - wanted:,} messages of {name(key)} were deleted by Kafka before they were read here")
+            return low
+        if wanted > high:
+            self._say(f"{name(key)} ends at {high:,}, before {wanted:,}, up to where it was read: it is read anew")
+            return low
+        return wanted
+
+    def _cursors(self, consumer: Consumer, topics: set[str]) -> dict[Key, str]:
+        """A name for each partition of these topics that is the same for ever, and another's when one is made anew."""
+        asked = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_PATIENCE_S)
+        cluster = consumer.cluster_id(_PATIENCE_S)
+        found = {}
+        for topic, answer in asked.items():
+            described = answer.result(_PATIENCE_S)
+            for partition in described.partitions:
+                found[topic, partition.id] = f"kafka {cluster} {topic} {described.topic_id} {partition.id}"
+        return found
