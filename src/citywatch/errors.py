@@ -145,6 +145,10 @@ class MissingPackageError(CitywatchError):
     """Something that was asked for needs a package that is not installed."""
 
 
+class JobError(CitywatchError):
+    """A job on Spark ended before its time."""
+
+
 class ReportError(CitywatchError):
     """A report is unknown or was asked wrongly."""
 

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "rules": ("rules", "rules", "List, write, check, test, explain and back-test rules."),
     "mappings": ("mappings", "mappings", "List, check and test mappings of foreign messages."),
     "rejected": ("rejected", "rejected", "List and replay what could not be read."),
+    "spark": ("spark", "spark", "Apply the rules on Spark, for more than one machine can do."),
     "console": ("console", "console", "The console alone."),
     "audit": ("audit", "audit", "Who looked up which plate, and why."),
     "users": ("users", "users", "Let people in; make keys for programs."),
@@ -33,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "retention": ("keeping", "retention", "Remove what is older than it is to be kept."),
     "backup": ("keeping", "backup", "Copy the data directory, while everything goes on."),
     "restore": ("keeping", "restore", "Make a data directory of a backup, and check it."),
+    "archive": ("archive", "archive", "Take history over to HDFS."),
     "cassandra": ("cassandra", "cassandra", "Prepare a Cassandra for `up --store`."),
     "doctor": ("doctor", "doctor", "Explain this machine and this data directory."),
 }

@@ -86,6 +86,14 @@ def alert_id(rule_id: str, version: str, key: Sequence[Any], bucket: int) -> str
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+class Changes(NamedTuple):
+    """Ids of the alerts that a batch has changed in the state, of those whose evidence it has, of those forgotten."""
+
+    changed: Sequence[str] = ()
+    evidence: Sequence[str] = ()
+    gone: Sequence[str] = ()
+
+
 class AlertBook:
     """The open alerts, and what a batch changes in them."""
 
@@ -102,6 +110,8 @@ class AlertBook:
         self._texts: dict[Ident, list[str]] = {}
         self._described: dict[str, dict[Ident, OpenAlert]] = {}
         self._outages = state.outages()
+        self.changes = Changes()
+        """What the last batch has changed."""
         self._load()
 
     def _load(self) -> None:
@@ -295,10 +305,11 @@ class AlertBook:
     def finish(self, watermark: int) -> pa.Table:
         """Write the changed alerts to the state, forget those that cannot grow any more, and return the facts."""
         changed = list(self._changed.values())
+        described = [self._changed[ident].id for ident in self._texts]
         texts = self._write(changed) if changed else {}
         facts = self._facts(changed, texts)
         self._changed, self._texts = {}, {}
-        self._expire(watermark)
+        self.changes = Changes([a.id for a in changed], described, self._expire(watermark))
         return facts
 
     def _write(self, changed: list[OpenAlert]) -> dict[str, list[str]]:
@@ -367,8 +378,8 @@ class AlertBook:
             )
         return pa.Table.from_arrays(arrays, schema=facts_schema())
 
-    def _expire(self, watermark: int) -> None:
-        """Forget the alerts whose bucket the watermark has passed."""
+    def _expire(self, watermark: int) -> list[str]:
+        """Forget the alerts whose bucket the watermark has passed; returns their ids."""
         gone = []
         while self._expiries and self._expiries[0][0] <= watermark:
             ident = heapq.heappop(self._expiries)[1]
@@ -380,6 +391,7 @@ class AlertBook:
             self._state.con.execute(
                 "DELETE FROM open_alert WHERE id IN (FROM gone); DELETE FROM open_evidence WHERE id IN (FROM gone)"
             )
+        return gone
 
 
 @dataclass(slots=True)

@@ -127,8 +127,8 @@ class State:
         self._slices[-1] = (n, opened, max(latest, known))
         return int(n)
 
-    def _open_slice(self, watermark: int) -> None:
-        n = self._slices[-1][0] + 1 if self._slices else 1
+    def _open_slice(self, watermark: int, number: int | None = None) -> None:
+        n = number or (self._slices[-1][0] + 1 if self._slices else 1)
         self.con.execute(f"CREATE TABLE base_{n} ({_BASE}); CREATE TABLE kept_{n} ({_KEPT})")
         self.con.execute("INSERT INTO slice VALUES (?, ?)", [n, watermark])
         self._slices.append((n, watermark, BEGINNING))
@@ -200,6 +200,17 @@ class State:
 
     # Slices move between processes as Arrow: the base rows and the events they stand for.
 
+    def slices(self) -> list[tuple[int, int]]:
+        """Number of each slice, and the watermark when it was opened; oldest first."""
+        return [(n, opened) for n, opened, _ in self._slices]
+
+    def export_slice(self, n: int, base: int, kept: int) -> tuple[pa.Table, pa.Table]:
+        """The base rows and kept events of a slice that come after the first so many of each."""
+        return (
+            self.con.sql(f"SELECT * FROM base_{n} WHERE rowid >= {base}").to_arrow_table(),
+            self.con.sql(f"SELECT * FROM kept_{n} WHERE rowid >= {kept}").to_arrow_table(),
+        )
+
     def export_slices(self) -> list[tuple[int, pa.Table, pa.Table]]:
         """Every slice as (number, base rows, kept events)."""
         return [
@@ -207,9 +218,9 @@ class State:
             for n, _, _ in self._slices
         ]
 
-    def import_slice(self, opened: int, base: pa.Table, kept: pa.Table) -> None:
-        """Add an exported slice behind the present ones."""
-        self._open_slice(opened)
+    def import_slice(self, opened: int, base: pa.Table, kept: pa.Table, number: int | None = None) -> None:
+        """Add an exported slice behind the present ones; `number`: under this one instead of the next."""
+        self._open_slice(opened, number)
         n = self._slices[-1][0]
         self.con.register("new_base", base)
         self.con.register("new_kept", kept)

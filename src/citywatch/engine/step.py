@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from citywatch.engine.alerts import AlertBook, joined
+from citywatch.engine.alerts import AlertBook, Changes, joined
 from citywatch.engine.concurrency import side_by_side
 from citywatch.engine.derive import BaseRows, Derivation, Derived, base_rows, in_parts
 from citywatch.engine.families import Batch, Found, families
@@ -90,6 +90,16 @@ class Step:
     def errors(self) -> Counter[str]:
         """Rows on which a predicate failed (and so was not true), by predicate, since this step was made."""
         return self._derivation.errors
+
+    @property
+    def state(self) -> State:
+        """The tables that count; for hosts that keep them elsewhere too."""
+        return self._state
+
+    @property
+    def changes(self) -> Changes:
+        """Which alerts of the state the last batch has changed."""
+        return self._book.changes
 
     def fork(self) -> Step:
         """A step that goes on from here by itself over the same tables, for what the host will roll back."""

@@ -1,0 +1,64 @@
+"""What belongs to a checkpoint for ever: the number of shards, and the settings that decide alerts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from citywatch.errors import SettingError, StoreError
+from citywatch.settings import Settings
+
+_NAME = "citywatch.json"
+FORMAT = 1
+"""Of the state that the job keeps in Spark's."""
+
+
+def claim(spark: SparkSession, directory: str, shards: int, settings: Settings) -> None:
+    """Make a checkpoint that job's, or check that it is. Raises SettingError, StoreError."""
+    decided = {name: getattr(settings, name) for name in ("lateness", "disorder", "stale", "zone")}
+    wanted = {"format": FORMAT, "shards": shards, **decided}
+    found = _read(spark, directory)
+    if found is None:
+        _write(spark, directory, wanted)
+        return
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            raise SettingError(
+                f"the checkpoint {directory} was made with {name} = {found.get(name)}, this run says {value}",
+                hint="its state is cut that way: go on as it was made, or begin another checkpoint",
+            )
+
+
+def _file(spark: SparkSession, directory: str, name: str) -> tuple[Any, Any]:
+    """Hadoop's file system and path of a file: local or anywhere that Spark can write."""
+    path = spark._jvm.org.apache.hadoop.fs.Path(directory, name)
+    return path.getFileSystem(spark._jsc.hadoopConfiguration()), path
+
+
+def _read(spark: SparkSession, directory: str) -> Mapping[str, Any] | None:
+    system, path = _file(spark, directory, _NAME)
+    if not system.exists(path):
+        return None
+    lines = spark.sparkContext.textFile(path.toString()).collect()
+    try:
+        found: dict[str, Any] = json.loads("\n".join(lines))
+    except ValueError as error:
+        raise StoreError(
+            f"{path.toString()} cannot be read: {error}", hint="it says how many shards there are"
+        ) from error
+    return found
+
+
+def _write(spark: SparkSession, directory: str, content: Mapping[str, Any]) -> None:
+    system, path = _file(spark, directory, _NAME)
+    _, aside = _file(spark, directory, f"{_NAME}.new")
+    out = system.create(aside, True)
+    try:
+        out.write(bytearray(json.dumps(content).encode()))
+    finally:
+        out.close()
+    if not system.rename(aside, path):
+        raise StoreError(f"{path.toString()} cannot be written")

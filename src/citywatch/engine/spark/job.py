@@ -1,0 +1,103 @@
+"""The job: a streaming query from a source to those who are told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from citywatch.engine.spark.conditions import Conditions, MakeParser
+from citywatch.engine.spark.message import SCHEMA
+from citywatch.engine.spark.reading import Reading
+from citywatch.engine.spark.stateful import ApplyRules, KnowIdentities
+from citywatch.engine.spark.told import Told
+from citywatch.rules.model import Ruleset
+from citywatch.settings import Settings
+
+ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+
+CONFIGURATION: Mapping[str, str] = {
+    "spark.sql.streaming.stateStore.providerClass": ROCKSDB,
+    "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.streaming.numRecentProgressUpdates": "100",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.streaming.forceDeleteTempCheckpointLocation": "false",
+}
+"""What the job needs of Spark."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """`citywatch spark detect`.
+
+    Attributes
+    ----------
+    checkpoint
+        Directory of Spark's, local or `hdfs://`; a job goes on from there.
+    once
+        Read what there is, then end.
+    every
+        Shortest time between the beginnings of two batches, such as `1 second`.
+    """
+
+    ruleset: Ruleset
+    settings: Settings
+    make_parser: MakeParser
+    checkpoint: str
+    shards: int = 1
+    mapping: str | None = None
+    once: bool = False
+    every: str = "1 second"
+
+    def start(self, records: DataFrame, tell: Callable[[Told], None]) -> StreamingQuery:
+        """Start the query over `records` (`reading.INPUT`); `tell` is called in the driver with each batch."""
+        spark = records.sparkSession
+        spark.conf.set("spark.sql.shuffle.partitions", str(self.shards))
+        sealed = Conditions(self.ruleset, self.settings, self.make_parser, slots(spark, self.shards)).sealed()
+        run = f"{spark.sparkContext.applicationId} {self.checkpoint}"
+        read = records.mapInArrow(Reading(sealed, self.mapping), SCHEMA)
+        new = _keyed(read).transformWithStateInPandas(KnowIdentities(sealed, run), SCHEMA, "append", "None")
+        said = _keyed(new).transformWithStateInPandas(ApplyRules(sealed, run), SCHEMA, "append", "None")
+
+        def take(batch: DataFrame, number: int) -> None:
+            tell(Told.of(number, batch.select("kind", "rows").toArrow()))
+
+        writer = said.writeStream.foreachBatch(take).outputMode("append").queryName("citywatch detect")
+        writer = writer.option("checkpointLocation", self.checkpoint)
+        trigger = {"availableNow": True} if self.once else {"processingTime": self.every}
+        return writer.trigger(**trigger).start()
+
+
+def _keyed(messages: DataFrame) -> Any:
+    return messages.groupBy("slot")
+
+
+def slots(spark: SparkSession, shards: int) -> tuple[int, ...]:
+    """For each shard the smallest number that Spark puts into the partition of that number."""
+    found: dict[int, int] = {}
+    begin = 0
+    while len(found) < shards:
+        numbers = spark.range(begin, begin + 64 * shards).selectExpr("CAST(id AS INT) AS slot")
+        rows = numbers.selectExpr("slot", f"pmod(hash(slot), {shards}) AS part").collect()
+        for row in rows:
+            found.setdefault(row["part"], row["slot"])
+        begin += 64 * shards
+    return tuple(found[part] for part in range(shards))
+
+
+def session(master: str | None, more: Mapping[str, str]) -> SparkSession:
+    """The Spark session of this process; its workers run the Python that runs this."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName("citywatch detect")
+    if master:
+        builder = builder.master(master)
+    for name, value in {**CONFIGURATION, **more}.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()

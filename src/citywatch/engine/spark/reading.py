@@ -1,0 +1,99 @@
+"""The first stage: raw records become events, each on its way to the shard that knows its identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from citywatch.engine.spark.conditions import Conditions, Parse, Sealed, shard_of
+from citywatch.engine.spark.message import Kind, Message, as_batch, packed
+from citywatch.records.chunk import Chunk, Format, Origin, Parsed, Placing, records_schema
+from citywatch.records.lines import cut_lines
+
+INPUT = "feed string, place long, arrived long, name string, raw binary"
+"""What a source has to give: part of the input with an order of its own, place there, µs of arrival, for people its
+name, and a record; a whole file instead of a record where `name` ends in `.ndjson`. No feed: only real time."""
+
+FILES = "files"
+"""The feed of a directory."""
+
+
+class Reading:
+    """Called by Spark with the batches of one task."""
+
+    def __init__(self, sealed: Sealed, mapping: str | None) -> None:
+        self._sealed = sealed
+        self._mapping = mapping
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Messages of the records in `batches` (schema `INPUT`)."""
+        conditions = self._sealed.open()
+        parse = _parser(self._sealed, conditions)
+        for batch in batches:
+            for chunk, feed, place in _chunks(pa.Table.from_batches([batch]), self._mapping):
+                yield as_batch(_messages(parse(chunk), feed, place, conditions))
+            ticks = [row["arrived"] for row in _of_feed(pa.Table.from_batches([batch]), "").to_pylist()]
+            if ticks:
+                yield as_batch([Message(conditions.slots[0], Kind.TICK, place=str(max(ticks)))])
+
+
+_PARSERS: dict[str, Parse] = {}
+
+
+def _parser(sealed: Sealed, conditions: Conditions) -> Parse:
+    """The worker's parser for these conditions; the one before is given up."""
+    if sealed.mark not in _PARSERS:
+        _PARSERS.clear()
+        _PARSERS[sealed.mark] = conditions.make_parser()
+    return _PARSERS[sealed.mark]
+
+
+def _chunks(rows: pa.Table, mapping: str | None) -> Iterator[tuple[Chunk, str, str]]:
+    """What the parser takes, with feed and place."""
+    for feed in sorted({str(feed) for feed in pc.unique(rows["feed"]).to_pylist()} - {""}):
+        of_feed = _of_feed(rows, feed).sort_by([("place", "ascending"), ("name", "ascending")])
+        if feed == FILES:
+            yield from (_of_file(row, mapping) for row in of_feed.to_pylist())
+        else:
+            yield _of_log(of_feed, mapping), feed, f"{of_feed['place'][0].as_py():020d}"
+
+
+def _of_feed(rows: pa.Table, feed: str) -> pa.Table:
+    return rows.filter(pc.equal(rows["feed"], pa.scalar(feed)))
+
+
+def _of_file(row: dict[str, Any], mapping: str | None) -> tuple[Chunk, str, str]:
+    cuts = list(cut_lines([row["raw"]]))
+    records, faults = (pa.concat_tables([getattr(cut, name) for cut in cuts]) for name in ("records", "faults"))
+    origin = Origin(row["name"], row["arrived"])
+    chunk = Chunk(origin, Format.JSON, records, faults=faults, mapping=mapping)
+    return chunk, FILES, f"{row['place']:020d} {row['name']}"
+
+
+def _of_log(rows: pa.Table, mapping: str | None) -> Chunk:
+    """Messages of one partition: each by itself, as it came to the log."""
+    raw = pc.fill_null(rows["raw"], pa.scalar(b""))
+    records = pa.table([rows["place"], raw], schema=records_schema())
+    name = rows["name"][0].as_py()
+    none = np.zeros(len(rows), np.int64)
+    placing = Placing((name,), none, none[:0], rows["arrived"].to_numpy(), {})
+    return Chunk(Origin(name), Format.JSON, records, mapping=mapping, placing=placing)
+
+
+def _messages(parsed: Parsed, feed: str, place: str, conditions: Conditions) -> Iterator[Message]:
+    slots = conditions.slots
+    if parsed.rows is None:
+        raise TypeError("the parser has to say which record each event is of")
+    rows = pa.array(parsed.rows.astype(np.int32))
+    shard = shard_of(parsed.events["ident_hi"].to_numpy(), len(slots))
+    events = parsed.events.append_column("row", rows)
+    for i in np.unique(shard).tolist():
+        part = events.filter(pa.array(shard == i)) if len(slots) > 1 else events
+        yield Message(slots[i], Kind.EVENTS, feed, place, packed(part))
+    yield Message(slots[0], Kind.READ, feed, place)
+    if len(parsed.rejected):
+        yield Message(slots[0], Kind.REJECTED, feed, place, packed(parsed.rejected))
