@@ -46,7 +46,7 @@ class Rows:
         return f"<{len(self):,} rows: {', '.join(self.table.column_names)}{left}>"
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        stream: object = self.table.__arrow_c_stream__(requested_schema)  # type: ignore[no-untyped-call]
+        stream: object = self.table.__arrow_c_stream__(requested_schema)  # type: ignore[no-untyped-call]  # pyarrow does not type it
         return stream
 
     def arrow(self) -> pa.Table:
