@@ -64,7 +64,7 @@ def run(
     """Read sources, apply the rules, keep history.
 
     SOURCE is a path or a glob (.csv .ndjson .json, also .gz, .parquet), - for standard input, sim://city?rate=50,
-    or mqtt://host/TOPIC.
+    mqtt://host/TOPIC or kafka://host/TOPIC.
     Files are read whole, as one input; live sources until they end or Ctrl-C.
     """
     from citywatch.cli.hosting import Host
@@ -108,8 +108,10 @@ def _read(engine: Engine, host: Host, sources: Sequence[Source]) -> Summary:
 
 def _listen(engine: Engine, host: Host, sources: Sequence[Source], read: Summary) -> Summary:
     """Listen to live sources until all have ended or somebody interrupts."""
+    from citywatch.engine.embedded import LogFeed
+
     with ExitStack() as stack:
-        engine.go_live(host.parser())
+        engine.go_live(host.parser(), misses=not all(isinstance(source, LogFeed) for source in sources))
         stack.callback(host.follow_edits(engine))
         say(f"listening to {', '.join(source.name for source in sources)}")
         listening = engine.listen([(source, host.parser()) for source in sources], say)

@@ -58,6 +58,9 @@ def exposition(desk: DeskPort) -> Iterator[str]:
     waiting = desk.rejected_count()
     yield from _family("citywatch_rejected_waiting", "gauge", "Rejected records nobody replayed.", [({}, waiting)])
     yield from _family("citywatch_events_waiting", "gauge", "Events the rules have not seen.", [({}, engine.waiting)])
+    if engine.unread:
+        unread = [({"source": log, "partition": part}, count) for (log, part), count in engine.unread.items()]
+        yield from _family("citywatch_source_lag", "gauge", "Records of a log that are not read yet.", unread)
     if standings := desk.standings():
         yield from _deliveries(standings)
     lag: list[tuple[dict[str, str], Any]] = [({}, engine.lag)] if engine.lag is not None else []

@@ -63,12 +63,16 @@ SILENT = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """What the engine last said of itself. `lag` in seconds: how far its clock was behind real time."""
+    """What the engine last said of itself. `lag` in seconds: how far its clock was behind real time.
+
+    `unread` has how many records of each part of each log (address, part) were not read yet.
+    """
 
     running: bool
     counts: dict[str, int]
     waiting: int
     lag: float | None
+    unread: dict[tuple[str, str], int]
 
     @property
     def known(self) -> bool:
@@ -84,7 +88,9 @@ def engine_state(desk: DeskPort) -> EngineState:
     clock = said.get("clock")
     lag = max(time.time_ns() / 1e9 - age / 1e6 - clock / 1e6, 0.0) if running and age is not None and clock else None
     counts = {name: value for name, value in (said.get("counts") or {}).items() if isinstance(value, int)}
-    return EngineState(running, counts, max(said.get("events", 0) - said.get("evaluated", 0), 0), lag)
+    logs = said.get("lag", {}) if running else {}
+    unread = {(log, part): count for log, parts in logs.items() for part, count in parts.items()}
+    return EngineState(running, counts, max(said.get("events", 0) - said.get("evaluated", 0), 0), lag, unread)
 
 
 def undelivered(standings: Iterable[Standing]) -> list[str]:

@@ -212,16 +212,22 @@ class Engine:
         """How many alerts there have ever been."""
         return self._desk.born()
 
-    def go_live(self, parse: Parse) -> None:
+    def go_live(self, parse: Parse, *, misses: bool = True) -> None:
         """Follow real time from now on, and note how long this directory has heard nothing.
 
         `parse` is of use to the engine's own thread only: it reads what people and the engine itself have to say.
+        `misses` is false where all that is listened to is kept meanwhile by a log, together with when it came.
         """
         kept, now = self._intake.clock.now, self._now()
-        if self._desk.was_live() and BEGINNING < kept < now - RealTime.JUMP_US:
+        if misses and self._desk.was_live() and BEGINNING < kept < now - RealTime.JUMP_US:
             self._blind(parse, kept, now)
         self._desk.set_live()
-        self._real_time = RealTime(self._now, lambda: self.tick(parse), lambda a, b: self._blind(parse, a, b))
+
+        def jumped(since: int, until: int) -> None:
+            if misses:
+                self._blind(parse, since, until)
+
+        self._real_time = RealTime(self._now, lambda: self.tick(parse), jumped)
         self._open.callback(self._real_time.stop)
 
     def tick(self, parse: Parse) -> None:
