@@ -18,13 +18,16 @@ _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _ISO = "strftime(make_timestamp(epoch_us({column})), '%Y-%m-%dT%H:%M:%S.%fZ')"
 
 
-def ask_freely(archive: Archive, query: str, readable: Sequence[Path]) -> Answer:
+def ask_freely(archive: Archive, query: str, readable: Sequence[Path | str]) -> Answer:
     """As `rows_of`, with times as text, UTC."""
     return Answer(rows_of(archive, query, readable, shown=_as_text))
 
 
 def rows_of(
-    archive: Archive, query: str, readable: Sequence[Path], shown: Callable[[str, str], str] = lambda name, _: name
+    archive: Archive,
+    query: str,
+    readable: Sequence[Path | str],
+    shown: Callable[[str, str], str] = lambda name, _: name,
 ) -> pa.Table:
     """Rows of one SELECT on the views ``events``, ``alerts`` and ``codes``.
 
@@ -53,9 +56,10 @@ def _check(con: duckdb.DuckDBPyConnection, query: str) -> None:
         raise UsageError("only one statement that reads is allowed", hint="begin it with SELECT or FROM")
 
 
-def _shut(con: duckdb.DuckDBPyConnection, readable: Sequence[Path]) -> None:
+def _shut(con: duckdb.DuckDBPyConnection, readable: Sequence[Path | str]) -> None:
     """No file but ours, no network, no extension, no way back."""
-    listed = ", ".join("'" + str(path.absolute()).replace("'", "''") + "'" for path in readable)
+    places = (str(place.absolute()) if isinstance(place, Path) else place for place in readable)
+    listed = ", ".join("'" + place.replace("'", "''") + "'" for place in places)
     con.execute(f"SET allowed_directories = [{listed}]")
     for setting in ("python_enable_replacements = false", "enable_external_access = false"):
         con.execute(f"SET {setting}")

@@ -69,9 +69,10 @@ def users(*, address: str, passwords: Path) -> None:
 
 
 def _role(session: Session, role: str, password: str) -> None:
-    quoted = password.replace("'", "''")
-    session.execute(f"CREATE ROLE IF NOT EXISTS {role} WITH PASSWORD = '{quoted}' AND LOGIN = true")
-    session.execute(f"ALTER ROLE {role} WITH PASSWORD = '{quoted}' AND LOGIN = true")
+    """Make it, or set its password anew, which Cassandra does once in five seconds."""
+    known = {row.role for row in session.execute("LIST ROLES")}
+    word, quoted = "ALTER" if role in known else "CREATE", password.replace("'", "''")
+    session.execute(f"{word} ROLE {role} WITH PASSWORD = '{quoted}' AND LOGIN = true")
 
 
 def _password(file: Path) -> str:

@@ -48,6 +48,24 @@ data_option = click.option(
 )
 
 
+def _anywhere(context: click.Context, parameter: click.Parameter, given: str | None) -> Path | str:
+    """A data directory, or the address of what is kept elsewhere, as it is."""
+    if given is not None and "://" in given:
+        return given
+    path = click.Path(file_okay=False, path_type=Path).convert(given, parameter, context) if given is not None else None
+    return _data(context, parameter, path)
+
+
+anywhere_option = click.option(
+    "--data",
+    callback=_anywhere,
+    envvar="CITYWATCH_DATA",
+    show_envvar=True,
+    metavar="DIRECTORY",
+    help=f"Data directory, or an archive at hdfs:// or cassandra://. [default: {DATA}, or that of a running demo]",
+)
+
+
 def person() -> str:
     """Who sits at this machine, as the system knows them; for the log of actions."""
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from citywatch.cli.options import TRUTH_FILE, data_option, instant, person
+from citywatch.cli.options import TRUTH_FILE, anywhere_option, instant, person
 from citywatch.errors import ReportError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ format_option = click.option("--format", "form", type=_FORMATS, default="table",
 
 @click.command()
 @click.argument("name", required=False)
-@data_option
+@anywhere_option
 @format_option
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the N first.")
 @click.option("--from", "start", help="Only from then on: 2026-05-01, 2026-05-01T12:00, RFC 3339, 2h (ago).")
@@ -42,7 +43,7 @@ format_option = click.option("--format", "form", type=_FORMATS, default="table",
 def report(
     *,
     name: str | None,
-    data: Path,
+    data: Path | str,
     form: str,
     top: int | None,
     start: str | None,
@@ -58,9 +59,9 @@ def report(
         _list()
         return
     asking = question(name)
-    if truth is None and asking.takes_truth and (data / TRUTH_FILE).exists():
+    if truth is None and asking.takes_truth and isinstance(data, Path) and (data / TRUTH_FILE).exists():
         truth = data / TRUTH_FILE
-    with open_archive(data, truth) as (archive, desk):
+    with open_anywhere(data, truth, name, types) as (archive, desk):
         asked = Asked(_period(start, end, archive.zone), types, by, top, truth is not None)
         answer = asking.answer(archive, asked)
         _audit(desk, asking, answer, form)
@@ -69,16 +70,17 @@ def report(
 
 @click.command()
 @click.argument("query")
-@data_option
+@anywhere_option
 @format_option
-def sql(query: str, data: Path, form: str) -> None:
+def sql(query: str, data: Path | str, form: str) -> None:
     """Ask history in SQL: the views events, alerts and codes, to read only."""
     if form == "html":
         raise UsageError("sql answers as table, json or csv", hint="a report has a page: `citywatch report`")
     from citywatch.analytics.freely import ask_freely
 
-    with open_archive(data) as (archive, desk):
-        answer = ask_freely(archive, query, readable=[data / "history", data / "log"])
+    readable = [data / "history", data / "log"] if isinstance(data, Path) else [data]
+    with open_anywhere(data) as (archive, desk):
+        answer = ask_freely(archive, query, readable=readable)
         if desk is not None:
             desk.audit(person(), f"sql {query}"[:1000])
         _write_plain(archive, "sql", answer, form)
@@ -131,6 +133,20 @@ def open_archive(data: Path, truth: Path | None = None) -> Iterator[tuple[Archiv
         finally:
             if desk is not None:
                 desk.close()
+
+
+def open_anywhere(
+    data: Path | str, truth: Path | None = None, name: str = "sql", types: tuple[str, ...] = ()
+) -> AbstractContextManager[tuple[Archive, Desk | None]]:
+    """The same of a data directory or of what is kept elsewhere, which has no desk.
+
+    `name` and `types` are what is to be asked. Raises UsageError where that is not kept there.
+    """
+    if isinstance(data, Path):
+        return open_archive(data, truth)
+    from citywatch.cli.elsewhere import open_elsewhere
+
+    return open_elsewhere(data, name, types, lambda settings: _truth(truth, settings))
 
 
 def _alerts(desk: Desk | None) -> pa.Table:
@@ -188,7 +204,7 @@ def _audit(desk: Desk | None, asking: Question, answer: Answer, form: str) -> No
         desk.audit(person(), f"report {asking.name}")
 
 
-def _write(archive: Archive, asking: Question, asked: Asked, answer: Answer, *, form: str, data: Path) -> None:
+def _write(archive: Archive, asking: Question, asked: Asked, answer: Answer, *, form: str, data: Path | str) -> None:
     if form == "table":
         from rich.console import Console
 
@@ -197,10 +213,11 @@ def _write(archive: Archive, asking: Question, asked: Asked, answer: Answer, *, 
         print_answer(asking.title, answer, Console(), asking.exclusions)
     elif form == "html":
         from citywatch.analytics.render.page import Frame, page
-        from citywatch.analytics.render.pseudonyms import read_key
+        from citywatch.analytics.render.pseudonyms import KEY_BYTES, read_key
         from citywatch.analytics.tally import where_sql
 
-        frame = Frame(archive.zone, read_key(data / KEY_FILE), archive.span(where_sql(asking.completed(asked))))
+        key = read_key(data / KEY_FILE) if isinstance(data, Path) else secrets.token_bytes(KEY_BYTES)
+        frame = Frame(archive.zone, key, archive.span(where_sql(asking.completed(asked))))
         click.echo(page(asking, asked, answer, frame), nl=False)
     else:
         _write_plain(archive, asking.name, answer, form)

@@ -35,7 +35,7 @@ class Address:
     Attributes
     ----------
     name
-        The address as a person wrote it; it holds no secret.
+        The address as a person wrote it, without options; it holds no secret.
     table
         What stands behind the keyspace: the table of a source.
     dc
@@ -67,7 +67,7 @@ def parse(text: str, environment: Mapping[str, str] = os.environ) -> Address:
     if not keyspace.isidentifier() or (table and not table.isidentifier()):
         raise UsageError(f"{text!r} names no keyspace{' or table' if table else ''}", hint=_EXAMPLE)
     return Address(
-        name=text,
+        name=place,
         hosts=hosts,
         port=port,
         keyspace=keyspace,

@@ -98,11 +98,15 @@ class Hdfs:
                 raise
             except (OSError, RuntimeError) as error:
                 if _final(error) or time.monotonic() > deadline:
-                    hint = "may this user read and write there? It acts as HADOOP_USER_NAME"
-                    hint = hint if _final(error) else "is the cluster up? `citywatch doctor --cluster` looks"
-                    raise self._failed(f"{self.cluster}: cannot {what}: {said(error)}", hint) from error
+                    raise self.failed(what, error) from error
                 time.sleep(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)])
         raise AssertionError
+
+    def failed(self, what: str, error: Exception) -> CitywatchError:
+        """The error to raise when something could not be done."""
+        hint = "may this user read and write there? It acts as HADOOP_USER_NAME"
+        hint = hint if _final(error) else "is the cluster up, and has it live DataNodes? Try again when it is"
+        return self._failed(f"{self.cluster}: cannot {what}: {said(error)}", hint)
 
     def status(self, path: str) -> FileStatus | None:
         """What is at a path; None when nothing is."""

@@ -74,7 +74,7 @@ class Relaying:
         if self._error is not None:
             raise self._error
 
-    def drain(self, patience: float = 60.0) -> None:
+    def drain(self, patience: float = 30.0) -> None:
         """Wait until Cassandra has all that was accepted before; raises StoreError when it is away for so long."""
         deadline, looked, left = time.monotonic() + patience, self._looked, self._behind
         while not (self._looked > looked + 1 and self._behind == (0, 0) and self._trouble is None):
@@ -82,10 +82,9 @@ class Relaying:
             if self._behind != left or self._trouble is None:
                 deadline, left = time.monotonic() + patience, self._behind
             if time.monotonic() > deadline:
-                raise StoreError(
-                    f"{self._address.name} is away: {self._trouble}",
-                    hint="what it lacks is safe in the data directory, and goes there with the next run",
-                )
+                what = self._trouble.what if self._trouble else "no answer"
+                hint = "what is not stored there is safe in the data directory, and goes there with the next run"
+                raise StoreError(what, hint=hint)
             time.sleep(0.05)
 
     def _run(self) -> None:

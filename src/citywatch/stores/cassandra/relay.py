@@ -7,7 +7,6 @@ A keyspace that is made anew, or restored from an older backup, is filled from w
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -69,7 +68,7 @@ class Relay:
                 self._insert = {name: self._prepared(cql) for name, cql in texts.items()}
                 self._delete = {name: self._prepared(cql) for name, cql in alert_rows.DELETES.items()}
                 self._standing, self._move = self._prepared(alert_rows.STANDING), self._prepared(_MOVE)
-                self._directory = directory_id(self._desk)
+                self._directory = self._desk.directory_name()
                 self._events, self._alerts = self._place()
             except connection.errors() as error:
                 raise _failed(f"{self._address.name}: {connection.said(error)}", _RIGHTS) from error
@@ -178,15 +177,6 @@ class Relay:
 
 
 _RIGHTS = "has the user the rights of citywatch_writer? `citywatch cassandra users` makes one"
-
-
-def directory_id(desk: Desk) -> str:
-    """The name of a data directory among others; given once."""
-    known: str | None = desk.status().get("directory")
-    if known is None:
-        known = uuid.uuid4().hex
-        desk.set_status({"directory": known})
-    return known
 
 
 def _failed(what: str, hint: str) -> StoreError:

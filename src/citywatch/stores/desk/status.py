@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,3 +30,11 @@ class Status(Database):
         """Microseconds since that key was written; None when it never was."""
         row = self._con.execute("SELECT at FROM status WHERE key = ?", [key]).fetchone()
         return (now_us() if now is None else now) - int(row[0]) if row else None
+
+    def directory_name(self) -> str:
+        """The name of this data directory among others, for those who keep copies of several; given once."""
+        known: str | None = self.status().get("directory")
+        if known is None:
+            known = uuid.uuid4().hex
+            self.set_status({"directory": known})
+        return known

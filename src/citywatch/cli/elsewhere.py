@@ -1,0 +1,77 @@
+"""What reports are asked of beside data directories: an archive on HDFS, a keyspace of Cassandra."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from citywatch.errors import UsageError
+from citywatch.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from citywatch.analytics.archive import Archive
+
+Opened = tuple["Archive", None]
+
+
+@contextmanager
+def open_elsewhere(
+    place: str, name: str, types: Sequence[str], truth: Callable[[Settings], pa.Table]
+) -> Iterator[Opened]:
+    """What is kept at an address, for a while, to ask it the named report. Raises UsageError, StoreError."""
+    import duckdb as database
+
+    if place.startswith("cassandra://") and (name not in ANSWERED or types):
+        known = f"it answers {', '.join(ANSWERED)}, without --type"
+        raise UsageError(f"Cassandra holds alerts and reports of persons: {known}", hint=_WHERE)
+
+    kind = {"hdfs": _on_hdfs, "cassandra": _in_cassandra}.get(place.partition("://")[0])
+    if kind is None:
+        raise UsageError(f"--data {place} is no archive", hint="write a directory, hdfs://… or cassandra://…")
+    with TemporaryDirectory(prefix="citywatch-") as spill, database.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET parquet_metadata_cache = true")  # files of an archive never change
+        con.execute(f"SET temp_directory = '{spill}'")
+        with kind(place, con, truth) as archive:
+            yield archive, None
+
+
+@contextmanager
+def _on_hdfs(place: str, con: duckdb.DuckDBPyConnection, truth: Callable[[Settings], pa.Table]) -> Iterator[Archive]:
+    from citywatch.analytics.archive import Archive
+    from citywatch.connections.hdfs import parse
+    from citywatch.stores.hdfs import manifest
+    from citywatch.stores.hdfs.reading import Reader
+
+    reader = Reader(manifest.Archive(parse(place)), con)
+    reader.create_view()
+    read = {
+        "alerts": reader.alerts,
+        "rejected": reader.rejected,
+        "population": reader.population,
+        "truth": lambda: truth(Settings(**reader.manifest.settings)),
+    }
+    yield Archive(con, reader.zone, read)
+
+
+@contextmanager
+def _in_cassandra(place: str, con: duckdb.DuckDBPyConnection, _: object) -> Iterator[Archive]:
+    from citywatch.analytics.archive import Archive
+    from citywatch.connections.cassandra import parse
+    from citywatch.stores.cassandra.reading import reader
+
+    with reader(parse(place)) as found:
+        zone = found.zone()
+        found.create_events(con, zone)
+        yield Archive(con, zone, {"alerts": found.alerts})
+
+
+ANSWERED = ("alerts", "mean-age", "repeat-persons", "reports-by-timeframe", "reports-by-behavior", "safety-watcher")
+"""Reports that need nothing but alerts and reports of persons."""
+
+_WHERE = "ask a data directory, or an archive on HDFS, for the others"

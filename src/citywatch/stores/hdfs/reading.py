@@ -1,0 +1,81 @@
+"""An archive as reports read it, through DuckDB."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from pyarrow import csv
+
+from citywatch.errors import ReportError, StoreError
+from citywatch.event import STORED, derived_sql
+from citywatch.stores.hdfs.manifest import Archive, File, Manifest
+
+
+class Reader:
+    """The archive as it is when this is made; `con` reads it from then on.
+
+    Raises StoreError where there is none, or a file cannot be read.
+    """
+
+    def __init__(self, archive: Archive, con: duckdb.DuckDBPyConnection) -> None:
+        self._archive, self._con = archive, con
+        self.manifest: Manifest = archive.require()
+        con.register_filesystem(archive.hdfs.filesystem())
+
+    @property
+    def zone(self) -> str:
+        """The city's time zone."""
+        return str(self.manifest.settings["zone"])
+
+    def create_view(self, name: str = "events") -> None:
+        """Make the view `name`: every event of the archive, with all stored and derived columns."""
+        files = [file for part in self.manifest.events.values() for file in part]
+        stored = ", ".join(f'"{column}"' for column, _ in STORED)
+        derived = ", ".join(f"{sql} AS {column}" for column, sql in derived_sql(self.zone).items())
+        empty = ", ".join(f'CAST(NULL AS {sql}) AS "{column}"' for column, sql in STORED)
+        relation = self._scan(files) if files else f"(SELECT {empty} WHERE false)"
+        self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {stored}, {derived} FROM {relation}")
+
+    def alerts(self) -> pa.Table:
+        """Column `line`: the alerts as the contract writes them, in JSON."""
+        return self._table("line", list(self.manifest.alerts.values()), "line VARCHAR")
+
+    def rejected(self) -> pa.Table:
+        """source, reason, received_at of the records that nobody has replayed."""
+        files = list(self.manifest.rejected.values())
+        wanted = "source, reason, last_seen AS received_at"
+        columns = "source VARCHAR, reason VARCHAR, last_seen TIMESTAMPTZ, replayed BOOLEAN"
+        return self._table(wanted, files, columns, "WHERE NOT replayed")
+
+    def population(self) -> pa.Table:
+        """The inhabitants of each ZIP code, as `population.csv` of the data directory has them."""
+        types: dict[str, pa.DataType] = {"zip": pa.string(), "population": pa.int64()}
+        schema = pa.schema(types)
+        text = self.manifest.population
+        if text is None:
+            return schema.empty_table()
+        try:
+            options = csv.ConvertOptions(column_types=schema, include_columns=schema.names)
+            return csv.read_csv(io.BytesIO(text.encode()), convert_options=options)
+        except pa.ArrowException as error:
+            raise ReportError(
+                f"population.csv cannot be read: {error}", hint="its columns are zip,population"
+            ) from error
+
+    def _table(self, wanted: str, files: list[File], columns: str, where: str = "") -> pa.Table:
+        names = [column.split() for column in columns.split(", ")]
+        empty = ", ".join(f"CAST(NULL AS {sql}) AS {name}" for name, sql in names)
+        relation = self._scan(files) if files else f"(SELECT {empty} WHERE false)"
+        try:
+            answer: Any = self._con.sql(f"SELECT {wanted} FROM {relation} {where}").to_arrow_table()
+        except duckdb.Error as error:
+            raise StoreError(f"{self._archive.address} cannot be read: {error}", hint="is the cluster up?") from error
+        table: pa.Table = answer
+        return table
+
+    def _scan(self, files: list[File]) -> str:
+        listed = ", ".join("'" + self._archive.url(file).replace("'", "''") + "'" for file in files)
+        return f"read_parquet([{listed}], hive_partitioning = false)"
