@@ -23,7 +23,7 @@ _SPEEDS = {
     "max_kmh": "the fastest",
 }
 _MEASURES = (
-    "avg({0}) AS mean_kmh, quantile_cont({0}, 0.5) AS median_kmh, quantile_cont({0}, 0.9) AS p90_kmh, "
+    "round(favg({0}), 9) AS mean_kmh, quantile_cont({0}, 0.5) AS median_kmh, quantile_cont({0}, 0.9) AS p90_kmh, "
     "max({0}) AS max_kmh"
 )
 
