@@ -35,7 +35,7 @@ broker: ## find mosquitto for the tests of MQTT; installs it on Debian when you 
 jars:
 	@$(PYTHON) deploy/servers/jars.py --background
 
-cluster: setup ## the servers of the cluster until Ctrl-C: Kafka, from jars of Maven Central (needs Java 17 and Maven)
+cluster: setup ## Kafka, Cassandra and HDFS until Ctrl-C, from jars of Maven Central (needs Java 17 and Maven)
 	@$(BIN)/python -m deploy.servers $(ARGS)
 
 run: setup ## the demo city until Ctrl-C; ONCE=1 ends after the first alert

@@ -10,14 +10,17 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from deploy.servers.cassandra_server import Cassandra
+from deploy.servers.hdfs_server import Hdfs
 from deploy.servers.jars import MissingError
 from deploy.servers.kafka_server import Kafka
-from deploy.servers.server import Server, ServerError
+from deploy.servers.server import ServerError
 
-_STARTED: list[Server] = []
+_STARTED: list[Addressed] = []
 """What this worker has started: it is not to be forgotten before the run ends."""
 
 
@@ -31,7 +34,28 @@ def kafka() -> str:
     return shared("kafka", lambda directory: Kafka(directory, owner=owner(), remove=directory.parent))
 
 
-def shared(name: str, make: Callable[[Path], Kafka]) -> str:
+def cassandra() -> str:
+    """`host:port` of a Cassandra 5, whose administrator is `ADMINISTRATOR`."""
+    return shared("cassandra", lambda directory: Cassandra(directory, owner=owner(), remove=directory.parent))
+
+
+def hdfs() -> str:
+    """`hdfs://host:port` of an HDFS of one NameNode and one DataNode."""
+    return shared("hdfs", lambda directory: Hdfs(directory, owner=owner(), remove=directory.parent))
+
+
+class Addressed(Protocol):
+    """A server, or several that are one to those who use them."""
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+
+
+def shared(name: str, make: Callable[[Path], Addressed]) -> str:
     """The address of a server of this run; fails the test, and says how to get what is missing."""
     place = Path(tempfile.gettempdir()) / f"citywatch-tests-{owner()}-{name}"
     place.mkdir(exist_ok=True)

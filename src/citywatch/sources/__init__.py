@@ -11,6 +11,7 @@ from citywatch.sources.model import Options, Source
 SCHEMES: Mapping[str, str] = {
     "": "citywatch.sources.files:open_files",
     "file": "citywatch.sources.files:open_files",
+    "cassandra": "citywatch.sources.cassandra:open_cassandra",
     "hdfs": "citywatch.sources.hdfs:open_hdfs",
     "kafka": "citywatch.sources.kafka:open_kafka",
     "mqtt": "citywatch.sources.mqtt:open_mqtt",

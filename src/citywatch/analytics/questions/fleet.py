@@ -11,7 +11,8 @@ def fleet(archive: Archive, asked: Asked) -> Answer:
     """Every device, the one that has been silent longest first."""
     archive.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE devices AS
-        SELECT device_id, max(time) AS last, round(favg(battery), 9) AS battery, round(favg(temperature), 9) AS temperature,
+        SELECT device_id, max(time) AS last, round(favg(battery), 9) AS battery,
+               round(favg(temperature), 9) AS temperature,
                count(*) AS events
         FROM events WHERE {where_sql(asked)} GROUP BY device_id""")
     rows = archive.query(f"""
