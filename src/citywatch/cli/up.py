@@ -127,8 +127,8 @@ def _free(data: Path) -> Path:
     return data
 
 
-def start_web(hosted: Host, host: str, listener: socket.socket) -> Web:
-    """The console's process; links to sign in are printed."""
+def start_web(hosted: Host, host: str, listener: socket.socket, database: str | None = None) -> Web:
+    """The console's process; links to sign in are printed. `database`: address of a desk on a server."""
     from citywatch.cli.web import Served, Web, outlines, rule_notes
 
     settings = hosted.settings
@@ -142,6 +142,7 @@ def start_web(hosted: Host, host: str, listener: socket.socket) -> Web:
         rules=rule_notes(hosted.ruleset),
         zones=outlines(hosted.ruleset),
         image_bytes=settings.image_bytes,
+        database=database,
     )
     return Web(served, listener, _say_link)
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from citywatch.cli.console import database_option
 from citywatch.cli.options import data_option, person
+from citywatch.connections.postgresql import Address, database_address
 from citywatch.console.access import Right, Scope
 from citywatch.errors import StoreError, UsageError
 from citywatch.settings import duration
@@ -29,8 +31,13 @@ url_option = click.option("--url", help="Address of the console, when it is not 
 
 
 @click.group()
-def users() -> None:
+@database_option
+@click.pass_context
+def users(context: click.Context, database: str | None) -> None:
     """People who may sign in to the console, and keys for programs."""
+    if database:
+        typed = context.get_parameter_source("database") is click.core.ParameterSource.COMMANDLINE
+        context.obj = database_address(database, typed=typed)
 
 
 @users.command(epilog=f"Rights: {RIGHTS}.")
@@ -170,15 +177,32 @@ def revoke(name: str, data: Path) -> None:
 
 
 def _console(data: Path, url: str | None = None) -> str:
-    """Set Django up on the console's tables of a data directory; returns the console's address."""
+    """Set Django up on the console's tables of a data directory or a server; returns the console's address."""
     from citywatch.console import site
     from citywatch.console.port import Site
 
+    if database := click.get_current_context().find_object(Address):
+        return _on_server(database, url)
     if not data.is_dir():
         raise StoreError(f"{data} is no data directory", hint="`citywatch up` makes one with --data")
     desk = data / "desk.sqlite"
     site.install(Site(data=data, desk=lambda: Desk(desk)))
     with Desk(desk) as opened:
+        told = opened.status().get("console") or {}
+    return (url or told.get("url") or "http://127.0.0.1:8000").rstrip("/")
+
+
+def _on_server(database: Address, url: str | None) -> str:
+    from citywatch.console import site
+    from citywatch.console.port import Site
+    from citywatch.stores.desk.server import Server
+
+    context = click.get_current_context()
+    server = Server(database, most=2)
+    context.call_on_close(server.close)
+    site.install(Site(data=Path(), desk=server.desk, database=database.for_django(), secret="-" * 50))
+    context.call_on_close(site.leave)
+    with server.desk() as opened:
         told = opened.status().get("console") or {}
     return (url or told.get("url") or "http://127.0.0.1:8000").rstrip("/")
 

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from citywatch.cli.log import VARIABLE, use, used
 from citywatch.console.port import RuleNotes, Site
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from citywatch.rules.model import Ruleset
     from citywatch.sources.http.calling import Engine
+    from citywatch.stores.desk import AnyDesk
 
 STOP_WITHIN = 2.0
 """Seconds for the process to end by itself; open streams are cut after one."""
@@ -64,6 +65,7 @@ class Served:
     rules: dict[str, dict[str, Any]]
     zones: dict[str, list[list[tuple[float, float]]]]
     image_bytes: int = MOST_BYTES
+    database: str | None = None  # address of the desk on a server, where it is not in `data`
 
 
 def rule_notes(ruleset: Ruleset) -> dict[str, dict[str, Any]]:
@@ -138,9 +140,6 @@ class Web:
 def serve(served: Served, listener: socket.socket) -> None:
     """Serve until standard input ends."""
     from citywatch.console import site
-    from citywatch.sources.http.calling import Engine
-    from citywatch.stores.desk import Desk
-    from citywatch.stores.gallery import Gallery
 
     def another(_: str) -> None:
         print(site.link(served.person), flush=True)
@@ -148,27 +147,49 @@ def serve(served: Served, listener: socket.socket) -> None:
     rules = {
         name: RuleNotes(**{key: _tuples(value) for key, value in notes.items()}) for name, notes in served.rules.items()
     }
-    desk = Path(served.data) / "desk.sqlite"
-    site.install(
-        Site(
-            data=Path(served.data),
-            desk=lambda: Desk(desk, live=served.live),
-            host=served.host,
-            port=served.port,
-            zone=served.zone,
-            rules=rules,
-            zones=served.zones,
-            signed_in=another,
-            door=EngineDoor(Engine(Path(served.data))),
-            gallery=Gallery(DataDirectory(Path(served.data)), limit=served.image_bytes),
-        )
+    found = Site(
+        data=Path(served.data),
+        host=served.host,
+        port=served.port,
+        zone=served.zone,
+        rules=rules,
+        zones=served.zones,
+        signed_in=another,
+        **(_on_server(served) if served.database else _in_directory(served)),
     )
-    with Desk(desk, live=served.live) as opened:
+    site.install(found)
+    with cast("AnyDesk", found.desk()) as opened:
         opened.set_status({"console": {"url": site.address()}})  # for links that other commands make
     server = _server()
     threading.Thread(target=_stop_at_end_of_input, args=[server], name="end of input", daemon=True).start()
     another("")
     server.run(sockets=[listener])
+
+
+def _in_directory(served: Served) -> dict[str, Any]:
+    """The desk, images and engine of the data directory."""
+    from citywatch.sources.http.calling import Engine
+    from citywatch.stores.desk import Desk
+    from citywatch.stores.gallery import Gallery
+
+    desk = Path(served.data) / "desk.sqlite"
+    return {
+        "desk": lambda: Desk(desk, live=served.live),
+        "door": EngineDoor(Engine(Path(served.data))),
+        "gallery": Gallery(DataDirectory(Path(served.data)), limit=served.image_bytes),
+    }
+
+
+def _on_server(served: Served) -> dict[str, Any]:
+    """The desk on a server; events and images are taken elsewhere."""
+    from citywatch.connections.postgresql import database_address
+    from citywatch.stores.desk.server import Server
+
+    address = database_address(served.database or "")
+    server = Server(address)
+    with server.desk() as desk:
+        secret = desk.secret("console").hex()
+    return {"desk": lambda: server.desk(live=served.live), "database": address.for_django(), "secret": secret}
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,7 +201,8 @@ class Site:
 
     `desk` opens the desk anew at each call: every thread has its own. `zones` are outlines by name. `signed_in` is
     told who used a link, so that somebody can make another. `door` is the way into the engine, where there is one;
-    `gallery` are the images, where there are any.
+    `gallery` are the images, where there are any. `database` is what Django is told of a server that keeps people,
+    sessions and keys, with the key that signs cookies in `secret`; without, they lie in files in `data`.
     """
 
     data: Path
@@ -214,6 +215,8 @@ class Site:
     signed_in: Callable[[str], None] = lambda _: None
     door: DoorPort | None = None
     gallery: GalleryPort | None = None
+    database: Mapping[str, Any] | None = None
+    secret: str | None = None
 
     @property
     def largest_image(self) -> int:

@@ -6,6 +6,8 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - how one asks for it; the default is this machine only
+
+_LOCK = (0x63697479, -1)
+"""Of making tables, among advisory locks."""
 
 _installed: list[Site] = []
 
@@ -58,7 +63,34 @@ def install(site: Site) -> None:
     logging.getLogger("django.security.DisallowedHost").setLevel(logging.CRITICAL)
     from django.core.management import call_command  # noqa: PLC0415 - after the settings
 
-    call_command("migrate", verbosity=0, interactive=False)
+    with _alone(site):
+        call_command("migrate", verbosity=0, interactive=False)
+
+
+def leave() -> None:
+    """Close the connections to a server that keeps people and sessions."""
+    from django.db import connections  # noqa: PLC0415 - after the settings
+
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        if close := getattr(connection, "close_pool", None):
+            close()
+
+
+@contextmanager
+def _alone(site: Site) -> Iterator[None]:
+    """On a server, other processes wait until this one has made the tables."""
+    if site.database is None:
+        yield
+        return
+    from django.db import connection  # noqa: PLC0415 - after the settings
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s, %s)", _LOCK)
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", _LOCK)
 
 
 def application() -> ASGI3Application:
@@ -95,7 +127,7 @@ _TEMPLATES: dict[str, Any] = {
 
 
 def _django_settings(site: Site) -> dict[str, Any]:
-    database = {
+    database = site.database or {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": site.data / "console.sqlite",
         "OPTIONS": {
@@ -106,7 +138,7 @@ def _django_settings(site: Site) -> dict[str, Any]:
         "TEST": {"NAME": site.data / "console-test.sqlite"},
     }
     return {
-        "SECRET_KEY": _secret(site.data / "console.secret"),
+        "SECRET_KEY": site.secret or _secret(site.data / "console.secret"),
         "ALLOWED_HOSTS": sorted({"127.0.0.1", "localhost", "[::1]", *_own_names(site.host)}),
         "DATABASES": {"default": database},
         "TEMPLATES": [_TEMPLATES],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from citywatch.stores.desk.address import Address, database_address
+from citywatch.connections.postgresql import Address, database_address
 from deploy.servers.postgresql_server import Postgresql
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from psycopg.adapt import Loader
 from psycopg.types.string import StrDumperUnknown
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from citywatch.connections.postgresql import Address
 from citywatch.errors import DataVersionError, DiskFullError, StoreError
 from citywatch.settings import DAY
 from citywatch.stores.desk import AnyDesk
-from citywatch.stores.desk.address import Address
 from citywatch.stores.desk.connection import Connection, Params, Rows
 from citywatch.stores.desk.dialect import FUNCTIONS, statement, table
 from citywatch.stores.desk.tables import AUDIT_KEY, VERSION, statements

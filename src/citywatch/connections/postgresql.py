@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from citywatch.errors import UsageError
@@ -38,6 +39,13 @@ class Address:
         secret = {"password": self.password} if self.password is not None else {}
         found = {**self.options, **secret, "options": f"-c search_path={self.schema}"}
         return {"application_name": "citywatch", **found}
+
+    def for_django(self) -> dict[str, Any]:
+        """The same, as Django is told."""
+        options = self.all_options()
+        names = {"HOST": "host", "PORT": "port", "NAME": "dbname", "USER": "user", "PASSWORD": "password"}
+        known = {name: options.pop(option, "") for name, option in names.items()}
+        return {"ENGINE": "django.db.backends.postgresql", **known, "OPTIONS": {**options, "pool": True}}
 
     def __str__(self) -> str:
         place = self.options.get("host") or "localhost"

@@ -1,0 +1,163 @@
+"""The desk of a console, kept up with the alert topic; what people do here that is an event goes to the event topic.
+
+Everything may be told twice and counts once: alerts go in by their id before Kafka hears that they are read, events
+leave the desk when Kafka has them.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from citywatch.cli.log import say
+from citywatch.errors import CitywatchError, SourceError, StoreError
+from citywatch.stores.desk.told import Message, facts_of
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, Producer
+
+    from citywatch.connections.kafka.address import Address
+    from citywatch.stores.desk import AnyDesk
+
+GROUP = "citywatch-console"
+MOST = 5_000
+"""Messages a transaction."""
+
+_PATIENCE_S = 0.2
+_SEND_S = 30.0
+_PAUSES_S = (1, 2, 5, 10, 30)
+
+
+class Feeding:
+    """A thread that hears the alert topic; a context manager.
+
+    Parameters
+    ----------
+    address
+        The topic of alerts. All consoles on one database are one group, whose members share the partitions.
+    events
+        Topic that corrections go to.
+    desk
+        Opens the desk.
+    """
+
+    def __init__(self, address: Address, events: str, desk: Callable[[], AnyDesk]) -> None:
+        self._address, self._events, self._desk = address, events, desk
+        self._stop = threading.Event()
+        self._error: CitywatchError | None = None
+        self._thread = threading.Thread(target=self._run, name="alert topic", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise what ended the thread."""
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        from confluent_kafka import KafkaException
+
+        try:
+            consumer, producer = self._clients()
+            try:
+                while not self._stop.is_set():
+                    self._round(consumer, producer)
+            finally:
+                consumer.close()
+        except KafkaException as error:
+            self._error = SourceError(f"{self._address.name}: {error.args[0].str()}")
+        except CitywatchError as error:
+            self._error = error
+
+    def _clients(self) -> tuple[Consumer, Producer]:
+        from confluent_kafka import Consumer, Producer
+
+        from citywatch.connections.kafka.configuration import client, properties
+
+        given = properties(self._address.configuration)
+        group = self._address.group or GROUP
+        heard = client(self._address.servers, given, group_id=group, enable_auto_commit=False)
+        consumer = Consumer({**heard, "auto.offset.reset": "earliest"})
+        consumer.subscribe(list(self._address.topics))
+        return consumer, Producer(client(self._address.servers, given, enable_idempotence=True))
+
+    def _round(self, consumer: Consumer, producer: Producer) -> None:
+        messages = self._heard(consumer)
+        if messages:
+            self._patiently(lambda desk: _take_in(desk, messages))
+            self._commit(consumer)
+        self._patiently(lambda desk: self._send(desk, producer))
+
+    def _heard(self, consumer: Consumer) -> list[Message]:
+        from citywatch.connections.kafka.faults import HINTS
+
+        found = []
+        for message in consumer.consume(MOST, _PATIENCE_S):
+            if (error := message.error()) is None:
+                place = f"{message.topic()}/{message.partition()}"
+                found.append(Message(place, message.offset() or 0, message.value() or b""))
+            elif error.code() in HINTS:
+                raise SourceError(f"{self._address.name}: {error.str()}", hint=HINTS[error.code()])
+        return found
+
+    def _commit(self, consumer: Consumer) -> None:
+        """Tell Kafka how far we are; where it cannot hear that, the same alerts come again, and change nothing."""
+        from confluent_kafka import KafkaException
+
+        try:
+            consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            say(f"{self._address.name} does not know how far its alerts are read: {error.args[0].str()}")
+
+    def _send(self, desk: AnyDesk, producer: Producer) -> None:
+        waiting = desk.take_inbox()
+        if not waiting:
+            return
+        failed: list[Any] = []
+        for _, event in waiting:
+            producer.produce(self._events, event, key=_key(event), on_delivery=lambda error, _: failed.append(error))
+        left = producer.flush(_SEND_S)
+        if left or any(failed):
+            raise StoreError(
+                f"{len(waiting)} events for {self._events} wait: {next(filter(None, failed), 'no answer')}"
+            )
+        desk.clear_inbox(waiting[-1][0])
+
+    def _patiently(self, work: Callable[[AnyDesk], None]) -> None:
+        """Do it on the desk; while that cannot be reached, say so once and try again."""
+        for attempt in range(1 << 30):
+            try:
+                with self._desk() as desk:
+                    work(desk)
+            except StoreError as error:
+                if attempt == 0:
+                    say(f"{error}; it is tried again until it works")
+                if self._stop.wait(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)]):
+                    raise
+            else:
+                if attempt:
+                    say("it works again")
+                return
+
+
+def _take_in(desk: AnyDesk, messages: Sequence[Message]) -> None:
+    facts, refused = facts_of(messages)
+    desk.put_rejected(refused)
+    desk.put_facts(facts)
+    desk.set_status({"feed": {"alerts": facts.num_rows, "rejected": refused.num_rows, "upto": messages[-1].line}})
+
+
+def _key(event: str) -> str:
+    """A correction follows the event that it is about: the same key as its device's."""
+    said = json.loads(event)
+    data = said.get("data") or {}
+    return str(data.get("device_id") or data.get("corrects_source") or said.get("id") or uuid.uuid4().hex)
