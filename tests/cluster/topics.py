@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
@@ -41,6 +41,11 @@ class Cluster:
         for done in self._admin.delete_topics([name]).values():
             done.result(30)
 
+    def delete_before(self, name: str, offset: int) -> None:
+        """Let the first partition begin there, as when its retention is over."""
+        for done in self._admin.delete_records([TopicPartition(name, 0, offset)]).values():
+            done.result(30)
+
     def send(
         self,
         name: str,
@@ -52,7 +57,14 @@ class Cluster:
     ) -> None:
         """Messages, in their order by key. `stamp` is their timestamp in ms; 0 = now."""
         faults: list[object] = []
-        producer = Producer({"bootstrap.servers": self.address, "enable.idempotence": True, "linger.ms": 5})
+        settings: dict[str, str | int | float] = {
+            "bootstrap.servers": self.address,
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "log_level": 3,
+        }
+        settings["message.max.bytes"] = 20_000_000
+        producer = Producer(settings)
         for number, message in enumerate(messages):
             producer.produce(
                 name,

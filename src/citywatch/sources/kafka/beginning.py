@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from confluent_kafka import TopicCollection, TopicPartition
+from confluent_kafka import Consumer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from citywatch.connections.kafka.address import BEGINNING
 from citywatch.sources.kafka.partitions import Key, Partition, name
-
-if TYPE_CHECKING:
-    from confluent_kafka import Consumer
 
 _PATIENCE_S = 10.0
 
@@ -20,12 +17,14 @@ Reached = Callable[[Sequence[str]], Mapping[str, int]]
 
 
 class Beginnings:
-    """Finds where to begin. Used in the thread of the consumer.
+    """Finds where to begin, with connections of its own: the client does not bear questions inside of its callbacks.
 
     Parameters
     ----------
     configuration
         Of a client.
+    group
+        Consumer group.
     start
         `beginning` or `latest`, for topics of which nothing is known.
     reached
@@ -35,22 +34,31 @@ class Beginnings:
     """
 
     def __init__(
-        self, configuration: Mapping[str, Any], start: str, reached: Reached, say: Callable[[str], None]
+        self, configuration: Mapping[str, Any], group: str, start: str, reached: Reached, say: Callable[[str], None]
     ) -> None:
         self._admin = AdminClient(dict(configuration))
+        self._asking = Consumer({**configuration, "group.id": group})
         self._start, self._reached, self._say = start, reached, say
 
-    def find(self, consumer: Consumer, keys: Sequence[Key]) -> dict[Key, Partition]:
+    def close(self) -> None:
+        """Hang up."""
+        self._asking.close()
+
+    def end(self, key: Key) -> int:
+        """Offset that the next message of a partition will get. Raises KafkaException."""
+        return self._asking.get_watermark_offsets(TopicPartition(*key), _PATIENCE_S)[1]
+
+    def find(self, keys: Sequence[Key]) -> dict[Key, Partition]:
         """Partitions that are now ours, each with the offset at which it is to be begun. Raises KafkaException."""
-        cursors = self._cursors(consumer, {topic for topic, _ in keys})
+        cursors = self._cursors({topic for topic, _ in keys})
         stored = self._reached(list(cursors.values()))
         ours = [TopicPartition(*key) for key in keys]
-        committed = {(at.topic, at.partition): at.offset for at in consumer.committed(ours, _PATIENCE_S)}
+        committed = {(at.topic, at.partition): at.offset for at in self._asking.committed(ours, _PATIENCE_S)}
         known = {key[0] for key, cursor in cursors.items() if cursor in stored}
         known |= {topic for (topic, _), offset in committed.items() if offset >= 0}
         found = {}
         for key in keys:
-            low, high = consumer.get_watermark_offsets(TopicPartition(*key), _PATIENCE_S)
+            low, high = self._asking.get_watermark_offsets(TopicPartition(*key), _PATIENCE_S)
             wanted = stored.get(cursors[key], committed[key])
             if wanted < 0:  # a partition that was added to a topic that we read is read whole
                 wanted = low if self._start == BEGINNING or key[0] in known else high
@@ -68,10 +76,10 @@ class Beginnings:
             return low
         return wanted
 
-    def _cursors(self, consumer: Consumer, topics: set[str]) -> dict[Key, str]:
+    def _cursors(self, topics: set[str]) -> dict[Key, str]:
         """A name for each partition of these topics that is the same for ever, and another's when one is made anew."""
         asked = self._admin.describe_topics(TopicCollection(sorted(topics)), request_timeout=_PATIENCE_S)
-        cluster = consumer.cluster_id(_PATIENCE_S)
+        cluster = self._asking.cluster_id(_PATIENCE_S)
         found = {}
         for topic, answer in asked.items():
             described = answer.result(_PATIENCE_S)

@@ -64,8 +64,8 @@ class Session:
         """Begin, in a thread of its own; see `Beginnings`. `reader` is a name that no other data directory has."""
         group = self._address.group or f"citywatch-{reader}"
         try:
-            settings = self._settings()
-            self._beginnings = Beginnings(settings, self._address.start, reached, self.say)
+            settings = configuration.client(self._address.servers, self._given)
+            self._beginnings = Beginnings(settings, group, self._address.start, reached, self.say)
             consumer = self._consumer(settings, group, reader)
         except KafkaException as error:
             raise UsageError(
@@ -83,9 +83,6 @@ class Session:
         self._inbox.end()
         if self._thread is not None:
             self._thread.join()
-
-    def _settings(self) -> dict[str, Any]:
-        return configuration.client(self._address.servers, self._given) | {"error_cb": self._failed}
 
     def _consumer(self, settings: Mapping[str, Any], group: str, reader: str) -> Consumer:
         # A member that has a name takes its own place again after a kill; others would wait until it is given up.
@@ -106,6 +103,7 @@ class Session:
                 "allow.auto.create.topics": False,
                 "statistics.interval.ms": 500,
                 "stats_cb": self._counted,
+                "error_cb": self._failed,
             }
         )
 
@@ -126,6 +124,8 @@ class Session:
             self._inbox.end(SourceError(f"{self._address.name}: reading stopped: {error!r}", hint="start again"))
         finally:
             consumer.close()
+            if self._beginnings is not None:
+                self._beginnings.close()
 
     def _poll(self, consumer: Consumer) -> list[Message]:
         """What there is, as soon as there is something."""
@@ -208,7 +208,7 @@ class Session:
 
     def _assigned(self, consumer: Consumer, given: list[TopicPartition]) -> None:
         """Begin partitions where they were left."""
-        found = self._found(consumer, [(one.topic, one.partition) for one in given])
+        found = self._found([(one.topic, one.partition) for one in given])
         for topic, _ in found:
             self._missing.pop(topic, None)
         self.partitions.assign(found)
@@ -216,11 +216,11 @@ class Session:
         if self._resting:
             consumer.pause([TopicPartition(*key) for key in found])
 
-    def _found(self, consumer: Consumer, keys: Sequence[Key]) -> dict[Key, Partition]:
+    def _found(self, keys: Sequence[Key]) -> dict[Key, Partition]:
         """Where partitions begin; asked until there is an answer."""
         while self._beginnings is not None and keys and not self._stop.is_set():
             try:
-                return self._beginnings.find(consumer, keys)
+                return self._beginnings.find(keys)
             except KafkaException as error:
                 self._last_error = faults.words(faults.of(error))
                 self._stop.wait(_PAUSE_S)
@@ -230,7 +230,7 @@ class Session:
         """Let what was heard of them become safe, so that whoever gets them begins behind it."""
         keys: list[Key] = [(one.topic, one.partition) for one in taken]
         self.partitions.wait_until_safe(keys, _REVOKE_S, self._stop.is_set)
-        self._tell(consumer, wait=True)
+        self._tell(consumer)  # nobody gets them before Kafka has heard it
         self.partitions.revoke(keys)
         consumer.incremental_unassign(taken)
 
@@ -243,17 +243,16 @@ class Session:
         """Begin anew what was deleted before we came to it; see whether something came while Kafka was out of reach."""
         if self._gone:
             keys, self._gone = self._gone, []
-            found = self._found(consumer, keys)
+            found = self._found(keys)
             self.partitions.assign(found)
             for key, partition in found.items():
                 consumer.seek(TopicPartition(*key, partition.heard))
-        for key in self.partitions.doubtful() if self._reachable else []:
+        for key in self.partitions.doubtful() if self._reachable and self._beginnings is not None else []:
             try:
-                _, high = consumer.get_watermark_offsets(TopicPartition(*key), _PAUSE_S)
+                self.partitions.still_ended(key, self._beginnings.end(key))
             except KafkaException as error:
                 self._last_error = faults.words(faults.of(error))
                 return
-            self.partitions.still_ended(key, high)
 
     def _rest_when_full(self, consumer: Consumer) -> None:
         """Hear nothing while too much is not committed; the group must go on hearing of us."""
