@@ -24,7 +24,7 @@ from rich.text import Text
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 CITYWATCH = Path(sys.executable).with_name("citywatch")
 _WAIT_S = 150
-_WIDTH = 165
+_WIDTH = 185
 _ENVIRONMENT = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(_WIDTH)}
 _CHROMIUM = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
@@ -53,7 +53,7 @@ def _link(words: IO[str]) -> str:
 
 
 def _page(browser: Browser, link: str) -> None:
-    page = browser.new_page(viewport={"width": 1200, "height": 760})
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(link)
     page.wait_for_timeout(1500)
     _shoot(page, "page.png")
@@ -64,7 +64,7 @@ def _page(browser: Browser, link: str) -> None:
 
 def _shoot(page: Page, name: str) -> None:
     # Whoever takes the pictures shall not stand in them.
-    page.evaluate("document.querySelector('form.leave .wide').textContent = 'ada · '")
+    page.evaluate("document.querySelector('form.leave .wide').textContent = 'ada\u00a0·\u00a0'")
     page.screenshot(path=IMAGES / name)
 
 
@@ -78,7 +78,7 @@ def _terminal(browser: Browser, directory: str) -> None:
     console = Console(record=True, width=_WIDTH, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123 - shown nowhere
     console.print("[bold]$ citywatch alerts tail[/]")
     console.print(Text.from_ansi(text.replace("\a", "").replace("\r\n", "\n")))
-    page = browser.new_page(viewport={"width": 1240, "height": 400})
+    page = browser.new_page(viewport={"width": 1360, "height": 400})
     page.set_content(console.export_html(inline_styles=True, theme=MONOKAI))
     page.add_style_tag(
         content="body{background:#0c0c0c;margin:0;padding:10px} pre{font-size:12px!important;line-height:1.45}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -139,25 +140,39 @@ class Settings:
     ) -> Settings:
         """Read `defaults`, `citywatch.toml`, the environment, then `overrides` (texts as on the command line)."""
         file = directory / "citywatch.toml"
-        given: dict[str, Any] = {}
-        if file.exists():
-            try:
-                given = tomllib.loads(file.read_text("utf-8"))
-            except tomllib.TOMLDecodeError as error:
-                raise SettingError(f"not valid TOML: {error}", where=Place(file)) from error
         known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(given) - known):
-            raise SettingError(
-                f"unknown setting {unknown[0]!r}", where=Place(file), hint=f"known: {', '.join(sorted(known))}"
-            )
+        values = {name: _value(name, text) for name, text in (defaults or {}).items()}
+        if file.exists():
+            values |= _in_file(file, known)
         for name in known - {"params"}:
-            if (text := os.environ.get(f"CITYWATCH_{name.upper()}")) is not None:
-                given[name] = text
-        given = {**(defaults or {}), **given, **(overrides or {})}
-        return cls(**{name: _value(name, value, file) for name, value in given.items()})
+            if (text := os.environ.get(said := f"CITYWATCH_{name.upper()}")) is not None:
+                values[name] = _value(name, text, said=said)
+        values |= {name: _value(name, text) for name, text in (overrides or {}).items()}
+        return cls(**values)
 
 
-def _value(name: str, value: Any, file: Path) -> Any:
+def _in_file(file: Path, known: set[str]) -> dict[str, Any]:
+    """The settings of a file by name. Raises SettingError with the line."""
+    text = file.read_text("utf-8")
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"not valid TOML: {error}", where=Place(file)) from error
+    lines = text.splitlines()
+
+    def place(name: str) -> Place:
+        begins = re.compile(rf"""\s*\[?["']?{re.escape(name)}\b""")
+        return Place(file, next((number for number, line in enumerate(lines, 1) if begins.match(line)), 1))
+
+    if unknown := sorted(set(given) - known):
+        raise SettingError(
+            f"unknown setting {unknown[0]!r}", where=place(unknown[0]), hint=f"known: {', '.join(sorted(known))}"
+        )
+    return {name: _value(name, value, place(name)) for name, value in given.items()}
+
+
+def _value(name: str, value: Any, where: Place | None = None, *, said: str | None = None) -> Any:
+    """The value of a setting; `where` it stands, or by which name it was `said`, is for people."""
     try:
         if name in ("lateness", "disorder", "stale", "future", "live", "same_offence"):
             return duration(value)
@@ -168,7 +183,7 @@ def _value(name: str, value: Any, file: Path) -> Any:
         if name == "retention":
             return Retention.of(tomllib.loads(f"it = {value}")["it"] if isinstance(value, str) else value)
     except (ValueError, TypeError, AttributeError) as error:
-        raise SettingError(f"setting {name}: {error}", where=Place(file)) from error
+        raise SettingError(f"{said or f'setting {name}'}: {error}", where=where) from error
     return value
 
 

@@ -149,14 +149,22 @@ def assign(alert: str, data: Path, assignee: str | None, note: str | None) -> No
 @alert_argument
 @data_option
 @click.option("--for", "span", metavar="DURATION", help="How long: 30m, 2h, 1d.")
-@click.option("--until", metavar="TIME", help="Until when: 2026-05-01 12:00 (in the city), RFC 3339.")
+@click.option("--until", metavar="TIME", help="Until when: 2h (from now), 2026-05-01 12:00 (in the city), RFC 3339.")
 @note_option
 def shelve(alert: str, data: Path, span: str | None, until: str | None, note: str | None) -> None:
     """Put an alert aside for a while; it comes back open."""
     if (span is None) == (until is None):
         raise UsageError("an alert is shelved --for a while or --until a time")
-    end = _after(span) if span else instant(str(until), DataDirectory(data).settings().zone, now_us())
+    end = _after(span) if span else _moment(str(until), DataDirectory(data).settings().zone)
     _act(data, alert, Action.SHELVE, "shelved", until=end, note=note)
+
+
+def _moment(text: str, zone: str) -> int:
+    """A time that is still to come: `2h` is two hours from now, not ago."""
+    try:
+        return now_us() + duration(text)
+    except ValueError:
+        return instant(text, zone, now_us())
 
 
 def _after(span: str) -> int:

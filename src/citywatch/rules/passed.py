@@ -1,7 +1,8 @@
 """Remembers which rules have passed their tests, so that a start need not repeat them.
 
 An optimisation only: it may be deleted at any time, and where it cannot be read or written the tests run. What has
-passed is named by a hash of the rule, its tests, the lists and zones it uses, and the code that runs them.
+passed is named by a hash of the rule, its tests, the lists and zones it uses, and the code that runs them. None of it
+is shipped: the first start on a machine shows that the rules do there what they say, which takes some seconds once.
 """
 
 from __future__ import annotations

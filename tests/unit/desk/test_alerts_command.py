@@ -94,6 +94,8 @@ def test_looking_is_recorded(data: Path) -> None:
 def test_the_way_of_an_alert_through_the_terminal(data: Path) -> None:
     call(data, "shelve", alert_id(1), "--for", "2h")
     assert state(data, 1) == "shelved"
+    call(data, "shelve", alert_id(1), "--until", "2h")
+    assert state(data, 1) == "shelved"
     call(data, "ack", alert_id(1))
     assert state(data, 1) == "acknowledged"
     call(data, "close", alert_id(1), "--outcome", "false_positive", "--note", "a trailer")

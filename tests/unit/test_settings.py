@@ -1,0 +1,35 @@
+"""A setting that is wrong is said with the place where it was given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from citywatch.errors import SettingError
+from citywatch.settings import MINUTE, Settings
+
+
+def problem(directory: Path, **overrides: str) -> str:
+    with pytest.raises(SettingError) as raised:
+        Settings.load(directory, overrides)
+    return str(raised.value)
+
+
+def test_in_the_file_it_is_the_line(tmp_path: Path) -> None:
+    file = tmp_path / "citywatch.toml"
+    file.write_text('# ours\nzone = "Europe/Paris"\nlateness = "5x"\n\n[retention.events]\n"drone.position" = "x"\n')
+    assert problem(tmp_path).startswith(f"{file}:3: setting lateness: '5x' is no duration")
+    file.write_text('zone = "Europe/Paris"\n\n[retention.events]\n"drone.position" = "x"\n')
+    assert problem(tmp_path).startswith(f"{file}:3: setting retention: ")
+    file.write_text('zone = "Europe/Paris"\nlatenes = "5s"\n')
+    assert problem(tmp_path).startswith(f"{file}:2: unknown setting 'latenes'")
+
+
+def test_elsewhere_it_is_the_name_that_was_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "citywatch.toml").write_text('lateness = "1m"\n')
+    assert problem(tmp_path, lateness="5x").startswith("setting lateness: '5x' is no duration")
+    monkeypatch.setenv("CITYWATCH_LATENESS", "5y")
+    assert problem(tmp_path).startswith("CITYWATCH_LATENESS: '5y' is no duration")
+    monkeypatch.setenv("CITYWATCH_LATENESS", "2m")
+    assert Settings.load(tmp_path).lateness == 2 * MINUTE
