@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
     from citywatch.cli.hosting import Host
+    from citywatch.connections.kafka.address import Address
     from citywatch.engine.spark.conditions import MakeParser
     from citywatch.engine.spark.told import Told
     from citywatch.stores.desk import Desk
 
     Tell = Callable[[Told], None]
 
+_KAFKA = "kafka://"
+_MESSAGES = 100_000
+_CONNECTOR = {"spark.jars", "spark.jars.packages"}
 _LAST = ("read", "events", "duplicates", "rejected", "late", "alerts")
 _ERROR = re.compile(r"[A-Za-z_.]+(Error|Exception): ")
 
@@ -73,22 +77,30 @@ def detect(
     """
     _require_spark()
     from citywatch.cli.hosting import Host
+    from citywatch.connections.kafka.address import parse
     from citywatch.engine.spark.checkpoint import claim
+    from citywatch.engine.spark.inputs import with_real_time
     from citywatch.engine.spark.job import Job
+    from citywatch.engine.spark.reading import FILES
     from citywatch.engine.spark.telling import DeskTold
 
-    properties = _properties(settings)
+    topics = parse(source, ("mapping", "from", "config")) if source.startswith(_KAFKA) else None
+    properties = _properties(settings, kafka=topics is not None)
     host = Host(data, rules, {}, mapping)
+    mappings = {name: mapping for name in (topics.topics if topics else (FILES,)) if mapping}
+    if topics:
+        mappings |= topics.mappings
     place = checkpoint or str((data / "spark" / "detect").absolute())
     with ExitStack() as stack:
         desk = stack.enter_context(_desk(host))
         tells: list[Tell] = [DeskTold(desk), *(stack.enter_context(_teller(target)) for target in targets)]
         session = stack.enter_context(_session(master, properties))
         claim(session, place, shards, host.settings)
-        job = Job(host.ruleset, host.settings, _recipe(host), place, shards, mapping, once=once, every=every)
+        job = Job(host.ruleset, host.settings, _recipe(host), place, shards, mappings, once=once, every=every)
         totals: Counter[str] = Counter()
         born = _born(desk)
-        query = job.start(_records(session, source, at_once, live=not once), _telling(tells, totals))
+        records = _topics(session, topics, at_once) if topics else _files(session, source, at_once)
+        query = job.start(records if once else with_real_time(records), _telling(tells, totals))
         say(f"detecting in {source}; state in {place}")
         _wait(query)
         totals["alerts"] = _born(desk) - born
@@ -103,11 +115,12 @@ def _require_spark() -> None:
         raise MissingPackageError("PySpark is not installed", hint="pip install 'citywatch[spark]'; it needs Java 17")
 
 
-def _properties(given: Sequence[str]) -> dict[str, str]:
+def _properties(given: Sequence[str], *, kafka: bool) -> dict[str, str]:
     pairs = [text.partition("=") for text in given]
     if wrong := [name for name, equals, _ in pairs if not equals or not name]:
         raise UsageError(f"--conf {wrong[0]!r} sets nothing", hint="write --conf spark.driver.memory=2g")
-    return {name: value for name, _, value in pairs}
+    found = {name: value for name, _, value in pairs}
+    return found if not kafka or _CONNECTOR & found.keys() else {**found, **_connector()}
 
 
 @contextmanager
@@ -130,9 +143,19 @@ def _teller(target: str) -> Iterator[Tell]:
     """Who is told beside the desk."""
     from citywatch.engine.spark.telling import FilesTold
 
-    if "://" in target:
-        raise UsageError(f"cannot tell {target!r}", hint="a directory")
-    yield FilesTold(Path(target))
+    if target.startswith(_KAFKA):
+        from citywatch.connections.kafka.address import ALERTS, parse
+        from citywatch.connections.kafka.configuration import require
+
+        require()
+        from citywatch.engine.spark.topic import TopicTold
+
+        with TopicTold(parse(target, ("config",), ALERTS)) as topic:
+            yield topic
+    elif "://" in target:
+        raise UsageError(f"cannot tell {target!r}", hint="write a directory, or kafka://host/TOPIC")
+    else:
+        yield FilesTold(Path(target))
 
 
 def _telling(tells: Sequence[Tell], totals: Counter[str]) -> Tell:
@@ -162,13 +185,30 @@ def _recipe(host: Host) -> MakeParser:
     return ParserRecipe(host.settings, tuple(host.mappings), host.gazetteer)
 
 
-def _records(session: SparkSession, source: str, at_once: int | None, *, live: bool) -> DataFrame:
-    from citywatch.engine.spark import inputs
+def _files(session: SparkSession, source: str, at_once: int | None) -> DataFrame:
+    from citywatch.engine.spark.inputs import files
 
     if "://" not in source and not Path(source).is_dir():
-        raise UsageError(f"{source} is no directory", hint="a directory that .ndjson files come to")
-    records = inputs.files(session, source, at_once or 1)
-    return inputs.with_real_time(records) if live else records
+        raise UsageError(f"{source} is no directory", hint="name one that .ndjson files come to, or kafka://host/TOPIC")
+    return files(session, source, at_once or 1)
+
+
+def _topics(session: SparkSession, address: Address, at_once: int | None) -> DataFrame:
+    from citywatch.connections.kafka.address import LATEST
+    from citywatch.connections.kafka.configuration import properties
+    from citywatch.connections.kafka.java import java_properties
+    from citywatch.engine.spark.inputs import kafka
+
+    options = java_properties(properties(address.configuration))
+    start = "latest" if address.start == LATEST else "earliest"
+    return kafka(session, address.servers, address.topics, at_once=at_once or _MESSAGES, start=start, options=options)
+
+
+def _connector() -> dict[str, str]:
+    """Where Spark gets its connector for Kafka, where --conf names no jars."""
+    import pyspark
+
+    return {"spark.jars.packages": f"org.apache.spark:spark-sql-kafka-0-10_2.13:{pyspark.__version__}"}
 
 
 def _wait(query: StreamingQuery) -> None:

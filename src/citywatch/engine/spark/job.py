@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -41,6 +41,8 @@ class Job:
     ----------
     checkpoint
         Directory of Spark's, local or `hdfs://`; a job goes on from there.
+    mappings
+        What the records of a topic, or of the directory (`reading.FILES`), are taken for.
     once
         Read what there is, then end.
     every
@@ -52,7 +54,7 @@ class Job:
     make_parser: MakeParser
     checkpoint: str
     shards: int = 1
-    mapping: str | None = None
+    mappings: Mapping[str, str] = field(default_factory=dict)
     once: bool = False
     every: str = "1 second"
 
@@ -62,7 +64,7 @@ class Job:
         spark.conf.set("spark.sql.shuffle.partitions", str(self.shards))
         sealed = Conditions(self.ruleset, self.settings, self.make_parser, slots(spark, self.shards)).sealed()
         run = f"{spark.sparkContext.applicationId} {self.checkpoint}"
-        read = records.mapInArrow(Reading(sealed, self.mapping), SCHEMA)
+        read = records.mapInArrow(Reading(sealed, self.mappings), SCHEMA)
         new = _keyed(read).transformWithStateInPandas(KnowIdentities(sealed, run), SCHEMA, "append", "None")
         said = _keyed(new).transformWithStateInPandas(ApplyRules(sealed, run), SCHEMA, "append", "None")
 

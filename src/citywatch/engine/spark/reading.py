@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from citywatch.engine.spark.conditions import Conditions, Parse, Sealed, shard_of
 from citywatch.engine.spark.message import Kind, Message, as_batch, packed
-from citywatch.records.chunk import Chunk, Format, Origin, Parsed, Placing, records_schema
-from citywatch.records.lines import cut_lines
+from citywatch.records.chunk import Chunk, Format, Origin, Parsed, Placing, faults_schema, records_schema
+from citywatch.records.lines import LONGEST, cut_lines
 
 INPUT = "feed string, place long, arrived long, name string, raw binary"
 """What a source has to give: part of the input with an order of its own, place there, µs of arrival, for people its
@@ -25,16 +25,17 @@ FILES = "files"
 class Reading:
     """Called by Spark with the batches of one task."""
 
-    def __init__(self, sealed: Sealed, mapping: str | None) -> None:
+    def __init__(self, sealed: Sealed, mappings: Mapping[str, str]) -> None:
+        """`mappings`: what the records of a feed are taken for, by the part of its name before the last slash."""
         self._sealed = sealed
-        self._mapping = mapping
+        self._mappings = mappings
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Messages of the records in `batches` (schema `INPUT`)."""
         conditions = self._sealed.open()
         parse = _parser(self._sealed, conditions)
         for batch in batches:
-            for chunk, feed, place in _chunks(pa.Table.from_batches([batch]), self._mapping):
+            for chunk, feed, place in _chunks(pa.Table.from_batches([batch]), self._mappings):
                 yield as_batch(_messages(parse(chunk), feed, place, conditions))
             ticks = [row["arrived"] for row in _of_feed(pa.Table.from_batches([batch]), "").to_pylist()]
             if ticks:
@@ -52,9 +53,10 @@ def _parser(sealed: Sealed, conditions: Conditions) -> Parse:
     return _PARSERS[sealed.mark]
 
 
-def _chunks(rows: pa.Table, mapping: str | None) -> Iterator[tuple[Chunk, str, str]]:
+def _chunks(rows: pa.Table, mappings: Mapping[str, str]) -> Iterator[tuple[Chunk, str, str]]:
     """What the parser takes, with feed and place."""
     for feed in sorted({str(feed) for feed in pc.unique(rows["feed"]).to_pylist()} - {""}):
+        mapping = mappings.get(feed.rpartition("/")[0] or feed)
         of_feed = _of_feed(rows, feed).sort_by([("place", "ascending"), ("name", "ascending")])
         if feed == FILES:
             yield from (_of_file(row, mapping) for row in of_feed.to_pylist())
@@ -76,12 +78,19 @@ def _of_file(row: dict[str, Any], mapping: str | None) -> tuple[Chunk, str, str]
 
 def _of_log(rows: pa.Table, mapping: str | None) -> Chunk:
     """Messages of one partition: each by itself, as it came to the log."""
-    raw = pc.fill_null(rows["raw"], pa.scalar(b""))
-    records = pa.table([rows["place"], raw], schema=records_schema())
-    name = rows["name"][0].as_py()
+    wrong = pc.if_else(pc.is_null(rows["raw"]), "no value: a tombstone", f"longer than {LONGEST:,} bytes")
+    length = np.asarray(pc.fill_null(pc.binary_length(rows["raw"]), pa.scalar(LONGEST + 1, pa.int32())))
+    good, bad = pa.array(length <= LONGEST), pa.array(length > LONGEST)
+    fine = rows.filter(good)
+    records = pa.table([fine["place"], fine["raw"]], schema=records_schema())
+    columns = [rows["place"], wrong, pc.fill_null(rows["raw"], pa.scalar(b""))]
+    faults = pa.table(columns, schema=faults_schema()).filter(bad)
+    name = str(rows["name"][0].as_py())
     none = np.zeros(len(rows), np.int64)
-    placing = Placing((name,), none, none[:0], rows["arrived"].to_numpy(), {})
-    return Chunk(Origin(name), Format.JSON, records, mapping=mapping, placing=placing)
+    first, of_fault = none[: len(fine)], none[: len(faults)]
+    placing = Placing((name,), first, of_fault, fine["arrived"].to_numpy(), {})
+    origin = Origin(name)
+    return Chunk(origin, Format.JSON, records, faults=faults, mapping=mapping, ordinals=first, placing=placing)
 
 
 def _messages(parsed: Parsed, feed: str, place: str, conditions: Conditions) -> Iterator[Message]:
