@@ -29,8 +29,9 @@ def urls(value: object) -> list[str]:
     return []
 
 
-def test_the_lock_names_no_host_but_pypi() -> None:
-    lock = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
+@pytest.mark.parametrize("place", [".", "deploy/airflow"])
+def test_the_lock_names_no_host_but_pypi(place: str) -> None:
+    lock = tomllib.loads((ROOT / place / "uv.lock").read_text("utf-8"))
     hosts = {urlsplit(url).netloc for url in urls(lock)}
     assert hosts == {"pypi.org", "files.pythonhosted.org"}
 

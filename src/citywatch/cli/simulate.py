@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--rate", metavar="N", help="Events a second of simulated time (50).")
 @click.option("--seed", metavar="N", help="The same seed gives the same events (1).")
 @click.option("--duration", metavar="D", help="How much time to simulate: 10m, 1h, 1d. Without it, never ends.")
+@click.option("--count", type=click.IntRange(1), metavar="N", help="End after so many messages.")
 @click.option("--start", metavar="TIME", help="When it begins, RFC 3339 or now. With --duration 2026-05-01T12:00:00Z.")
 @click.option("--history", metavar="D", help="Begin so much earlier, at one event a second.")
 @click.option("--images", metavar="N", help="At most so many violations a second have a picture (2); 0 for none.")
@@ -32,9 +33,21 @@ if TYPE_CHECKING:
 @click.option(
     "--as", "shape", metavar="MAPPING", help="Write the messages of an older system: prestacop, safety-watcher."
 )
-@click.option("--to", metavar="URL", help="Send them to the citywatch at this address, instead of printing them.")
+@click.option(
+    "--to",
+    metavar="URL",
+    help="Send them to the citywatch at this address, or to kafka://host/TOPIC, instead of printing them.",
+)
 @click.option("--key-file", type=click.Path(path_type=Path), help=HELP["key_file"])
-def simulate(world: str, *, shape: str | None, to: str | None, key_file: Path | None, **options: str | None) -> None:
+def simulate(
+    world: str,
+    *,
+    shape: str | None,
+    to: str | None,
+    key_file: Path | None,
+    count: int | None,
+    **options: str | None,
+) -> None:
     """Print the events of a simulated city: CloudEvents, one a line.
 
     The lines are in the order in which they are received. A few are late, sent twice, or broken. With --as, events for
@@ -50,13 +63,36 @@ def simulate(world: str, *, shape: str | None, to: str | None, key_file: Path | 
     written = _as_it_is if shape is None else _messages(shape)
     told = {name: text for name, text in options.items() if text is not None}
     source = SimulatedCity(world, simulation(world, {"start": "now", "speed": "1", **told} if to else told))
+    messages = _at_most(count, (written(chunk) for chunk in source.chunks()))
+    if to is not None and to.startswith("kafka://"):
+        _produce(messages, to)
+        return
     if to is not None:
-        _post((written(chunk) for chunk in source.chunks()), to, shape or "", key_file)
+        _post(messages, to, shape or "", key_file)
         return
     with _gone_reader_is_no_error():
-        for chunk in source.chunks():
-            sys.stdout.buffer.write(block(written(chunk)))
+        for lines in messages:
+            sys.stdout.buffer.write(block(lines))
             sys.stdout.buffer.flush()
+
+
+def _produce(messages: Iterable[pa.Array[Any]], to: str) -> None:
+    """Send the messages to a topic, then say how many."""
+    from citywatch.cli.producing import produce
+    from citywatch.connections.kafka.configuration import require
+
+    require()
+    click.echo(f"citywatch: {produce(messages, to):,} messages sent to {to}", err=True)
+
+
+def _at_most(count: int | None, chunks: Iterable[pa.Array[Any]]) -> Iterator[pa.Array[Any]]:
+    """The first `count` messages; None: all."""
+    left = sys.maxsize if count is None else count
+    for chunk in chunks:
+        yield chunk[:left]
+        left -= len(chunk)
+        if left <= 0:
+            return
 
 
 def _post(chunks: Iterable[pa.Array[Any]], to: str, shape: str, key_file: Path | None) -> None:

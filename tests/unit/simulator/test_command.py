@@ -61,3 +61,22 @@ def test_an_unknown_shape_is_said_with_those_that_are_known() -> None:
     assert done.returncode == 2
     assert "cannot be written as 'nyc-tickets' (known: " in done.stderr
     assert {"prestacop", "safety-watcher"} <= set(done.stderr.replace(",", " ").replace(")", " ").split())
+
+
+def test_it_ends_after_so_many_messages() -> None:
+    arguments = (
+        "cctv",
+        "--as",
+        "safety-watcher",
+        "--count",
+        "100",
+        "--duration",
+        "5m",
+        "--rate",
+        "20",
+        "--images",
+        "0",
+    )
+    lines = simulate(*arguments).stdout.splitlines()
+    assert len(lines) == 100
+    assert simulate(*arguments).stdout.splitlines() == lines
