@@ -127,13 +127,14 @@ def engine(data: Path) -> Iterator[Finding]:
     running = found.busy()
     yield Finding("ok", f"process {found.writer()} writes here" if running else "no engine is running here")
     with Desk(found.desk) as desk:
-        status = desk.status().get("engine")
+        status, stores = desk.status().get("engine"), desk.status().get("stores", {})
         rejected = desk.rejected_count()
         resting = sum(1 for _ in desk.lines(Choice(rules=("key_overflow",), states=("open",))))
     if status:
         yield from _clocks(status, running=running)
         yield from _counts(status["counts"])
         yield from _silent(status) if running else ()
+    yield from _stores(stores)
     if resting:
         what = f"{resting:,} open alerts say that a key has too many events for a rule, which leaves it out meanwhile"
         yield Finding("note", what, "`citywatch alerts list --rule key_overflow` names rule and key")
@@ -162,6 +163,20 @@ def _silent(status: dict[str, Any]) -> Iterator[Finding]:
     """Live sources that are not heard."""
     for name, why in status.get("silent", {}).items():
         yield Finding("note", f"{name} is not heard: {why}", "it is tried again until it answers")
+
+
+def _stores(stores: dict[str, Any]) -> Iterator[Finding]:
+    """How far each store elsewhere is behind."""
+    for name, standing in stores.items():
+        lacks = (
+            f"{standing['events']:,} events and {standing['alerts']:,} changes of alerts" if standing["alerts"] else ""
+        )
+        lacks = lacks or (f"{standing['events']:,} events" if standing["events"] else "")
+        if standing["trouble"]:
+            what = f"{name} lacks {lacks or 'nothing that is known'}, since {_iso(standing['level_at'])}"
+            yield Finding("note", f"{what}: {standing['trouble']}", "nothing is lost: it gets them when it is back")
+        else:
+            yield Finding("ok", f"{name} " + (f"still gets {lacks}" if lacks else "has all events and alerts"))
 
 
 def _counts(counts: dict[str, int]) -> Iterator[Finding]:

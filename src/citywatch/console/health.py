@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -63,6 +63,8 @@ def exposition(desk: DeskPort) -> Iterator[str]:
         yield from _family("citywatch_source_lag", "gauge", "Records of a log that are not read yet.", unread)
     if standings := desk.standings():
         yield from _deliveries(standings)
+    if stores := desk.status().get("stores"):
+        yield from _stores(stores)
     lag: list[tuple[dict[str, str], Any]] = [({}, engine.lag)] if engine.lag is not None else []
     yield from _family("citywatch_clock_lag_seconds", "gauge", "Clock behind real time.", lag)
     up = int(engine.running)
@@ -97,6 +99,22 @@ def _deliveries(standings: list[Standing]) -> Iterator[str]:
         ("failures_total", "counter", "Tries that failed.", each(lambda s: s.failed)),
     ):
         yield from _family(f"citywatch_delivery_{name}", kind, meaning, samples)
+
+
+def _stores(stores: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """How far each store elsewhere is behind; nothing where that is not known yet."""
+    now = time.time_ns() // 1000
+    known = {name: standing for name, standing in stores.items() if standing["events"] is not None}
+    behind = [({"store": n, "what": what}, s[what]) for n, s in known.items() for what in ("events", "alerts")]
+    yield from _family(
+        "citywatch_store_behind", "gauge", "Events, and changes of alerts, not stored there yet.", behind
+    )
+    delays = [
+        ({"store": n}, 0.0 if s["events"] == s["alerts"] == 0 else _age(s["level_at"], now)) for n, s in stores.items()
+    ]
+    yield from _family("citywatch_store_delay_seconds", "gauge", "Since when it has not had everything.", delays)
+    up = [({"store": n}, int(s["trouble"] is None)) for n, s in stores.items()]
+    yield from _family("citywatch_store_up", "gauge", "1 while it takes what it is given.", up)
 
 
 def _age(since: int | None, now: int) -> float:

@@ -18,7 +18,7 @@ from citywatch.event import FIELDS
 from citywatch.masking import SENSITIVE
 from citywatch.records.cloudevent import cloudevent_sql
 from citywatch.settings import SECOND, Retention
-from citywatch.stores.cassandra.tables import BY_NAME, PARTS
+from citywatch.stores.cassandra.tables import BY_NAME, LONGEST_S, PARTS
 
 Row = tuple[Any, ...]
 
@@ -62,7 +62,8 @@ def _ttl(retention: Retention, now: int) -> str:
     if span is None:
         return "CAST(0 AS BIGINT)"
     left = f"(epoch_us(time) + ({span}) - {now}) // {SECOND}"
-    return f"CAST(coalesce(CASE WHEN {left} > 0 THEN {left} ELSE -1 END, 0) AS BIGINT)"
+    known = f"WHEN {left} > {LONGEST_S} THEN 0 WHEN {left} > 0 THEN {left} WHEN {left} <= 0 THEN -1"
+    return f"CAST(CASE {known} ELSE 0 END AS BIGINT)"
 
 
 def _history(row: Row, hashed: Callable[[str], str]) -> Row:

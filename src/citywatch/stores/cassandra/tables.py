@@ -19,6 +19,10 @@ PARTITION_BYTES = 100_000_000
 """Partitions that become larger are slow to compact and to read."""
 
 
+LONGEST_S = 20 * 365 * 86_400
+"""Cassandra lets nothing live longer than 20 years, but for ever: that is what a longer retention becomes there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """One table.
