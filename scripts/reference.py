@@ -19,6 +19,7 @@ from citywatch.notify.routes import ROUTE_KEYS
 from citywatch.rules.load import load_rules, shipped
 from citywatch.rules.model import Correlation, Rule
 from citywatch.settings import DAY, HOUR, MINUTE, SECOND, Settings
+from citywatch.stores.cassandra.tables import PARTS, SLOTS, TABLES
 from scripts import http_api
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -256,8 +257,42 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield ""
 
 
+def _cassandra() -> Iterator[str]:
+    yield from (
+        "# Tables in Cassandra",
+        "",
+        "What [`--store`](../how-to/store-in-cassandra.md) fills. Each table is made for one question, whose answer",
+        "lies in one partition, or in a few that are known beforehand; `citywatch cassandra tables` prints their CQL.",
+        f"Days, parts of a day ({24 // PARTS} hours each, from 0) and months (their first day) are UTC; `slot` is the",
+        f"first digit of the alert's id, so that the alerts of a day are in {SLOTS} partitions.",
+        "",
+    )
+    yield from _table(
+        ("table", "question", "primary key", "plates and persons"),
+        [(f"`{t.name}`", t.question, f"`({t.key})`", "yes" if t.private else "") for t in TABLES],
+    )
+    yield from (
+        "## Bounds of partitions",
+        "",
+        "A partition should stay below 100 MB. Rows at the most, times a long row,",
+        "uncompressed:",
+        "",
+    )
+    yield from _table(
+        ("table", "rows at the most", "why so many", "a long row, bytes", "partition, MB"),
+        [
+            (f"`{t.name}`", f"{t.most[0]:,}", t.most[1], f"{t.row_bytes:,}", f"{t.most[0] * t.row_bytes / 1e6:,.1f}")
+            for t in TABLES
+        ],
+    )
+    yield from ("## CQL", "", "```sql")
+    yield from (f"-- {table.question}\n{table.cql};\n" for table in TABLES)
+    yield "```"
+
+
 PAGES: dict[str, Callable[[], Iterable[str]]] = {
     "command-line.md": _command_line,
+    "cassandra.md": _cassandra,
     "events.md": _events,
     "settings.md": _settings,
     "reports.md": _reports,
