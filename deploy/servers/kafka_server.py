@@ -37,9 +37,9 @@ class Kafka(Server):
         remove: Path | None = None,
     ) -> None:
         super().__init__(directory, owner=owner, remove=remove)
-        first, self._controller_port = free_ports(2)
+        first, self.controller_port = free_ports(2)
         self.port = port or first
-        self._properties = properties
+        self.properties = properties
 
     @property
     def address(self) -> str:
@@ -48,8 +48,8 @@ class Kafka(Server):
 
     def prepare(self) -> None:
         data = self.directory / "data"
-        marks = {"PORT": self.port, "CONTROLLER_PORT": self._controller_port, "DATA": data}
-        lines = [filled(HERE / "kafka" / "server.properties", marks), *self._properties, ""]
+        marks = {"PORT": self.port, "CONTROLLER_PORT": self.controller_port, "DATA": data}
+        lines = [filled(HERE / "kafka" / "server.properties", marks), *self.properties, ""]
         self._configuration.write_text("\n".join(lines), "utf-8")
         if not (data / "meta.properties").exists():
             tool = [*self._java(), "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(self._configuration)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from citywatch.engine.embedded import Engine
+from citywatch.engine.embedded.live import Listening
 from citywatch.mappings.load import load_mappings, shipped
 from citywatch.mappings.parse import Parser
 from citywatch.rules.model import Ruleset
@@ -28,11 +29,17 @@ class Heard:
     data: Path
     engine: Engine
     source: KafkaSource
+    listening: Listening
     said: list[str]
 
     def wait(self, records: int, within: float = 60) -> None:
         """Wait until so many records are in the data directory."""
-        until(lambda: len(stored(self.data)) + len(refused(self.data)) >= records, within=within)
+
+        def there() -> bool:
+            self.listening.check()
+            return len(stored(self.data)) + len(refused(self.data)) >= records
+
+        until(there, within=within)
 
     def waiting(self) -> int:
         """Records of all partitions that are not committed."""
@@ -41,7 +48,7 @@ class Heard:
 
 @contextmanager
 def listening(data: Path, address: str, *, connected: bool = True) -> Iterator[Heard]:
-    """An engine on a data directory that listens to an address, and to nothing else, until the block ends; waits for a connection."""
+    """An engine on a data directory that listens to an address alone until the block ends; waits for a connection."""
     (source,) = open_source(address)
     assert isinstance(source, KafkaSource)
     parser, own = Parser(Settings(), load_mappings([shipped()])), Parser(Settings())
@@ -49,9 +56,14 @@ def listening(data: Path, address: str, *, connected: bool = True) -> Iterator[H
     with Engine(data, Ruleset(()), Settings()) as engine:
         engine.go_live(own.parse, misses=False)
         heard = engine.listen([(source, parser.parse)], said.append)
-        until(lambda: heard.check() or source.trouble is None or not connected)
+
+        def begun() -> bool:
+            heard.check()
+            return source.trouble is None or not connected
+
+        until(begun)
         try:
-            yield Heard(data, engine, source, said)
+            yield Heard(data, engine, source, heard, said)
         finally:
             heard.stop()
         heard.check()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
@@ -40,6 +40,35 @@ class Cluster:
         """Delete a topic."""
         for done in self._admin.delete_topics([name]).values():
             done.result(30)
+
+    def end(self, name: str, partition: int) -> int:
+        """Offset of the next message of a partition."""
+        asking = Consumer({"bootstrap.servers": self.address, "group.id": "nobody"})
+        _, high = asking.get_watermark_offsets(TopicPartition(name, partition), 30)
+        asking.close()
+        return high
+
+    def messages(self, name: str) -> list[tuple[str | None, str]]:
+        """(key, value) of all that a topic holds, partition by partition."""
+        asking = Consumer({"bootstrap.servers": self.address, "group.id": "nobody", "enable.partition.eof": True})
+        partitions = list(self._admin.list_topics(name, timeout=30).topics[name].partitions)
+        asking.assign([TopicPartition(name, number, 0) for number in partitions])
+        found, left = [], len(partitions)
+        while left:
+            message = asking.poll(30)
+            assert message is not None
+            if message.error():
+                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                left -= 1
+                continue
+            key, value = message.key(), message.value()
+            found.append((key.decode() if key else None, (value or b"").decode()))
+        asking.close()
+        return found
+
+    def values(self, name: str) -> list[str]:
+        """The values of all that a topic holds."""
+        return [value for _, value in self.messages(name)]
 
     def delete_before(self, name: str, offset: int) -> None:
         """Let the first partition begin there, as when its retention is over."""

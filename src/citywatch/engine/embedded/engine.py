@@ -320,7 +320,7 @@ class Engine:
             "waiting": self._door.waiting,
             "sources": sorted(self._live),
             "lag": {name: lag for name, live in sorted(self._live.items()) if (lag := live.waiting())},
-            "silent": {name: why for name, live in sorted(self._live.items()) if (why := live.hearing.silent)},
+            "silent": {name: why for name, live in sorted(self._live.items()) if (why := live.silent)},
             "counts": asdict(self._intake.counts),
             "errors": self._stepping.errors,
         }

@@ -138,6 +138,11 @@ class LiveSource:
         parts = self.log.parts() if self.log is not None else None
         return [self.name, *map(self.part, parts or ())]
 
+    @property
+    def silent(self) -> str | None:
+        """Why it is not heard, in words; None = it is."""
+        return (self.log.trouble if self.log is not None else None) or self.hearing.silent
+
     def waiting(self) -> dict[str, int]:
         """Records of each part of a log that are not committed yet."""
         parts = self.log.parts() if self.log is not None else None
@@ -313,9 +318,12 @@ def _form(chunk: Chunk) -> tuple[object, ...]:
 
 def _registered(engine: Engine, source: Readable) -> LiveSource:
     """The source as the clock knows it. What comes from a feed is stamped when it comes: it may be idle at once."""
+    if isinstance(source, LogFeed):
+        # While it is out of reach nothing is missed: the clock waits, and what comes meanwhile is read later.
+        return engine.live(source.name, log=source)
     if isinstance(source, Feed):
         feed: Feed = source
-        return engine.live(source.name, trouble=lambda: feed.trouble, log=feed if isinstance(feed, LogFeed) else None)
+        return engine.live(source.name, trouble=lambda: feed.trouble)
     return engine.live(source.name, quiet=_QUIET_S)
 
 

@@ -1,4 +1,8 @@
-"""Where a partition is begun: where this data directory stopped, else where its group stopped, else as is asked."""
+"""Where a partition is begun: where this data directory stopped, where its group stopped, or else as is asked.
+
+What the data directory has read decides: one that was restored from a backup reads again what it lacks. But where
+another member of the group has read further, this one goes on there: committed offsets carry the member's name.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +27,8 @@ class Beginnings:
     ----------
     configuration
         Of a client.
-    group
-        Consumer group.
+    group, reader
+        Consumer group, and the name of this data directory in it.
     start
         `beginning` or `latest`, for topics of which nothing is known.
     reached
@@ -34,8 +38,16 @@ class Beginnings:
     """
 
     def __init__(
-        self, configuration: Mapping[str, Any], group: str, start: str, reached: Reached, say: Callable[[str], None]
+        self,
+        configuration: Mapping[str, Any],
+        *,
+        group: str,
+        reader: str,
+        start: str,
+        reached: Reached,
+        say: Callable[[str], None],
     ) -> None:
+        self._reader = reader
         self._admin = AdminClient(dict(configuration))
         self._asking = Consumer({**configuration, "group.id": group})
         self._start, self._reached, self._say = start, reached, say
@@ -53,18 +65,23 @@ class Beginnings:
         cursors = self._cursors({topic for topic, _ in keys})
         stored = self._reached(list(cursors.values()))
         ours = [TopicPartition(*key) for key in keys]
-        committed = {(at.topic, at.partition): at.offset for at in self._asking.committed(ours, _PATIENCE_S)}
+        committed = {(at.topic, at.partition): at for at in self._asking.committed(ours, _PATIENCE_S)}
         known = {key[0] for key, cursor in cursors.items() if cursor in stored}
-        known |= {topic for (topic, _), offset in committed.items() if offset >= 0}
+        known |= {topic for (topic, _), at in committed.items() if at.offset >= 0}
         found = {}
         for key in keys:
             low, high = self._asking.get_watermark_offsets(TopicPartition(*key), _PATIENCE_S)
-            wanted = stored.get(cursors[key], committed[key])
+            wanted = self._left(stored.get(cursors[key], -1), committed[key])
             if wanted < 0:  # a partition that was added to a topic that we read is read whole
                 wanted = low if self._start == BEGINNING or key[0] in known else high
             at = self._within(key, wanted, low, high)
-            found[key] = Partition(cursors[key], heard=at, safe=at, high=high, told=committed[key])
+            found[key] = Partition(cursors[key], heard=at, safe=at, high=high)
         return found
+
+    def _left(self, stored: int, committed: TopicPartition) -> int:
+        """Where a partition was left; negative where that is not known."""
+        by_another = committed.metadata not in (None, "", self._reader)
+        return max(stored, committed.offset) if stored < 0 or by_another else stored
 
     def _within(self, key: Key, wanted: int, low: int, high: int) -> int:
         """An offset that is there. Says so when messages are lost."""

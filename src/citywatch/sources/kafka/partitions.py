@@ -34,6 +34,8 @@ class Partition:
         Nothing is left, as far as anybody knows.
     told
         What Kafka was told last of `safe`.
+    lost
+        It may be somebody else's meanwhile.
     """
 
     cursor: str
@@ -43,6 +45,7 @@ class Partition:
     end: int = -1
     ended: bool = False
     told: int = -1
+    lost: bool = False
 
     @property
     def part(self) -> Part:
@@ -74,9 +77,18 @@ class Partitions:
         self._changed = threading.Condition()
 
     def assign(self, partitions: Mapping[Key, Partition]) -> None:
-        """These are read from now on, too."""
+        """These are read from now on, too; what was lost and is not among them has gone to somebody else."""
         with self._changed:
-            self._known = {**(self._known or {}), **partitions}
+            kept = {key: one for key, one in (self._known or {}).items() if not one.lost}
+            self._known = {**kept, **partitions}
+
+    def lose(self, keys: Iterable[Key] | None = None) -> None:
+        """These (default: all) are perhaps somebody else's, and perhaps ours again soon: the clock waits for them."""
+        with self._changed:
+            known = self._known or {}
+            for key in known if keys is None else keys:
+                if key in known:
+                    known[key].lost, known[key].ended, known[key].end = True, False, -1
 
     def revoke(self, keys: Iterable[Key]) -> None:
         """These are read no more."""
@@ -152,7 +164,8 @@ class Partitions:
     def untold(self) -> dict[Key, int]:
         """Offsets that are safe, and of which Kafka was not told; it counts as told now."""
         with self._changed:
-            found = {key: one.safe for key, one in (self._known or {}).items() if one.told < one.safe}
+            known = (self._known or {}).items()
+            found = {key: one.safe for key, one in known if one.told < one.safe and not one.lost}
             for key, offset in found.items():
                 (self._known or {})[key].told = offset
             return found

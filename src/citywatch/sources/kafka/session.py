@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -25,6 +26,9 @@ _AT_ONCE = 5_000
 _TELL_S = 1.0
 _REVOKE_S = 10.0
 _PAUSE_S = 1.0
+_BRIEF_S = 30.0
+_OFTEN = 3
+"""A consumer that is fenced by its own former self ends once; one that another has the name of, again and again."""
 _REFUSALS = (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL)
 _FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 _GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
@@ -44,8 +48,11 @@ class Session:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._beginnings: Beginnings | None = None
+        self._reader = ""
         self._reachable, self._was_reachable = False, False
         self._last_error = "no answer yet"
+        self._fatal: KafkaError | None = None
+        self._ended_early = 0
         self._missing: dict[str, str] = {}
         self._gone: list[Key] = []
         self._told_at = 0.0
@@ -65,15 +72,19 @@ class Session:
         group = self._address.group or f"citywatch-{reader}"
         try:
             settings = configuration.client(self._address.servers, self._given)
-            self._beginnings = Beginnings(settings, group, self._address.start, reached, self.say)
-            consumer = self._consumer(settings, group, reader)
+            self._beginnings = Beginnings(
+                settings, group=group, reader=reader, start=self._address.start, reached=reached, say=self.say
+            )
+            self._reader = reader
+            made = partial(self._consumer, settings, group, reader)
+            consumer = made()
         except KafkaException as error:
             raise UsageError(
                 f"{self._address.name}: {faults.words(faults.of(error))}",
                 hint="look at Kafka's properties: the file of ?config=FILE, and CITYWATCH_KAFKA_… in the environment",
             ) from error
         self._thread = threading.Thread(
-            target=self._run, args=(consumer,), name=f"kafka {self._address.servers}", daemon=True
+            target=self._run, args=(consumer, made), name=f"kafka {self._address.servers}", daemon=True
         )
         self._thread.start()
 
@@ -107,25 +118,45 @@ class Session:
             }
         )
 
-    def _run(self, consumer: Consumer) -> None:
+    def _run(self, consumer: Consumer, made: Callable[[], Consumer]) -> None:
+        """Read, by another consumer when one has ended by itself, until this is closed."""
+        try:
+            while not self._stop.is_set():
+                began, self._fatal = time.monotonic(), None
+                error = self._read(consumer)
+                if error is not None:
+                    self._ended_early = self._ended_early + 1 if time.monotonic() - began < _BRIEF_S else 1
+                    self._last_error = faults.words(error)
+                    if self._ended_early >= _OFTEN:
+                        self._end(error)
+                        return
+                    self.partitions.lose()
+                    self._stop.wait(_PAUSE_S)
+                    consumer, self._resting = made(), False
+        except Exception as error:
+            self._inbox.end(SourceError(f"{self._address.name}: reading stopped: {error!r}", hint="start again"))
+        finally:
+            if self._beginnings is not None:
+                self._beginnings.close()
+
+    def _read(self, consumer: Consumer) -> KafkaError | None:
+        """Read until this is closed, or the consumer has an error that it does not survive."""
         try:
             topics = list(self._address.topics)
             consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
-            while not self._stop.is_set():
+            while not self._stop.is_set() and self._fatal is None:
                 self._rest_when_full(consumer)
                 self._look_again(consumer)
                 self._hear(self._poll(consumer))
                 if time.monotonic() - self._told_at > _TELL_S:
                     self._tell(consumer)
-            self._tell(consumer, wait=True)
+            if self._fatal is None:
+                self._tell(consumer, wait=True)
         except KafkaException as error:
-            self._end(faults.of(error))
-        except Exception as error:
-            self._inbox.end(SourceError(f"{self._address.name}: reading stopped: {error!r}", hint="start again"))
+            self._fatal = self._fatal or faults.of(error)
         finally:
             consumer.close()
-            if self._beginnings is not None:
-                self._beginnings.close()
+        return self._fatal
 
     def _poll(self, consumer: Consumer) -> list[Message]:
         """What there is, as soon as there is something."""
@@ -163,7 +194,7 @@ class Session:
         elif error.code() in _GONE:
             self._gone.append((topic, partition))
         elif error.fatal():
-            self._end(error)
+            self._fatal = error
         else:
             self._last_error = faults.words(error)
 
@@ -181,7 +212,9 @@ class Session:
         self._last_error = faults.words(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._reach(False)
-        if error.fatal() or (error.code() in _REFUSALS and not self._was_reachable):
+        if error.fatal():
+            self._fatal = error
+        elif error.code() in _REFUSALS and not self._was_reachable:
             self._end(error)
 
     def _end(self, error: KafkaError) -> None:
@@ -236,7 +269,7 @@ class Session:
 
     def _lost(self, consumer: Consumer, taken: list[TopicPartition]) -> None:
         """Somebody else may read them already."""
-        self.partitions.revoke([(one.topic, one.partition) for one in taken])
+        self.partitions.lose([(one.topic, one.partition) for one in taken])
         consumer.incremental_unassign(taken)
 
     def _look_again(self, consumer: Consumer) -> None:
@@ -247,12 +280,12 @@ class Session:
             self.partitions.assign(found)
             for key, partition in found.items():
                 consumer.seek(TopicPartition(*key, partition.heard))
-        for key in self.partitions.doubtful() if self._reachable and self._beginnings is not None else []:
+        if self._reachable and self._beginnings is not None:
             try:
-                self.partitions.still_ended(key, self._beginnings.end(key))
+                for key in self.partitions.doubtful():
+                    self.partitions.still_ended(key, self._beginnings.end(key))
             except KafkaException as error:
                 self._last_error = faults.words(faults.of(error))
-                return
 
     def _rest_when_full(self, consumer: Consumer) -> None:
         """Hear nothing while too much is not committed; the group must go on hearing of us."""
@@ -264,7 +297,8 @@ class Session:
     def _tell(self, consumer: Consumer, *, wait: bool = False) -> None:
         """Tell Kafka what is safe: for its own tools, and for other members. We ourselves begin where we stopped."""
         self._told_at = time.monotonic()
-        offsets = [TopicPartition(*key, offset) for key, offset in self.partitions.untold().items()]
+        untold = self.partitions.untold().items()
+        offsets = [TopicPartition(*key, offset, metadata=self._reader) for key, offset in untold]
         if not offsets:
             return
         try:
