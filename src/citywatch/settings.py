@@ -125,6 +125,10 @@ class Settings:
     first_summons: int = _setting(
         9_900_000_001, "number of the very first ticket that is issued here; later ones go on from the highest"
     )
+    cluster: str = _setting(
+        "",
+        "addresses that `doctor --cluster` looks at, with blanks between: kafka://, cassandra://, hdfs://, postgresql://",
+    )
     params: Mapping[str, Mapping[str, Any]] = field(
         default_factory=dict,
         metadata={"meaning": "parameters of rules, in a table for each: `[params.rule_name]`; only in the file"},

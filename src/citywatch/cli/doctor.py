@@ -8,13 +8,13 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from citywatch.cli.finding import Finding
 from citywatch.cli.kept import key_problems, retention_in_words
 from citywatch.cli.options import data_option
 from citywatch.errors import CitywatchError
@@ -30,18 +30,10 @@ _STUCK = 5 * MINUTE
 _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "bad": ("BAD", "red")}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at: `state` is ok, note (worth knowing) or bad (has to be mended)."""
-
-    state: str
-    what: str
-    next: str = ""
-
-
 @click.command()
 @data_option
-def doctor(data: Path) -> None:
+@click.option("--cluster", "far", is_flag=True, help="Look at the connections of the setting `cluster`, too.")
+def doctor(data: Path, *, far: bool) -> None:
     """Explain this machine and this data directory: what is well, what is not, and what to do next.
 
     Exit code 1 when something has to be mended.
@@ -49,6 +41,10 @@ def doctor(data: Path) -> None:
     bad = False
     looks = {"machine": machine, "data directory": directory, "engine": engine, "places": places}
     looks |= {"images and tickets": work, "rules": rules, "routes": routes}
+    if far:
+        from citywatch.cli.cluster import cluster
+
+        looks["cluster"] = cluster
     for title, look in looks.items():
         if found := list(_found(look, data)):
             click.echo(click.style(title, bold=True))
