@@ -57,8 +57,8 @@ class Cluster:
         while left:
             message = asking.poll(30)
             assert message is not None
-            if message.error():
-                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+            if (error := message.error()) is not None:
+                assert error.code() == KafkaError._PARTITION_EOF, error
                 left -= 1
                 continue
             key, value = message.key(), message.value()

@@ -18,6 +18,8 @@ from citywatch.notify import NOTIFIERS, UNROUTED, Notifier, notifier, open_notif
 from citywatch.notify.options import REQUIRED
 from citywatch.notify.routes import load_routes
 from citywatch.notify.starter import routes_schema
+from tests.cluster.servers import kafka
+from tests.cluster.topics import Cluster
 from tests.unit.notify.alerts import ZONE, alert, message
 from tests.unit.notify.receivers import LOCAL, Mailbox, mail, web
 
@@ -81,12 +83,21 @@ def in_a_file(data: Path) -> Iterator[Receiver]:
     yield Receiver(loaded(data, "{type: geojson}"), features, fail)
 
 
+@contextmanager
+def in_a_topic(data: Path) -> Iterator[Receiver]:
+    cluster = Cluster(kafka())
+    name = cluster.make()
+    options = f"{{type: kafka, servers: '{cluster.address}', topic: {name}, timeout: 4s}}"
+    yield Receiver(loaded(data, options), lambda: cluster.values(name), lambda: cluster.drop(name))
+
+
 RECEIVERS: dict[str, Callable[[Path], AbstractContextManager[Receiver]]] = {
     "terminal": at_terminal,
     "webhook": over_http("{{type: webhook, url: '{url}', allow: {allow}}}"),
     "email": by_mail,
     "cap": over_http("{{type: cap, url: '{url}', allow: {allow}, sender: a@b.org}}"),
     "geojson": in_a_file,
+    "kafka": in_a_topic,
     "heartbeat": over_http("{{type: heartbeat, url: '{url}', allow: {allow}}}"),
 }
 

@@ -46,6 +46,7 @@ NOTIFIERS: dict[str, tuple[str, str]] = {
     "email": ("mail", "Mail"),
     "cap": ("cap", "Cap"),
     "geojson": ("feed", "GeoJson"),
+    "kafka": ("kafka", "Kafka"),
     "heartbeat": ("heartbeat", "Heartbeat"),
 }
 

@@ -1,0 +1,121 @@
+"""Writing to topics: each message is acknowledged by all replicas, and is there once when the network fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, Self
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from citywatch.connections.kafka import configuration, faults
+
+PATIENCE_S = 30.0
+
+_TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD)
+_LASTING = frozenset(faults.HINTS) | {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
+
+
+class Outgoing(NamedTuple):
+    """One message."""
+
+    key: str | None
+    value: bytes
+
+
+class UnwrittenError(Exception):
+    """Messages that may not have arrived: the same ones are to be written again. `hint` is for what does not pass."""
+
+    def __init__(self, why: str, hint: str = "", *, lasting: bool = False) -> None:
+        super().__init__(why)
+        self.hint = hint
+        self.lasting = lasting
+
+
+class Producing:
+    """A producer that waits for the acknowledgement of what it writes. A context manager.
+
+    Parameters
+    ----------
+    servers
+        `host:port,…`
+    given
+        Properties that a person has set (`configuration.properties`).
+    patience
+        Seconds without an acknowledgement after which a message counts as unwritten.
+    """
+
+    def __init__(self, servers: str, given: Mapping[str, str], *, patience: float = PATIENCE_S) -> None:
+        self._servers, self._given, self._patience = servers, given, patience
+        self._producer: Producer | None = None
+        self._last_error = "no answer"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._producer = None
+
+    def write(self, topic: str, messages: Iterable[Outgoing]) -> dict[int, str]:
+        """Write messages, in their order by key, and wait until they are safe.
+
+        Returns the number of each message that Kafka will never take, and why. Raises UnwrittenError; then some of them
+        may have been written.
+        """
+        refused: dict[int, str] = {}
+        unwritten: list[KafkaError] = []
+
+        def told(number: int, error: KafkaError | None, _: object) -> None:
+            if error is not None and error.code() in _TOO_LARGE:
+                refused[number] = faults.words(error)
+            elif error is not None:
+                unwritten.append(error)
+
+        try:
+            producer = self._opened()
+            for number, message in enumerate(messages):
+                _produce(producer, topic, message, partial(told, number))
+            left = producer.flush(2 * self._patience)
+        except KafkaException as error:
+            self._failed(faults.of(error))
+            raise self._unwritten(faults.of(error)) from error
+        if unwritten or left:
+            self._producer = None
+            raise self._unwritten(unwritten[0] if unwritten else None)
+        return refused
+
+    def _opened(self) -> Producer:
+        if self._producer is None:
+            settings = {"linger.ms": "5", "compression.type": "lz4", "message.max.bytes": f"{20 << 20}", **self._given}
+            ours = {"enable.idempotence": True, "message.timeout.ms": round(self._patience * 1000)}
+            made = configuration.client(self._servers, settings) | ours
+            self._producer = Producer({**made, "error_cb": self._failed})
+        return self._producer
+
+    def _failed(self, error: KafkaError) -> None:
+        self._last_error = faults.words(error)
+        if error.fatal():
+            self._producer = None
+
+    def _unwritten(self, error: KafkaError | None) -> UnwrittenError:
+        if error is None or error.code() in (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT):
+            return UnwrittenError(f"{self._servers}: {self._last_error}")
+        hint = faults.HINTS.get(error.code(), "")
+        return UnwrittenError(f"{self._servers}: {faults.words(error)}", hint, lasting=error.code() in _LASTING)
+
+
+def _produce(producer: Producer, topic: str, message: Outgoing, told: Callable[[KafkaError | None, Any], None]) -> None:
+    """Hand a message over, waiting while too many are under way."""
+    while True:
+        try:
+            producer.produce(topic, message.value, key=message.key, on_delivery=told)
+        except BufferError:
+            producer.poll(0.1)
+        except KafkaException as error:
+            if faults.of(error).code() not in _TOO_LARGE:
+                raise
+            told(faults.of(error), None)
+            return
+        else:
+            producer.poll(0)
+            return
