@@ -30,6 +30,18 @@ ALERT: Mapping[str, str] = {
 """Column of the relation ``alerts`` -> its SQL type."""
 
 
+def without_nonsense(table: pa.Table) -> pa.Table:
+    """The table with NULL for numbers that are none, as some means are: JSON has no word for them."""
+    import pyarrow as pa  # noqa: PLC0415 - the list of questions is shown without Arrow
+    import pyarrow.compute as pc  # noqa: PLC0415 - see above
+
+    for at, column in enumerate(table.schema):
+        if pa.types.is_floating(column.type):
+            values = table.column(at)
+            table = table.set_column(at, column, pc.if_else(pc.is_finite(values), values, pa.scalar(None, column.type)))
+    return table
+
+
 @dataclass
 class Archive:
     """`con` has the relation ``events``: all stored and derived columns, each event once.
@@ -78,8 +90,7 @@ class Archive:
 
     def query(self, sql: str) -> pa.Table:
         """Answer of one statement, as Arrow."""
-        table: pa.Table = self.con.sql(sql).to_arrow_table()
-        return table
+        return without_nonsense(self.con.sql(sql).to_arrow_table())
 
     def one(self, sql: str) -> tuple[Any, ...]:
         """The one row of a statement."""

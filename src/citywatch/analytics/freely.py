@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from citywatch.analytics.archive import Archive
+from citywatch.analytics.archive import Archive, without_nonsense
 from citywatch.analytics.question import Answer
 from citywatch.errors import ReportError, UsageError
 from citywatch.offences import codes_sql
@@ -44,7 +44,7 @@ def rows_of(
         _shut(con, readable)
         relation = con.sql(query)
         columns = [shown(_quoted(name), str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
-        rows: pa.Table = relation.project(", ".join(columns)).to_arrow_table()
+        rows = without_nonsense(relation.project(", ".join(columns)).to_arrow_table())
     except duckdb.Error as error:
         raise ReportError(str(error).strip(), hint="the views are events, alerts and codes") from error
     return rows

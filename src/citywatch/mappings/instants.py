@@ -24,7 +24,8 @@ Numbers = npt.NDArray[np.int32]
 def instants(texts: Array) -> tuple[Array, Array]:
     """µs UTC of the texts that are plain times of UTC, and the texts that are not: both as long as `texts`, NULL else.
 
-    Plain is ``YYYY-MM-DDTHH:MM:SS[.ffffff|.fff]Z`` with a year from 1 on; others may be times too, or none.
+    Plain is ``YYYY-MM-DDTHH:MM:SS[.ffffff|.fff]Z`` with a year from 2 to 9998; others may be times too, or none:
+    at the ends of what a date can show SQL draws the line.
     """
     offsets, data = spans(texts)
     lengths = np.diff(offsets)
@@ -50,7 +51,7 @@ def _plain(data: Bytes, starts: Positions, digits: int) -> tuple[Positions, Mask
         good &= (digit >= 0) & (digit <= 9)
     year = number[0] * 1000 + number[1] * 100 + number[2] * 10 + number[3]
     month, day, hour, minute, second = (number[at] * 10 + number[at + 1] for at in (5, 8, 11, 14, 17))
-    good &= (year >= 1) & (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)
+    good &= (year > 1) & (year < 9999) & (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)
     leap = (month == 2) & (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     good &= (day >= 1) & (day <= _DAYS[np.clip(month, 0, 12)] + leap)
     fraction, valid = _fraction(data, starts, digits)

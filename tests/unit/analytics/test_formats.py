@@ -114,6 +114,30 @@ def test_what_comes_from_outside_is_no_markup(fill: Fill) -> None:
     assert ask(data, "tickets-by-borough")["rows"][0]["borough"] == EVIL
 
 
+def test_names_and_numbers_beyond_all_bounds_are_reported_like_others(fill: Fill) -> None:
+    names = ["a\0b", "\x1b[31m", "\ufffe", "x" * 3000, "plain"]
+    rows = [
+        {"type": "device.status", "time": "2026-05-01T10:00:00Z", "device_id": name, "battery": 1e308}
+        for name in names
+        for _ in range(3)
+    ]
+    rows += [
+        {"type": "ticket.issued", "time": "2026-05-01T10:00:00Z", "address": name, "violation_code": 46}
+        for name in names
+    ]
+    data = fill(rows)
+    fleet = {row["device_id"]: row["battery"] for row in ask(data, "fleet")["rows"]}
+    assert set(fleet) == set(names)
+    assert fleet["plain"] in (None, 1e308), "a mean that is no number is none"
+    assert "<svg" in invoke("report", "top-places", "--data", str(data), "--format", "html").stdout
+    for form in ("html", "table"):
+        assert invoke("report", "fleet", "--data", str(data), "--format", form).exit_code == 0
+    asked = invoke(
+        "sql", "SELECT 'nan'::DOUBLE AS x, 'inf'::FLOAT AS y, 1.5 AS z", "--data", str(data), "--format", "json"
+    )
+    assert json.loads(asked.stdout)["rows"] == [{"x": None, "y": None, "z": 1.5}]
+
+
 def test_plates_and_persons_stand_under_stable_pseudonyms_on_paper_only(fill: Fill) -> None:
     ticket = {"type": "ticket.issued", "time": "2026-05-01T10:00:00Z", "plate": "SECRET1"}
     person = {"type": "person.report", "time": "2026-05-01T10:00:00Z", "person_id": "jane-doe"}

@@ -56,5 +56,11 @@ def svg(bars: Bars, *, along: str, measured: str, ordered: bool) -> str:
     """The chart as one `<svg>` element."""
     import vl_convert  # noqa: PLC0415 - it starts an engine for JavaScript of its own
 
-    drawn: str = vl_convert.vegalite_to_svg(spec(bars, along=along, measured=measured, ordered=ordered))
+    named = [(_drawable(name), value) for name, value in bars]
+    drawn: str = vl_convert.vegalite_to_svg(spec(named, along=along, measured=measured, ordered=ordered))
     return drawn
+
+
+def _drawable(name: str) -> str:
+    """A name without control characters and what else XML cannot hold: the converter would end the process."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
