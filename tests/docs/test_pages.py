@@ -11,7 +11,8 @@ from citywatch.cli import COMMANDS
 from scripts import reference
 from tests.docs.console import ROOT, Reader, blocks, free_port
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md"), *ROOT.glob("deploy/**/*.md")])
+FOUND = [page for place in ("*.md", "docs/**/*.md", "bench/*.md", "deploy/**/*.md") for page in ROOT.glob(place)]
+PAGES = sorted(page for page in FOUND if ".venv" not in page.parts)
 WITH_COMMANDS = [page for page in PAGES if "```console" in page.read_text("utf-8")]
 
 
