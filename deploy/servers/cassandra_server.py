@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +52,7 @@ class Cassandra(Server):
         from cassandra.auth import PlainTextAuthProvider  # noqa: PLC0415 - as above
         from cassandra.cluster import Cluster, NoHostAvailable  # noqa: PLC0415 - as above
 
+        logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # that it is not there yet is no news
         everybody = PlainTextAuthProvider(ADMINISTRATOR, ADMINISTRATOR)
         cluster = Cluster(["127.0.0.1"], port=self.port, auth_provider=everybody, protocol_version=5)
         try:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -23,6 +24,9 @@ from citywatch.records.chunk import Chunk
 from citywatch.settings import Settings
 from citywatch.sources import SCHEMES, open_source
 from citywatch.sources.model import Feed, Source
+from tests.cluster.cassandra.keyspaces import SECRET, keyspace
+from tests.cluster.hdfs.files import put
+from tests.cluster.servers import cassandra, hdfs
 from tests.cluster.topics import topic
 from tests.mqtt.broker import Broker, until
 
@@ -94,16 +98,33 @@ def _kafka(_: Path) -> Iterator[Opened]:
         yield address, send
 
 
+@contextmanager
+def _hdfs(directory: Path) -> Iterator[Opened]:
+    address = f"{hdfs()}/conformance/{uuid4().hex}/records.ndjson"
+    yield address, lambda lines: put(address, "".join(f"{line}\n" for line in lines).encode())
+
+
+@contextmanager
+def _cassandra(_: Path) -> Iterator[Opened]:
+    with keyspace(cassandra()) as store, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(*next(iter(SECRET.items())))
+        for number in range(3):
+            store.rows(f"INSERT INTO {{}}.users (id, first_name) VALUES ('{number}', 'Ada')")
+        yield f"{store.url}/users", lambda _: None
+
+
 CASES = {
     "ndjson": Case("", _file(".ndjson")),
     "ndjson.gz": Case("", _file(".ndjson.gz")),
     "file url": Case("file", _url),
     "simulator": Case("sim", _simulator, given=False),
+    "cassandra": Case("cassandra", _cassandra, given=False),
+    "hdfs": Case("hdfs", _hdfs),
     "kafka": Case("kafka", _kafka),
     "mqtt": Case("mqtt", _broker("mqtt")),
     "mqtts": Case("mqtts", _broker("mqtts")),
 }
-MARKS = {"kafka": pytest.mark.cluster}
+MARKS = dict.fromkeys(("cassandra", "hdfs", "kafka"), pytest.mark.cluster)
 FED = [pytest.param(case, id=name, marks=MARKS.get(name, ())) for name, case in CASES.items() if case.given]
 ALL = [pytest.param(case, id=name, marks=MARKS.get(name, ())) for name, case in CASES.items()]
 

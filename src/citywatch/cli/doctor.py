@@ -173,6 +173,8 @@ def _stores(stores: dict[str, Any]) -> Iterator[Finding]:
             yield Finding("note", f"{what}: {standing['trouble']}", "nothing is lost: it gets them when it is back")
         else:
             yield Finding("ok", f"{name} " + (f"still gets {lacks}" if lacks else "has all events and alerts"))
+        if refused := standing.get("refused"):
+            yield Finding("note", f"{name} can never store {refused:,} rows since the last start: {standing['why']}")
 
 
 def _counts(counts: dict[str, int]) -> Iterator[Finding]:

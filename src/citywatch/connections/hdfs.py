@@ -6,17 +6,20 @@ NameNodes, Kerberos and encryption are as they are set there. Without Kerberos i
 
 from __future__ import annotations
 
+import io
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from citywatch.errors import CitywatchError, MissingPackageError, UsageError
 
 if TYPE_CHECKING:
-    from hdfs_native import Client, FileStatus
+    from hdfs_native import Client, FileReader, FileStatus
     from hdfs_native.fsspec import HdfsFileSystem
 
 SCHEME = "hdfs://"
@@ -82,11 +85,24 @@ class Hdfs:
             raise failed(f"cannot speak to {cluster}: {said(error)}", _EXAMPLE) from error
 
     def filesystem(self) -> HdfsFileSystem:
-        """The same cluster for DuckDB and others who speak fsspec."""
+        """The same cluster for DuckDB, which speaks fsspec and reads a file from several threads."""
         from hdfs_native.fsspec import HdfsFileSystem  # noqa: PLC0415 - as above
 
+        opened = self.open
+
+        class ReadOnly(HdfsFileSystem):
+            cachable = False
+
+            def _open(self, path: str, *_: object, **__: object) -> IO[bytes]:
+                return opened(self._strip_protocol(path))
+
         parts = urlsplit(self.cluster)
-        return HdfsFileSystem(parts.hostname, parts.port)
+        return ReadOnly(parts.hostname, parts.port)
+
+    def open(self, path: str) -> IO[bytes]:
+        """A file to read from any place, by several threads. Raises FileNotFoundError."""
+        reader = self.tried(f"open {path}", lambda: self.client.read(path))
+        return cast(IO[bytes], _Ranges(self, path, reader))
 
     def tried(self, what: str, call: Callable[[], Answer]) -> Answer:
         """The answer of `call`, which may be repeated. FileNotFoundError and FileExistsError are answers, too."""
@@ -132,6 +148,47 @@ class Hdfs:
     def read(self, path: str) -> bytes:
         """Content of a small file. Raises FileNotFoundError."""
         return b"".join(self.blocks(path))
+
+
+class _Ranges(io.RawIOBase):
+    """A file of which each thread has a place of its own: who seeks and then reads gets what he sought."""
+
+    def __init__(self, hdfs: Hdfs, path: str, reader: FileReader) -> None:
+        self._hdfs, self._path, self._reader = hdfs, path, reader
+        self._place = threading.local()
+        self.size = len(reader)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self.size}[whence]
+        self._place.at = max(begin + offset, 0)
+        return self.tell()
+
+    def tell(self) -> int:
+        return int(getattr(self._place, "at", 0))
+
+    def read(self, size: int | None = -1) -> bytes:
+        at = self.tell()
+        left = max(self.size - at, 0)
+        length = left if size is None or size < 0 else min(size, left)
+        if not length:
+            return b""
+        found = self._hdfs.tried(f"read {self._path}", lambda: self._reader.read_range(at, length))
+        self._place.at = at + len(found)
+        return found
+
+    def readall(self) -> bytes:
+        return self.read()
+
+    def readinto(self, buffer: Any) -> int:
+        found = self.read(len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
 
 
 def said(error: BaseException) -> str:

@@ -81,8 +81,7 @@ class HdfsSource:
         """Raw records of the file in order. Raises SourceError when nothing of it can be read, or HDFS goes away."""
         kind = kind_of(Path(self.path))
         if kind is Kind.PARQUET:
-            with self.hdfs.tried(f"open {self.path}", lambda: self.hdfs.client.read(self.path)) as file:
-                yield from parquet_chunks(file, self.origin)
+            yield from parquet_chunks(self.hdfs.open(self.path), self.origin)
             return
         blocks = Blocks(self.hdfs.blocks(self.path), self.name)
         yield from chunks_of(blocks, kind or sniffed(blocks.head), self.origin)

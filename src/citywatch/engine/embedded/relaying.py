@@ -55,6 +55,7 @@ class Relaying:
         self._place: tuple[int, int] | None = None
         self._behind: tuple[int, int] | None = None
         self._level_at = now_us()
+        self._refused, self._why = 0, ""
         self._looked = 0
         self._reported = 0.0
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
@@ -110,9 +111,17 @@ class Relaying:
                 self._place = relay.place
                 more = relay.once()
                 self._place = relay.place
+                if relay.refused:
+                    self._refuse(relay.refused, relay.why)
+                    relay.refused = 0
                 self._measure(desk)
                 self._works()
                 self._report(desk)
+
+    def _refuse(self, rows: int, why: str) -> None:
+        if not self._refused:
+            self._tell(f"{self._address.name} can never store some rows, and the others go on: {why}")
+        self._refused, self._why = self._refused + rows, why
 
     def _works(self) -> None:
         if self._trouble is not None:
@@ -140,5 +149,6 @@ class Relaying:
         self._measure(desk)
         behind = self._behind or (None, None)
         standing: dict[str, Any] = {"events": behind[0], "alerts": behind[1], "level_at": self._level_at}
+        standing |= {"refused": self._refused, "why": self._why}
         standing["trouble"] = str(self._trouble) if self._trouble else None
         desk.set_status({STATUS: {**desk.status().get(STATUS, {}), self._address.name: standing}})

@@ -15,7 +15,7 @@ from typing import Any
 from citywatch.alert import State
 from citywatch.masking import masked, subjects
 from citywatch.settings import SECOND
-from citywatch.stores.cassandra.tables import BY_NAME, LONGEST_S, SLOTS
+from citywatch.stores.cassandra.tables import BY_NAME, LAST_S, SLOTS
 
 Row = tuple[Any, ...]
 Key = tuple[Any, ...]
@@ -104,7 +104,7 @@ def seconds_left(alert: Mapping[str, Any], span: int | None, now: int) -> int:
         return 0
     touched = max(_moment(alert[name]).timestamp() for name in ("last_seen", "updated_at"))
     left = int(touched) + (span - now) // SECOND
-    if left > LONGEST_S:
+    if left > LAST_S - now // SECOND:
         return 0
     return left if left > 0 else -1
 

@@ -33,6 +33,9 @@ ALERTS = 500
 AT_ONCE = 64
 """Statements under way at the same time."""
 
+LONGEST = 1 << 20
+"""Characters of a text; a server takes no write of 16 MiB and more."""
+
 _MOVE = "INSERT INTO {keyspace}.relays (directory, events, alerts, zone, at) VALUES (?, ?, ?, ?, ?)"
 _PLACE = "SELECT events, alerts FROM {keyspace}.relays WHERE directory = ?"
 
@@ -58,6 +61,8 @@ class Relay:
         self._key = key
         self._open = ExitStack()
         self._events = self._alerts = 0
+        self.refused, self.why = 0, ""
+        """Rows that can never be stored, and what was wrong with the last of them."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -147,8 +152,10 @@ class Relay:
     def _left(self, new: Mapping[str, alert_rows.Standing]) -> dict[str, list[alert_rows.Key]]:
         """Table -> keys under which these alerts stood before, and stand no more."""
         left: dict[str, list[alert_rows.Key]] = {}
-        for result in self._concurrently(self._standing, [(ident,) for ident in new]):
-            for row in result.result_or_exc:
+        for done, answer in self._concurrently(self._standing, [(ident,) for ident in new]):
+            if not done:
+                raise answer
+            for row in answer:
                 old, now = alert_rows.Standing.read(row), set(new[row.id].rows())
                 for table, key in old.rows():
                     if (table, key) not in now:
@@ -156,13 +163,29 @@ class Relay:
         return left
 
     def _write(self, statement: Any, values: Iterable[rows.Row]) -> None:
-        self._concurrently(statement, list(values))
+        """Write rows. One that can never be stored (an empty key, too long) holds no other up: it is counted."""
+        from cassandra import InvalidRequest  # noqa: PLC0415 - an extra that few need
 
-    def _concurrently(self, statement: Any, values: list[rows.Row]) -> list[Any]:
+        found = list(values)
+        fitting = [row for row in found if all(len(value) <= LONGEST for value in row if isinstance(value, str))]
+        if len(fitting) < len(found):
+            self._refuse(len(found) - len(fitting), f"a text of more than {LONGEST:,} characters")
+        for done, answer in self._concurrently(statement, fitting):
+            if done:
+                continue
+            if isinstance(answer, connection.errors()) and not isinstance(answer, InvalidRequest):
+                raise answer
+            self._refuse(1, connection.said(answer))  # the server says so, or it cannot even be written for it
+
+    def _refuse(self, rows: int, why: str) -> None:
+        self.refused, self.why = self.refused + rows, why
+
+    def _concurrently(self, statement: Any, values: list[rows.Row]) -> list[tuple[bool, Any]]:
+        """(True, answer) or (False, error) of each."""
         from cassandra.concurrent import execute_concurrent_with_args  # noqa: PLC0415 - an extra that few need
 
-        answers: list[Any] = execute_concurrent_with_args(
-            self._session, statement, values, concurrency=AT_ONCE, raise_on_first_error=True
+        answers: list[tuple[bool, Any]] = execute_concurrent_with_args(
+            self._session, statement, values, concurrency=AT_ONCE, raise_on_first_error=False
         )
         return answers
 

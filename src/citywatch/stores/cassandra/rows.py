@@ -18,7 +18,7 @@ from citywatch.event import FIELDS
 from citywatch.masking import SENSITIVE
 from citywatch.records.cloudevent import cloudevent_sql
 from citywatch.settings import SECOND, Retention
-from citywatch.stores.cassandra.tables import BY_NAME, LONGEST_S, PARTS
+from citywatch.stores.cassandra.tables import BY_NAME, LAST_S, PARTS
 
 Row = tuple[Any, ...]
 
@@ -62,7 +62,7 @@ def _ttl(retention: Retention, now: int) -> str:
     if span is None:
         return "CAST(0 AS BIGINT)"
     left = f"(epoch_us(time) + ({span}) - {now}) // {SECOND}"
-    known = f"WHEN {left} > {LONGEST_S} THEN 0 WHEN {left} > 0 THEN {left} WHEN {left} <= 0 THEN -1"
+    known = f"WHEN {left} > {LAST_S - now // SECOND} THEN 0 WHEN {left} > 0 THEN {left} WHEN {left} <= 0 THEN -1"
     return f"CAST(CASE {known} ELSE 0 END AS BIGINT)"
 
 

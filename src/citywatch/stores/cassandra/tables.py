@@ -19,8 +19,8 @@ PARTITION_BYTES = 100_000_000
 """Partitions that become larger are slow to compact and to read."""
 
 
-LONGEST_S = 20 * 365 * 86_400
-"""Cassandra lets nothing live longer than 20 years, but for ever: that is what a longer retention becomes there."""
+LAST_S = (1 << 31) - 2
+"""Unix seconds, in January 2038: in its usual format Cassandra refuses rows that are to live longer, but for ever."""
 
 
 @dataclass(frozen=True, slots=True)

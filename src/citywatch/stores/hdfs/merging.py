@@ -61,11 +61,8 @@ def _merge(archive: Archive, part: str, chosen: list[File], most: int) -> int:
 
 def _read(archive: Archive, file: File) -> Iterator[pa.Table]:
     path = f"{archive.root}/{file.path}"
-    with archive.hdfs.tried(f"open {path}", lambda: archive.hdfs.client.read(path)) as content:
-        try:
-            for batch in pq.ParquetFile(content).iter_batches(ROW_GROUP):
-                yield pa.Table.from_batches([batch]).replace_schema_metadata(None).cast(batch_schema())
-        except pa.ArrowException as error:
-            raise StoreError(f"{archive.url(file)} cannot be read: {error}", hint="restore it from a copy") from error
-        except OSError as error:
-            raise archive.hdfs.failed(f"read {path}", error) from error
+    try:
+        for batch in pq.ParquetFile(archive.hdfs.open(path)).iter_batches(ROW_GROUP):
+            yield pa.Table.from_batches([batch]).replace_schema_metadata(None).cast(batch_schema())
+    except (pa.ArrowException, FileNotFoundError) as error:
+        raise StoreError(f"{archive.url(file)} cannot be read: {error}", hint="restore it from a copy") from error

@@ -67,6 +67,6 @@ def _write(
                 writer.close()
             sink.hsync()
             size = out.tell()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise archive.hdfs.failed(f"write {path}", error) from error
     return File(name, rows, size, mark)

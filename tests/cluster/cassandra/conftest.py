@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.cassandra.keyspaces import Keyspace, keyspace
+from tests.cluster.city import city_in
+from tests.cluster.servers import cassandra
+
+
+@pytest.fixture
+def store() -> Iterator[Keyspace]:
+    """A keyspace of each test's own."""
+    with keyspace(cassandra()) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with a minute of a city."""
+    return city_in(tmp_path_factory.mktemp("city") / "data")
