@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup browser broker jars cluster run lint types test check soak bench docs wheel sender clean
+.PHONY: help setup browser broker database jars cluster run lint types test check soak bench docs wheel sender clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -31,6 +31,9 @@ browser: ## find Chromium for the browser tests; installs it on Debian when you 
 
 broker: ## find mosquitto for the tests of MQTT; installs it on Debian when you are root
 	@sh scripts/broker
+
+database: ## find PostgreSQL for the tests of the console on it; installs it on Debian when you are root
+	@sh scripts/postgresql
 
 jars:
 	@$(PYTHON) deploy/servers/jars.py --background
@@ -52,10 +55,10 @@ types: setup
 check: broker lint types ## lint, types, unit tests and a quick look at conformance: for while you work, under 3 minutes
 	@CITYWATCH_CONFORMANCE=quick $(PYTEST) -n $(CORES) tests/unit tests/conformance
 
-test: jars setup browser broker lint types ## everything; prints the ten slowest tests
+test: jars setup browser broker database lint types ## everything; prints the ten slowest tests
 	@$(PYTEST) -n $(CORES) --dist worksteal $(ARGS)
 
-soak: jars setup browser broker ## the tests that are too long for every run
+soak: jars setup browser broker database ## the tests that are too long for every run
 	@$(PYTEST) -m soak --timeout 7200 $(ARGS)
 
 bench: setup ## measure what the project promises; writes bench/results.md

@@ -17,6 +17,7 @@ from django.template.loader import render_to_string
 from citywatch.console import presentation
 from citywatch.console.site import current
 from citywatch.console.views import NOTIFYING, choice_of
+from citywatch.errors import StoreError
 from citywatch.triage import Choice, Listed
 
 POLL = 0.1
@@ -79,7 +80,12 @@ class Tailer:
 
     async def _run(self, cursor: int) -> None:
         while True:
-            news = await asyncio.to_thread(look, cursor)
+            try:
+                news = await asyncio.to_thread(look, cursor)
+            except StoreError:  # pages come back, say what they saw last, and are answered when the desk is there again
+                self.close()
+                self.readers.clear()
+                return
             if news.changed:
                 for queue in list(self.readers):
                     self._give(queue, news)

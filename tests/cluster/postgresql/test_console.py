@@ -133,7 +133,8 @@ def until(done: Callable[[], object], what: str) -> None:
 def told(name: int, **more: Any) -> str:
     now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     words = {"rule": "needs_human", "rule_id": "r", "rule_version": "v", "title": "A human is needed"}
-    alert = {"id": alert_id(name), **words, "level": "medium", "status": "stable", "group": {"plate": "K1"}}
+    alert: dict[str, Any] = {"id": alert_id(name), **words, "level": "medium", "status": "stable"}
+    alert["group"] = {"plate": "K1"}
     alert |= {"first_seen": now, "last_seen": now, "count": 1, "late": False, "lat": 40.7, "lon": -74.0}
     alert |= {"address": None, "reason": "somebody has to look", "values": {}, "state": "open"}
     evidence = [event(f"v{name}", plate="K1", violation_code=46, needs_human=True, lat=40.7, lon=-74.0)]
