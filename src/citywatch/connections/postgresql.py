@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from citywatch.errors import UsageError
+from citywatch.errors import MissingPackageError, UsageError
 
 SCHEMA = "citywatch"
 
@@ -58,7 +59,8 @@ def database_address(text: str, *, typed: bool = False) -> Address:
     """Read an address. `typed`: it stands on the command line, where others see it. Raises UsageError."""
     parts = urlsplit(text)
     if parts.scheme not in ("postgresql", "postgres"):
-        raise UsageError(f"{text!r} is no address of a database", hint=f"say {_FORM}")
+        raise UsageError("that is no address of a database on PostgreSQL", hint=f"say {_FORM}")
+    _require()
     options = dict(parse_qsl(parts.query))
     password = unquote(parts.password) if parts.password is not None else options.pop("password", None)
     if password is not None and typed:
@@ -72,11 +74,16 @@ def database_address(text: str, *, typed: bool = False) -> Address:
     return Address(options, schema, password if password is not None else _from_file())
 
 
+def _require() -> None:
+    if not all(importlib.util.find_spec(name) for name in ("psycopg", "psycopg_pool")):
+        raise MissingPackageError("no client for PostgreSQL is installed", hint="pip install 'citywatch[postgres]'")
+
+
 def _port(text: str) -> int | None:
     try:
         return urlsplit(text).port
     except ValueError as error:
-        raise UsageError(f"{text!r} names no possible port", hint=f"say {_FORM}") from error
+        raise UsageError("the address of the database names no possible port", hint=f"say {_FORM}") from error
 
 
 def _from_file() -> str | None:

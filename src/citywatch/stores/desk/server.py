@@ -264,7 +264,7 @@ def _hint(error: Exception) -> str | None:
     match error:
         case psycopg.errors.InsufficientPrivilege():
             return "prepare it as the owner of the database: `citywatch console --prepare ROLE`"
-        case psycopg.errors.InvalidPassword() | psycopg.errors.InvalidAuthorizationSpecification():
+        case psycopg.OperationalError() if "password" in str(error):
             return "put the password into a file and name that in CITYWATCH_DATABASE_PASSWORD_FILE"
         case psycopg.ProgrammingError() | psycopg.DataError():
             return None
