@@ -48,12 +48,13 @@ def scores_sql(relation: str) -> str:
     """SQL of both scores and their terms for the rows of `relation`, which has `COLUMNS`; needs `create_scores`.
 
     Columns beside those of the relation: behavior_score, dangerosity (INTEGER), behavior_terms, dangerosity_terms
-    (STRUCT of DOUBLE). A score is NULL where a term is: without behaviours, and dangerosity without x and y.
+    (STRUCT of DOUBLE). A score is NULL where a term is, without behaviours, and dangerosity without x and y; and
+    where it is no INTEGER, as for places far off the plane.
     """
     for score in SCORES:
         of = formula()[score]
         terms = ", ".join(f"'{name}': CAST({sql} AS DOUBLE)" for name, sql in of["terms"].items())
-        total = f"CAST({of['score']} AS INTEGER)"
+        total = f"TRY_CAST({of['score']} AS INTEGER)"
         shown = score.removesuffix("_score") + "_terms"
         with_terms = f"(SELECT *, {{{terms}}} AS t FROM {relation})"
         relation = f"(SELECT * EXCLUDE (t), {total} AS {score}, t AS {shown} FROM {with_terms})"

@@ -63,6 +63,14 @@ def test_without_a_place_on_the_plane_there_is_no_dangerosity() -> None:
     assert report["behavior_score"] == 60
 
 
+def test_a_place_far_off_the_plane_has_no_dangerosity_and_harms_no_neighbour() -> None:
+    reports = [{"behaviors": behaviors, "x": 1e308, "y": -1e308} for behaviors in (["Carry Weapon"], ["Hug"], [])]
+    events = [cloudevent(report, id=str(n), type="person.report") for n, report in enumerate(reports)]
+    parsed = PARSER.parse(chunk([*events, cloudevent({"behaviors": ["Hug"]}, id="near", type="person.report")])).events
+    assert parsed["dangerosity"].to_pylist()[:2] == [None, None]
+    assert parsed["behavior_score"].null_count == 0
+
+
 def test_what_place_and_hour_add_is_only_added_to_what_is_done() -> None:
     night = datetime(2026, 5, 4, 6, tzinfo=UTC)  # two o'clock in the city
     at_school = {"lat": 40.5, "lon": -73.5}
