@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.synced
+SPARK := $(VENV)/.spark
 CORES := $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ "$$n" -gt 4 ] && echo 4 || echo "$$n")
 PYTEST := $(BIN)/python -m pytest
 
@@ -55,7 +56,11 @@ types: setup
 check: broker lint types ## lint, types, unit tests and a quick look at conformance: for while you work, under 3 minutes
 	@CITYWATCH_CONFORMANCE=quick $(PYTEST) -n $(CORES) tests/unit tests/conformance
 
-test: jars setup browser broker database lint types ## everything; prints the ten slowest tests
+$(SPARK): $(STAMP)
+	@sh scripts/uv sync --frozen --quiet --group spark
+	@touch $@
+
+test: jars setup $(SPARK) browser broker database lint types ## everything; prints the ten slowest tests
 	@$(PYTEST) -n $(CORES) --dist worksteal $(ARGS)
 
 soak: jars setup browser broker database ## the tests that are too long for every run

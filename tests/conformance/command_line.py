@@ -32,13 +32,13 @@ class CommandLine(Engine):
     def reading(self, case: Case) -> Case:
         """Real time is told by events, and each run sorts what it reads."""
         moves = case.clock is not None or any("tick" in item for item in case.items)
-        items = [_told(number, item) for number, item in enumerate(case.items)]
+        items = [told(number, item) for number, item in enumerate(case.items)]
         if case.clock is not None:
-            items.append(_told(len(items), {"tick": case.clock}))
+            items.append(told(len(items), {"tick": case.clock}))
         stops = [at for at, after in case.cuts.items() if after in (After.RESTART, After.REOPEN) and at < len(items)]
         ends = [*sorted(stops), len(items)]
         parts = [sorted(items[a:b], key=_receipt) for a, b in zip([0, *ends], ends, strict=False)]
-        rules = tuple(_typed(rule, case) if moves else rule for rule in case.rules)
+        rules = tuple(typed(rule, case) if moves else rule for rule in case.rules)
         cuts = dict.fromkeys(stops, After.RESTART)
         return replace(
             case, rules=rules, items=tuple(i for part in parts for i in part), clock=None, cuts=cuts, shards=1
@@ -86,7 +86,8 @@ def said(*arguments: object) -> list[str]:
     return out.getvalue().splitlines()
 
 
-def _told(number: int, item: Item) -> Item:
+def told(number: int, item: Item) -> Item:
+    """The item; a tick as an event that no rule takes."""
     if "tick" not in item:
         return item
     now = when(item["tick"])
@@ -100,7 +101,7 @@ def _receipt(item: Item) -> tuple[int, int, str, str]:
     return (received, instant(item["time"]) if "time" in item else received, item["source"], item["id"])
 
 
-def _typed(rule: dict[str, Any], case: Case) -> dict[str, Any]:
+def typed(rule: dict[str, Any], case: Case) -> dict[str, Any]:
     """A rule for all types is one for those of the case: what tells the time is not meant."""
     if "logsource" in rule or "rules" in rule.get("correlation", {}):
         return rule

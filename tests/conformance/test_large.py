@@ -17,6 +17,7 @@ from tests.conformance.counterexample import verdict
 from tests.conformance.engines import Engine, StepAlone
 from tests.conformance.examples import BASE, document
 from tests.conformance.profiles import PROFILE
+from tests.conformance.spark_stages import SparkStages
 from tests.conformance.strategies import LISTS, POLYGONS, SECOND
 from tests.oracle import Settings, duration, evaluate
 
@@ -86,7 +87,7 @@ def test_every_type_finds_much() -> None:
     assert outcome.counts.late >= 150
 
 
-RUNS = [(StepAlone, 0), (StepAlone, 1), (BackTest, 0)]
+RUNS = [(StepAlone, 0), (StepAlone, 1), (BackTest, 0), (SparkStages, 2)]
 """A back-test leaves a run behind and compares itself with it; its batches are those of files, and it has no shards."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -215,6 +216,7 @@ def _wait(query: StreamingQuery) -> None:
     """Until the query ends, or somebody interrupts."""
     from pyspark.errors import StreamingQueryException
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         query.awaitTermination()
     except KeyboardInterrupt:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,20 +27,20 @@ CORRECTED = "violation.corrected"
 _COLUMNS = ["ident_hi", "ident_lo", "fingerprint"]
 
 
-@dataclass
+@dataclass(eq=False)
 class Known:
     """The identities of one shard, and the numbers of the entries in Spark's state by day of receipt."""
 
     identities: Identities
-    place: tempfile.TemporaryDirectory[str]
     entries: dict[int, list[int]] = field(default_factory=dict)
     last: int = 0
 
     @classmethod
     def load(cls, kept: Kept) -> Known:
         """From Spark's state."""
-        place = tempfile.TemporaryDirectory(prefix="citywatch-identities-")
-        known = cls(Identities(Path(place.name)), place)
+        place = Path(tempfile.mkdtemp(prefix="citywatch-identities-"))
+        known = cls(Identities(place))
+        weakref.finalize(known, shutil.rmtree, place, ignore_errors=True)
         for day, number, content in kept.entries():
             known._remember(unpacked(content))
             known._note(day, number)

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
@@ -14,7 +13,7 @@ from pyspark.sql.streaming import StreamingQuery
 from citywatch.engine.spark.conditions import Conditions, MakeParser
 from citywatch.engine.spark.message import SCHEMA
 from citywatch.engine.spark.reading import Reading
-from citywatch.engine.spark.stateful import ApplyRules, KnowIdentities
+from citywatch.engine.spark.stateful import Stateful
 from citywatch.engine.spark.told import Told
 from citywatch.rules.model import Ruleset
 from citywatch.settings import Settings
@@ -65,8 +64,8 @@ class Job:
         sealed = Conditions(self.ruleset, self.settings, self.make_parser, slots(spark, self.shards)).sealed()
         run = f"{spark.sparkContext.applicationId} {self.checkpoint}"
         read = records.mapInArrow(Reading(sealed, self.mappings), SCHEMA)
-        new = _keyed(read).transformWithStateInPandas(KnowIdentities(sealed, run), SCHEMA, "append", "None")
-        said = _keyed(new).transformWithStateInPandas(ApplyRules(sealed, run), SCHEMA, "append", "None")
+        new = _stateful(read, Stateful("identities", sealed, run))
+        said = _stateful(new, Stateful("rules", sealed, run))
 
         def take(batch: DataFrame, number: int) -> None:
             tell(Told.of(number, batch.select("kind", "rows").toArrow()))
@@ -77,8 +76,8 @@ class Job:
         return writer.trigger(**trigger).start()
 
 
-def _keyed(messages: DataFrame) -> Any:
-    return messages.groupBy("slot")
+def _stateful(messages: DataFrame, stage: Stateful) -> DataFrame:
+    return messages.groupBy("slot").transformWithStateInPandas(stage, SCHEMA, "append", "None")
 
 
 def slots(spark: SparkSession, shards: int) -> tuple[int, ...]:

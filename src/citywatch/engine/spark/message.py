@@ -88,6 +88,11 @@ def as_batch(messages: Iterable[Message]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, schema=arrow_schema())
 
 
+def of_batch(batch: pa.RecordBatch) -> Iterator[Message]:
+    """The messages of `as_batch`."""
+    return (Message(**row) for row in batch.to_pylist())
+
+
 def of_frames(frames: Iterable[Any]) -> Iterator[Message]:
     """The messages in pandas frames, as Spark hands them in."""
     for frame in frames:

@@ -1,0 +1,172 @@
+"""Jobs of the tests: in this process, where all share one Java; or in a process of their own, to be killed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from citywatch.cli.hosting import Host
+from citywatch.mappings.recipe import ParserRecipe
+from citywatch.stores.desk import Desk
+from citywatch.triage import EVERY
+from deploy.servers.jars import MissingError, jars
+from tests.conformance.cases import Said
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from citywatch.engine.spark.told import Told
+
+Records = Callable[["SparkSession"], "DataFrame"]
+"""Makes the frame that a job reads."""
+
+MASTER = "local[2,4]"
+"""Two cores; a task that fails is tried four times, as on a cluster."""
+ENVIRONMENT = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+
+
+def properties() -> dict[str, str]:
+    """Of Spark: small, quiet, on loopback, with the connector for Kafka. Fails the test where something is missing."""
+    if importlib.util.find_spec("pyspark") is None:
+        pytest.fail("no PySpark: `sh scripts/uv sync --frozen --group spark`, as make test does", pytrace=False)
+    try:
+        found = ",".join(str(jar) for jar in sorted(jars("spark").glob("*.jar")))
+    except MissingError as error:
+        pytest.fail(str(error), pytrace=False)
+    return {
+        "spark.jars": found,
+        "spark.driver.memory": "512m",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.sql.streaming.stateStore.maintenanceInterval": "5s",
+    }
+
+
+@dataclass
+class Run:
+    """What the batches of one run said."""
+
+    told: list[Told] = field(default_factory=list)
+
+    def count(self, name: str) -> int:
+        """The sum over all batches."""
+        return sum(told.counts[name] for told in self.told)
+
+
+def detect(directory: Path, rules: Path, records: Records, *, shards: int = 1) -> Run:
+    """Read what there is, with the state and the desk in `directory`; a new Spark context, and new workers."""
+    os.environ.update(ENVIRONMENT)
+    conf = properties()
+    from citywatch.engine.spark.job import Job, session
+    from citywatch.engine.spark.telling import DeskTold
+
+    host, run = Host(directory, [rules]), Run()
+    host.directory.prepare(host.settings)
+    recipe = ParserRecipe(host.settings, tuple(host.mappings), host.gazetteer)
+    job = Job(host.ruleset, host.settings, recipe, str(directory / "checkpoint"), shards, once=True)
+    spark = session(MASTER, conf)
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        with Desk(host.directory.desk) as desk:
+            write = DeskTold(desk)
+
+            def tell(told: Told) -> None:
+                write(told)
+                run.told.append(told)
+
+            job.start(records(spark), tell).awaitTermination()
+    finally:
+        spark.stop()
+    return run
+
+
+def alerts(directory: Path) -> dict[str, Said]:
+    """The alerts on the desk of a data directory, by id."""
+    with Desk(directory / "desk.sqlite") as desk:
+        found = [Said.of_json(json.loads(line)) for line in desk.lines(EVERY)]
+    return {alert.id: alert for alert in found}
+
+
+class Job:
+    """`citywatch spark detect` in a session of its own."""
+
+    def __init__(self, *arguments: object, log: Path) -> None:
+        conf = [word for name, value in properties().items() for word in ("--conf", f"{name}={value}")]
+        program = str(Path(sys.executable).with_name("citywatch"))
+        command = [program, "spark", "detect", *map(str, arguments), "--master", MASTER, *conf]
+        self._log, self._out = log, log.with_suffix(".out")
+        with log.open("ab") as log_file, self._out.open("wb") as out:
+            self._process = subprocess.Popen(
+                command, stdout=out, stderr=log_file, env={**os.environ, **ENVIRONMENT}, start_new_session=True
+            )
+
+    def wait_for(self, condition: Callable[[], bool], within: float = 200) -> None:
+        """Until it is so."""
+        deadline = time.monotonic() + within
+        while not condition():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                pytest.fail(f"the job ended, or waited too long:\n{self._log.read_text('utf-8')[-3000:]}")
+            time.sleep(0.02)
+
+    def kill_worker(self) -> bool:
+        """End one of the Python processes that work for Spark; False where there is none."""
+        commands = {pid: Path("/proc", str(pid), "cmdline").read_bytes() for pid in _session(self._process.pid)}
+        daemons = {pid for pid, command in commands.items() if b"pyspark.daemon" in command}
+        workers = [pid for pid in daemons if _parent(pid) in daemons]
+        for pid in workers[:1]:
+            os.kill(pid, signal.SIGKILL)
+        return bool(workers)
+
+    def kill(self) -> None:
+        """End all of its processes at once: the driver, Java, and the workers, which have a group of their own."""
+        while pids := _session(self._process.pid):
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        self._process.wait(30)
+
+    def last_line(self) -> dict[str, Any]:
+        """Wait for its end; the last line it said."""
+        assert self._process.wait(250) == 0, self._log.read_text("utf-8")[-3000:]
+        out = self._out.read_text("utf-8")
+        line: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return line
+
+
+def _session(leader: int) -> Sequence[int]:
+    """Processes of a session, its leader last."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if os.getsid(int(entry.name)) == leader and "\nState:\tZ" not in (entry / "status").read_text():
+                    found.append(int(entry.name))
+            except (ProcessLookupError, FileNotFoundError):
+                continue  # it has just ended
+    return sorted(found, key=lambda pid: pid == leader)
+
+
+def _parent(pid: int) -> int:
+    return int(Path("/proc", str(pid), "stat").read_text("ascii", "replace").rpartition(")")[2].split()[1])
+
+
+def copied(source: Path, target: Path, names: Sequence[str]) -> None:
+    """Files with their times, each whole at once."""
+    target.mkdir(exist_ok=True)
+    for name in names:
+        shutil.copy2(source / name, target / f".{name}")
+        (target / f".{name}").rename(target / name)

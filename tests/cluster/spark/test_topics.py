@@ -1,0 +1,83 @@
+"""`citywatch spark detect` from a topic of Kafka, and to one, with faults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from citywatch.stores.desk import Desk
+from tests.cluster.spark import city
+from tests.cluster.spark.running import Job, alerts
+from tests.cluster.topics import Cluster, Sent
+from tests.conformance.cases import Said
+from tests.conformance.command_line import said
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+EVENTS = 10_000
+
+
+def test_a_job_whose_worker_and_then_all_of_it_is_killed_says_what_one_machine_says(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    rules, lines = city.rules(tmp_path / "rules"), city.events(EVENTS, seed=2)
+    ends = [city.end(lines, number) for number in range(2)]
+    city.write(tmp_path / "in", [*lines, *ends])
+    said("run", tmp_path / "in" / "*.ndjson", "--once", "--rules", rules, "--data", tmp_path / "one")
+    topic, told, data = cluster.make(partitions=2), cluster.make(), tmp_path / "two"
+    commits, offsets = data / "spark" / "detect" / "commits", data / "spark" / "detect" / "offsets"
+    read = (cluster.url(topic), "--data", data, "--rules", rules, "--once", "--at-once", EVENTS // 5)
+    command = (*read, "--shards", 2, "--to", cluster.url(told))
+    cluster.send(topic, lines[: EVENTS // 4 * 3], key=_device)
+    cluster.send(topic, [None, b"\xff no JSON"], partition=1)
+
+    job = Job(*command, log=tmp_path / "log")
+    job.wait_for((offsets / "1").exists)
+    job.wait_for(job.kill_worker)
+    assert not (commits / "1").exists(), "the batch was over before its worker was killed"
+    job.wait_for((offsets / "2").exists)
+    job.kill()
+    assert (commits / "1").exists(), "the batch of the killed worker was not tried again"
+    assert not (commits / "2").exists(), "the batch was over before the job was killed"
+    before = alerts(data)
+    cluster.send(topic, lines[EVENTS // 4 * 3 :], key=_device)
+    for number, end in enumerate(ends):
+        cluster.send(topic, [end], partition=number)
+    last = Job(*command, log=tmp_path / "log").last_line()
+
+    expected = alerts(tmp_path / "one")
+    assert 100 < len(before) < len(expected)
+    assert last["alerts"] == len(expected) - len(before)
+    assert alerts(data) == expected
+    assert {alert.id: alert for alert in map(_said, _read(cluster, told))} == expected
+    with Desk(data / "desk.sqlite") as desk:
+        assert desk.rejected_count() == EVENTS // 1000 + 2
+
+
+def _device(line: Sent) -> str | None:
+    try:
+        record: dict[str, str] = json.loads(line or "")
+    except ValueError:
+        return None
+    return record.get("source")
+
+
+def _read(cluster: Cluster, topic: str) -> list[str]:
+    """The messages of a topic's one partition."""
+    settings = {"bootstrap.servers": cluster.address, "group.id": topic, "enable.partition.eof": True}
+    consumer, found = Consumer(settings), list[str]()
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    while True:
+        message = consumer.poll(30)
+        assert message is not None, "the topic cannot be read"
+        if message.error():
+            consumer.close()
+            return found
+        found.append((message.value() or b"").decode())
+
+
+def _said(message: str) -> Said:
+    return Said.of_json(json.loads(message))
