@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,7 +24,7 @@ from citywatch.stores.hdfs.manifest import Archive, File, Manifest
 from citywatch.stores.hdfs.merging import merge, mergeable
 from citywatch.stores.hdfs.publishing import publish
 from citywatch.stores.hdfs.reading import Reader
-from citywatch.stores.hdfs.writing import LEAST, MOST
+from citywatch.stores.hdfs.writing import MOST, write_files
 from citywatch.stores.history import History
 from deploy.servers.hdfs_server import Hdfs
 from tests.cluster.city import answer
@@ -139,6 +140,7 @@ def test_small_files_become_one_and_a_reader_that_began_before_reads_on(
         assert con.execute("SELECT count(*) FROM events").fetchall() == [(History(city).rows(),)]
     after = archive.manifest()
     assert {len(files) for files in after.events.values()} == {1}
+    assert all(file.bytes <= MOST for files in after.events.values() for file in files)
     assert sum(map(len, before.events.values())) - sum(map(len, after.events.values())) == fewer > 0
     assert events(archive) == stored(city, "source, id, time_precision, data")
     replaced = {file.path for files in before.events.values() for file in files} - {f.path for f in after.files()}
@@ -147,16 +149,14 @@ def test_small_files_become_one_and_a_reader_that_began_before_reads_on(
     assert events(archive) == stored(city, "source, id, time_precision, data")
 
 
-def test_merged_files_are_of_the_promised_sizes(home: str, city: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With all sizes a small part of what they are: 16 to 128 KiB."""
+def test_what_is_merged_becomes_files_of_about_the_same_size(home: str) -> None:
     archive = Archive(parse(home))
-    least, most = LEAST // 4096, MOST // 4096
-    monkeypatch.setattr(publishing, "ROUND", 500)
-    published(city, archive)
-    merge(archive, 2, least=least, most=most)
-    for files in archive.manifest().events.values():
-        if sum(file.bytes for file in files) > least:
-            assert all(file.bytes <= most for file in files)
+    tables = [pa.table({"x": np.random.default_rng(n).integers(0, 1 << 60, 20_000)}) for n in range(12)]
+    total = sum(table.nbytes for table in tables)
+    files = write_files(archive, "events/x", tables, {"use_dictionary": False}, target=total / 3, most_files=3)
+    assert len(files) == 3
+    assert sum(file.rows for file in files) == 240_000
+    assert max(file.bytes for file in files) < 1.3 * min(file.bytes for file in files)
 
 
 def test_the_files_that_are_merged_are_the_small_ones() -> None:
