@@ -102,10 +102,25 @@ def show(alert: str, data: Path, form: str) -> None:
 @click.option("--since", help="Begin with alerts first seen since then, instead of where the last tail stopped.")
 @click.option("--all", "everything", is_flag=True, help="Also what notifies nobody: rules in test, alerts of the past.")
 @click.option("--cursor", default="tail", show_default=True, help="Name under which the place is remembered.")
-def tail(*, data: Path, form: str, once: bool, since: str | None, everything: bool, cursor: str) -> None:
-    """The terminal alarm: a line an alert, as they come; goes on where the last one of the same cursor stopped."""
+@click.option(
+    "--from", "topics", metavar="URL", help="Alerts of a topic, as kafka://host/citywatch.alerts?from=latest."
+)
+def tail(
+    *, data: Path, form: str, once: bool, since: str | None, everything: bool, cursor: str, topics: str | None
+) -> None:
+    """The terminal alarm: a line an alert, as they come; goes on where the last one of the same cursor stopped.
+
+    With --from it is the older system's alarm on a topic of Kafka, from its beginning unless ?from=latest: ours, or the
+    older alert_topic.
+    """
     from citywatch.cli.tail import Tail
 
+    if topics is not None:
+        from citywatch.cli.alarm import tail_topic
+
+        with contextlib.suppress(KeyboardInterrupt):  # as below
+            tail_topic(topics, zone=DataDirectory(data).settings().zone, form=form, once=once)
+        return
     with open_desk(data) as (desk, settings):
         desk.audit(person(), "alerts tail")
         start = instant(since, settings.zone, now_us()) if since else None

@@ -65,7 +65,7 @@ def simulate(
     source = SimulatedCity(world, simulation(world, {"start": "now", "speed": "1", **told} if to else told))
     messages = _at_most(count, (written(chunk) for chunk in source.chunks()))
     if to is not None and to.startswith("kafka://"):
-        _produce(messages, to)
+        _produce(messages, to, shape)
         return
     if to is not None:
         _post(messages, to, shape or "", key_file)
@@ -74,15 +74,6 @@ def simulate(
         for lines in messages:
             sys.stdout.buffer.write(block(lines))
             sys.stdout.buffer.flush()
-
-
-def _produce(messages: Iterable[pa.Array[Any]], to: str) -> None:
-    """Send the messages to a topic, then say how many."""
-    from citywatch.cli.producing import produce
-    from citywatch.connections.kafka.configuration import require
-
-    require()
-    click.echo(f"citywatch: {produce(messages, to):,} messages sent to {to}", err=True)
 
 
 def _at_most(count: int | None, chunks: Iterable[pa.Array[Any]]) -> Iterator[pa.Array[Any]]:
@@ -116,6 +107,25 @@ def _post(chunks: Iterable[pa.Array[Any]], to: str, shape: str, key_file: Path |
             click.echo(f"citywatch: {posting.posted}", err=True)
 
 
+def _produce(chunks: Iterable[pa.Array[Any]], to: str, shape: str | None) -> None:
+    """Write the lines into a topic, the device of each as its key, until the simulation or somebody ends it."""
+    from citywatch.cli.topics import key_of, patiently, topic_of
+    from citywatch.connections.kafka import configuration
+
+    address, count = topic_of(to, shape), 0
+    from citywatch.connections.kafka.producing import Outgoing, Producing
+
+    with Producing(address.servers, configuration.properties(address.configuration)) as producing:
+        try:
+            for lines in chunks:
+                messages = [Outgoing(key_of(line), line.encode()) for line in lines.to_pylist() if line]
+                count += len(messages) - len(patiently(producing, address.topics[0], messages))
+        except KeyboardInterrupt:
+            pass  # the end of a simulation that has none
+        finally:
+            click.echo(f"citywatch: {count:,} messages written to {address.topics[0]}", err=True)
+
+
 def _as_it_is(chunk: Chunk) -> pa.Array[Any]:
     import pyarrow as pa
 
@@ -124,16 +134,12 @@ def _as_it_is(chunk: Chunk) -> pa.Array[Any]:
 
 def _messages(shape: str) -> Callable[[Chunk], pa.Array[Any]]:
     """What turns a chunk into an older system's messages. Raises UsageError."""
-    from citywatch.errors import UsageError
-    from citywatch.mappings.load import load_mappings, shipped
+    from citywatch.cli.topics import shape_of
     from citywatch.mappings.parse import Parser
     from citywatch.mappings.render import render
     from citywatch.settings import Settings
 
-    mapping = next(iter(load_mappings([file for file in shipped().glob("*.yaml") if file.stem == shape])), None)
-    if mapping is None or mapping.returns is None:
-        known = ", ".join(sorted(other.name for other in load_mappings() if other.returns is not None))
-        raise UsageError(f"events cannot be written as {shape!r}", hint=f"known: {known}")
+    mapping = shape_of(shape)
     parser = Parser(Settings())
     return lambda chunk: render(parser.parse(chunk).events, mapping).drop_null()
 

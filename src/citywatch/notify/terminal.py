@@ -106,13 +106,32 @@ def _prestacop(alert: Alert, zone: str) -> str:
     """The sentence of the older system's alarm."""
     event = alert["evidence"][0] if alert["evidence"] else {}
     data = event.get("data") or {}
-    vehicle, code = data.get("plate") or "unknown", data.get("violation_code")
     time = clock_time(event.get("time") or alert["first_seen"], zone)
-    place = place_in_words(alert) or "unknown"
-    return (
-        f"Warning, vehicle {vehicle} was caught committing offence {'unknown' if code is None else code} on {time} "
-        f"at address {place}"
-    )
+    return warning(data.get("plate"), data.get("violation_code"), time, place_in_words(alert))
+
+
+def warning(vehicle: object, code: object, time: object, place: object) -> str:
+    """The older system's sentence, of what is known."""
+    known = ["unknown" if value in (None, "") else str(value) for value in (vehicle, code, time, place)]
+    return "Warning, vehicle {} was caught committing offence {} on {} at address {}".format(*known)
+
+
+def older_line(said: Mapping[str, Any], zone: str) -> str | None:
+    """A message of an alert topic as the older system's alarm would say it; None where it is no alert.
+
+    It may be one of the older system's own, or an alert of the contract; one that is about no vehicle has no such
+    sentence, and is told as everywhere.
+    """
+    if "plate_id" in said and "violation_code" in said:
+        return _printable(warning(said["plate_id"], said["violation_code"], said.get("time"), said.get("address")))
+    try:
+        line = one_line(said, zone)
+        data = (said["evidence"][0] if said["evidence"] else {}).get("data") or {}
+        if data.get("plate") is None and data.get("violation_code") is None:
+            return line
+        return f"{_printable(_prestacop(said, zone))}  {line}"
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None  # whoever asks counts it
 
 
 SENTENCES: dict[str, Callable[[Alert, str], str]] = {"prestacop_alert": _prestacop}

@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from .door import Receiver
 from .problems import SendError, WrongUsageError
 from .progress import Screen, report
 from .sending import Options, Sending
@@ -51,12 +52,12 @@ def key_from(file: Path | None, environment: dict[str, str]) -> str:
     return key
 
 
-def run(options: Options) -> int:
+def run(options: Options, door: Receiver | None = None) -> int:
     """Send, tell, and say how it ended: 0 all is sent or kept, 1 it stopped, 2 wrong usage."""
     screen = Screen()
     sending = None
     try:
-        sending = Sending(options, screen)
+        sending = Sending(options, screen, door=door)
         sending.run()
     except SendError as error:
         screen.notice(f"citywatch: {error}")

@@ -11,7 +11,7 @@ import ssl
 import time
 import urllib.parse
 import urllib.request
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from .problems import SendError, WrongUsageError
 
@@ -48,6 +48,23 @@ class TooLargeError(Exception):
 
 class RefusedError(SendError):
     """An answer that will be the same next time."""
+
+
+class Receiver(Protocol):
+    """What the sender needs of the place that records are sent to; `Door` says more."""
+
+    @property
+    def tells_the_key(self) -> bool:
+        """Whether the key would travel where others can read it."""
+
+    def counts(self, mapping: str) -> bool:
+        """Whether identical records of a mapping have to be counted."""
+
+    def post(self, path: str, body: bytes, headers: dict[str, str], records: int) -> Answer:
+        """The acknowledgement of a batch."""
+
+    def close(self) -> None:
+        """Hang up."""
 
 
 class Door:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Callable, Iterator, List, NamedTuple, Tuple, TypeVar
 
 from .batches import Batch, batches, content
-from .door import Answer, Door, NotOursError, TooLargeError, UnreachableError
+from .door import Answer, Door, NotOursError, Receiver, TooLargeError, UnreachableError
 from .encoding import Decoder
 from .kept import KeptFile
 from .lines import Source
@@ -64,15 +64,21 @@ class Watcher:
 
 
 class Sending:
-    """One file on its way to one door."""
+    """One file on its way to one door: that of a citywatch, unless another is given."""
 
-    def __init__(self, options: Options, watcher: Watcher, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        options: Options,
+        watcher: Watcher,
+        sleep: Callable[[float], None] = time.sleep,
+        door: Receiver | None = None,
+    ) -> None:
         if not 1 <= options.batch <= 10_000 or options.rate < 0:
             raise WrongUsageError("--batch is 1 to 10,000 lines, --rate is not negative")
         self._options = options
         self._watcher = watcher
         self._sleep = sleep
-        self.door = Door(options.to, options.key, options.timeout, options.version)
+        self.door: Receiver = door or Door(options.to, options.key, options.timeout, options.version)
         self.source = Source(options.file)
         self.kind = kind_of(self.source)
         if self.kind == CSV and not options.mapping:

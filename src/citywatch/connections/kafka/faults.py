@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _SIGN_IN = "set security.protocol, sasl.mechanism, sasl.username and sasl.password in the file of ?config=FILE"
 _RIGHTS = "give the user the right: kafka-acls --add --allow-principal User:NAME --operation Read --topic T --group G"
 
+_MAKE = "make the topic: kafka-topics --create --topic T --partitions N"
+
 HINTS: dict[int, str] = {
     KafkaError._AUTHENTICATION: _SIGN_IN,
     KafkaError.SASL_AUTHENTICATION_FAILED: _SIGN_IN,
@@ -20,6 +22,8 @@ HINTS: dict[int, str] = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: _RIGHTS,
     KafkaError.GROUP_AUTHORIZATION_FAILED: _RIGHTS,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: _RIGHTS,
+    KafkaError._UNKNOWN_TOPIC: _MAKE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART: _MAKE,
     KafkaError.FENCED_INSTANCE_ID: "another process reads with this data directory's name: is it a copy? ?group=NAME",
 }
 """Errors that a person has to do something about."""

@@ -13,7 +13,7 @@ from citywatch.connections.kafka import configuration, faults
 PATIENCE_S = 30.0
 
 _TOO_LARGE = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD)
-_LASTING = frozenset(faults.HINTS) | {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
+_LASTING = frozenset(faults.HINTS)
 
 
 class Outgoing(NamedTuple):
@@ -87,6 +87,8 @@ class Producing:
     def _opened(self) -> Producer:
         if self._producer is None:
             settings = {"linger.ms": "5", "compression.type": "lz4", "message.max.bytes": f"{20 << 20}", **self._given}
+            # A topic that there is not is an error soon: where brokers make topics by themselves, they are quick.
+            settings = {"topic.metadata.propagation.max.ms": "5000", **settings}
             ours = {"enable.idempotence": True, "message.timeout.ms": round(self._patience * 1000)}
             made = configuration.client(self._servers, settings) | ours
             self._producer = Producer({**made, "error_cb": self._failed})
