@@ -79,6 +79,7 @@ def test_killed_and_stopped_in_the_middle_it_raises_what_a_file_raises(cluster: 
     assert done.returncode == 0, done.stderr
     expected = facts(tmp_path / "file")
     assert len({fact[0] for fact in expected.values()}) > 15, "many rules find something"
+    assert status(data)["counts"]["backfill"] == 0
     assert differing(facts(data), expected) == []
     counts = json.loads(done.stdout.splitlines()[-1])
     assert status(data)["counts"]["events"] == counts["events"] - 1

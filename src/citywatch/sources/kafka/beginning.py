@@ -60,6 +60,11 @@ class Beginnings:
         """Offset that the next message of a partition will get. Raises KafkaException."""
         return self._asking.get_watermark_offsets(TopicPartition(*key), _PATIENCE_S)[1]
 
+    def all_of(self, topics: Sequence[str]) -> set[Key]:
+        """The partitions of those of the topics that there are. Raises KafkaException."""
+        there = self._asking.list_topics(timeout=_PATIENCE_S).topics
+        return {(topic, number) for topic in topics if topic in there for number in there[topic].partitions}
+
     def find(self, keys: Sequence[Key]) -> dict[Key, Partition]:
         """Partitions that are now ours, each with the offset at which it is to be begun. Raises KafkaException."""
         cursors = self._cursors({topic for topic, _ in keys})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ class Partition:
         What Kafka was told last of `safe`.
     lost
         It may be somebody else's meanwhile.
+    leaving
+        It is read no more, and not yet all of it is committed.
     """
 
     cursor: str
@@ -46,6 +49,7 @@ class Partition:
     ended: bool = False
     told: int = -1
     lost: bool = False
+    leaving: bool = False
 
     @property
     def part(self) -> Part:
@@ -74,13 +78,19 @@ class Partitions:
 
     def __init__(self) -> None:
         self._known: dict[Key, Partition] | None = None
+        self._whole = False
         self._changed = threading.Condition()
 
-    def assign(self, partitions: Mapping[Key, Partition]) -> None:
-        """These are read from now on, too; what was lost and is not among them has gone to somebody else."""
+    def assign(self, partitions: Mapping[Key, Partition], expected: AbstractSet[Key] = frozenset()) -> None:
+        """These are read from now on, too; what was lost and is not among them has gone to somebody else.
+
+        Before all that are `expected` have been there once, it is not known what is read: a group that begins may get
+        some of its partitions, or none, before it gets the others.
+        """
         with self._changed:
-            kept = {key: one for key, one in (self._known or {}).items() if not one.lost}
+            kept = {key: one for key, one in (self._known or {}).items() if one.leaving or not one.lost}
             self._known = {**kept, **partitions}
+            self._whole |= bool(self._known) and expected <= self._known.keys()
 
     def lose(self, keys: Iterable[Key] | None = None) -> None:
         """These (default: all) are perhaps somebody else's, and perhaps ours again soon: the clock waits for them."""
@@ -91,10 +101,17 @@ class Partitions:
                     known[key].lost, known[key].ended, known[key].end = True, False, -1
 
     def revoke(self, keys: Iterable[Key]) -> None:
-        """These are read no more."""
+        """These are read no more; the clock waits for them until all that was heard of them is committed."""
         with self._changed:
             for key in keys:
-                (self._known or {}).pop(key, None)
+                if (one := (self._known or {}).get(key)) is not None:
+                    one.leaving, one.lost, one.ended, one.end = True, True, False, -1
+            self._leave()
+
+    def _leave(self) -> None:
+        left = [key for key, one in (self._known or {}).items() if one.leaving and one.heard <= one.safe]
+        for key in left:
+            (self._known or {}).pop(key)
 
     def heard(self, key: Key, upto: int) -> bool:
         """Messages up to an offset have come; whether the partition is one of ours."""
@@ -130,6 +147,7 @@ class Partitions:
             for key, offset in upto.items():
                 if (partition := (self._known or {}).get(key)) is not None:
                     partition.safe = max(partition.safe, min(offset, partition.heard))
+            self._leave()
             self._changed.notify_all()
 
     def doubt(self) -> None:
@@ -144,9 +162,9 @@ class Partitions:
             return [key for key, one in (self._known or {}).items() if one.end >= 0 and not one.ended]
 
     def parts(self) -> dict[str, Part] | None:
-        """For the engine; None before the first assignment."""
+        """For the engine; None before the first whole assignment."""
         with self._changed:
-            if self._known is None:
+            if self._known is None or not self._whole:
                 return None
             return {name(key): partition.part for key, partition in self._known.items()}
 

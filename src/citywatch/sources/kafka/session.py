@@ -241,23 +241,24 @@ class Session:
 
     def _assigned(self, consumer: Consumer, given: list[TopicPartition]) -> None:
         """Begin partitions where they were left."""
-        found = self._found([(one.topic, one.partition) for one in given])
+        found, expected = self._found([(one.topic, one.partition) for one in given])
         for topic, _ in found:
             self._missing.pop(topic, None)
-        self.partitions.assign(found)
+        self.partitions.assign(found, expected)
         consumer.incremental_assign([TopicPartition(*key, one.heard) for key, one in found.items()])
         if self._resting:
             consumer.pause([TopicPartition(*key) for key in found])
 
-    def _found(self, keys: Sequence[Key]) -> dict[Key, Partition]:
-        """Where partitions begin; asked until there is an answer."""
+    def _found(self, keys: Sequence[Key]) -> tuple[dict[Key, Partition], set[Key]]:
+        """Where partitions begin, and which are to be ours, alone; asked until there is an answer."""
         while self._beginnings is not None and keys and not self._stop.is_set():
             try:
-                return self._beginnings.find(keys)
+                expected = self._beginnings.all_of(self._address.topics) if self._address.group is None else set()
+                return self._beginnings.find(keys), expected
             except KafkaException as error:
                 self._last_error = faults.words(faults.of(error))
                 self._stop.wait(_PAUSE_S)
-        return {}
+        return {}, set()
 
     def _revoked(self, consumer: Consumer, taken: list[TopicPartition]) -> None:
         """Let what was heard of them become safe, so that whoever gets them begins behind it."""
@@ -276,7 +277,7 @@ class Session:
         """Begin anew what was deleted before we came to it; see whether something came while Kafka was out of reach."""
         if self._gone:
             keys, self._gone = self._gone, []
-            found = self._found(keys)
+            found, _ = self._found(keys)
             self.partitions.assign(found)
             for key, partition in found.items():
                 consumer.seek(TopicPartition(*key, partition.heard))
