@@ -63,3 +63,14 @@ def test_ticks_alone_move_the_clock() -> None:
     assert seqs(joined) == []
     assert joined is not None
     assert joined.clock == 60
+
+
+def test_nothing_is_joined_over_a_bar_or_passes_it_before_it_is_lifted() -> None:
+    backlog = Backlog()
+    backlog.leave(batch(1, 2))
+    backlog.bar()
+    backlog.leave(batch(3, 4))
+    assert seqs(backlog.next()) == [1, 2]
+    assert backlog.next() is None
+    backlog.lift()
+    assert seqs(backlog.next()) == [3, 4]

@@ -25,7 +25,8 @@ class Backlog:
     def __init__(self, room: int = 2 * BATCH_ROWS) -> None:
         self._room = room
         self._rows = 0
-        self._waiting: deque[Accepted] = deque()
+        self._waiting: deque[Accepted | None] = deque()
+        """None is a bar: what stands behind it waits until it is lifted."""
         self._lock = threading.Lock()
 
     def leave(self, accepted: Accepted) -> None:
@@ -35,12 +36,23 @@ class Backlog:
                 self._rows += len(accepted.events)
                 self._waiting.append(accepted)
 
+    def bar(self) -> None:
+        """Let what is left from now on wait until `lift`: something is to be done in between."""
+        with self._lock:
+            self._waiting.append(None)
+
+    def lift(self) -> None:
+        """Lift the bar, which everything before it has left behind."""
+        with self._lock:
+            self._waiting.popleft()
+
     def next(self) -> Accepted | None:
-        """The oldest batch, and those that follow it without a gap, as one; None when nothing waits."""
+        """The oldest batch, and those that follow it without a gap or bar, as one; None when there is none."""
         with self._lock:
             group: list[Accepted] = []
-            while self._waiting and _follows(group, self._waiting[0]):
-                group.append(self._waiting.popleft())
+            while self._waiting and (first := self._waiting[0]) is not None and _follows(group, first):
+                group.append(first)
+                self._waiting.popleft()
             self._rows -= sum(len(accepted.events) for accepted in group)
         return _joined(group) if group else None
 

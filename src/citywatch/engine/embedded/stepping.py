@@ -95,15 +95,15 @@ class Stepping:
 
     def replace_rules(self, ruleset: Ruleset) -> None:
         """Evaluate other rules from the next batch on."""
-        self._worker.put(lambda: self._steps.replace_rules(ruleset))
+        self._in_between(lambda: self._steps.replace_rules(ruleset))
 
     def outage(self, since: int, until: int) -> None:
         """Remember a span of time in which nothing was heard."""
-        self._worker.put(lambda: self._steps.outage(since, until))
+        self._in_between(lambda: self._steps.outage(since, until))
 
     def silence(self, silence: Silence) -> None:
         """Remember that one live source is silent, or was."""
-        self._worker.put(lambda: self._steps.silence(silence))
+        self._in_between(lambda: self._steps.silence(silence))
 
     def drain(self) -> None:
         """Wait until all that was handed over is evaluated and told."""
@@ -132,6 +132,19 @@ class Stepping:
         """Finish what was handed over and end both threads."""
         self._worker.stop()
         self._relay.stop()
+
+    def _in_between(self, do: Callable[[], None]) -> None:
+        """Do something after all that was handed over before, and before all that comes."""
+
+        def then() -> None:
+            while (accepted := self._backlog.next()) is not None:
+                self._take(accepted)
+            do()
+            self._backlog.lift()
+            self._worker.offer(self._work_off)
+
+        self._backlog.bar()
+        self._worker.put(then)
 
     def _work_off(self) -> None:
         """One batch of what waits; what does not wait any more was worked off with another."""
