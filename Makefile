@@ -14,10 +14,10 @@ PYTEST := $(BIN)/python -m pytest
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup browser broker database jars cluster run lint types test check soak bench docs wheel sender clean
+.PHONY: help setup browser broker database jars cluster cluster-test run lint types test check soak bench docs wheel sender clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: $(STAMP) ## install what the lock names into .venv (with uv, fetched into .cache when missing)
 	@:
@@ -60,8 +60,11 @@ $(SPARK): $(STAMP)
 	@sh scripts/uv sync --frozen --quiet --group spark
 	@touch $@
 
-test: jars setup $(SPARK) browser broker database lint types ## everything; prints the ten slowest tests
-	@$(PYTEST) -n $(CORES) --dist worksteal $(ARGS)
+test: jars setup $(SPARK) browser broker database lint types ## everything on one machine; prints the ten slowest tests
+	@$(PYTEST) -n $(CORES) --dist worksteal -m "not soak and not cluster" $(ARGS)
+
+cluster-test: jars setup $(SPARK) database ## the same against Kafka, Spark, Cassandra, HDFS, PostgreSQL and Airflow (needs Java 17 and Maven)
+	@$(PYTEST) -n $(CORES) --dist worksteal -m "cluster and not soak" $(ARGS)
 
 soak: jars setup browser broker database ## the tests that are too long for every run
 	@$(PYTEST) -m soak --timeout 7200 $(ARGS)

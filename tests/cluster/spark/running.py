@@ -40,7 +40,7 @@ ENVIRONMENT = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
 def properties() -> dict[str, str]:
     """Of Spark: small, quiet, on loopback, with the connector for Kafka. Fails the test where something is missing."""
     if importlib.util.find_spec("pyspark") is None:
-        pytest.fail("no PySpark: `sh scripts/uv sync --frozen --group spark`, as make test does", pytrace=False)
+        pytest.fail("no PySpark: `sh scripts/uv sync --frozen --group spark`, as make cluster-test does", pytrace=False)
     try:
         found = ",".join(str(jar) for jar in sorted(jars("spark").glob("*.jar")))
     except MissingError as error:
