@@ -37,6 +37,7 @@ def _command_line() -> Iterator[str]:
         "# The command line",
         "",
         "Words go to stderr, data to stdout. Exit codes: 0 fine, 1 it failed, 2 wrong usage.",
+        "Every command knows `--help`.",
         "",
     )
     context = click.Context(cli, info_name="citywatch")
@@ -66,7 +67,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
     records = [
         (" / ".join(filter(None, record[0].split(" / "))), record[1])
         for parameter in command.get_params(context)
-        if (record := parameter.get_help_record(context)) is not None and parameter.name != "help"
+        if "--help" not in parameter.opts and (record := parameter.get_help_record(context)) is not None
     ]
     if records:
         yield from _table(("option", "meaning"), [(f"`{option}`", meaning) for option, meaning in records])

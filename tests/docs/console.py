@@ -3,7 +3,8 @@
 A line that begins with ``$ `` is a command; the lines below it are words that its output must show, in that order
 (`...` stands for anything). Fenced blocks with ``title="FILE"`` are written to that file first. Behind ``console`` may
 stand ``until-seen`` (the command runs until its words were seen, then gets Ctrl-C), ``background`` (the same, but it
-gets Ctrl-C at the end of the page) and ``exit=N`` (that exit code is expected).
+gets Ctrl-C at the end of the page), ``in-any-order`` (lines of the output that do not wait for each other) and
+``exit=N`` (that exit code is expected).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -47,6 +48,12 @@ class Command:
     line: int
     how: str = ""
     exit_code: int = 0
+    ordered: bool = True
+
+    def shown_in(self, output: str) -> bool:
+        """Whether the output has the words."""
+        wanted = [self.words] if self.ordered else self.words.splitlines()
+        return all(shows(output, words) for words in wanted)
 
 
 def blocks(page: str) -> Iterator[Block]:
@@ -64,7 +71,7 @@ def commands(block: Block) -> Iterator[Command]:
     for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
         text, _, words = part.partition("\n")
         line = block.line + 1 + body.count("\n", 0, body.index(part))
-        yield Command(text.strip(), words.strip(), line, how, code)
+        yield Command(text.strip(), words.strip(), line, how, code, "in-any-order" not in options)
 
 
 def shows(output: str, words: str) -> bool:
@@ -99,7 +106,7 @@ class Reader:
             target.write_text(block.body, "utf-8")
         elif block.info.split()[:1] == ["console"]:
             for command in commands(block):
-                self._run(command, page)
+                self._run(replace(command, words=self._moved(command.words)), page)
 
     def _run(self, command: Command, page: Path) -> None:
         if command.how:
@@ -131,11 +138,7 @@ class Reader:
             start_new_session=True,
         )
         until = time.monotonic() + _PATIENCE
-        while (
-            not shows(_all_of(output), self._moved(command.words))
-            and process.poll() is None
-            and time.monotonic() < until
-        ):
+        while not command.shown_in(_all_of(output)) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.1)
         if command.how == "background" and process.poll() is None:
             self._judge(command, page, _all_of(output), command.exit_code)
@@ -157,7 +160,7 @@ class Reader:
     def _judge(self, command: Command, page: Path, output: str, code: int) -> None:
         at = f"{page.relative_to(ROOT)}:{command.line}: `{command.text}`"
         assert code == command.exit_code, f"{at} ended with {code}, not {command.exit_code}, and said:\n{output}"
-        assert shows(output, self._moved(command.words)), f"{at} does not show\n{command.words}\nbut\n{output}"
+        assert command.shown_in(output), f"{at} does not show\n{command.words}\nbut\n{output}"
 
     def _as_run(self, text: str) -> str:
         """The command with a port of its own, so that pages can be tested side by side."""
