@@ -1,12 +1,17 @@
-"""Pictures that are written as base64 inside of JSON records: taken out before anything else reads the record."""
+"""Pictures that are written as base64 inside of JSON records: taken out before anything else reads the record.
+
+A CloudEvent whose whole payload is a picture (`data_base64`) becomes one whose data say which picture it is.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +27,12 @@ _BEGINNINGS = (b"iVBORw0KGgo", b"/9j", b"UklGR")
 """How PNG, JPEG and WebP begin in base64; a slash may be escaped, so that only what surely follows it is looked for."""
 
 _LITERAL = re.compile(rb'"(?:data:image\\?/[\w.+-]+;base64,)?((?:iVBORw0KGgo|\\?/9j\\?/|UklGR)[A-Za-z0-9+/=\\\s]*)"')
-_ENVELOPE = re.compile(rb'"data_base64"\s*:\s*$')
-"""A CloudEvent's whole payload is for the reader of CloudEvents."""
+_PAYLOAD = re.compile(rb'"data_base64"(\s*:\s*)("[0-9a-f]{64}")')
+_PAYLOAD_TYPE = re.compile(rb'("datacontenttype"\s*:\s*)"[^"\\]*"')
+"""Members of a CloudEvent whose payload is no JSON."""
+
+IMAGE = "violation.image"
+"""Type of the event that says that an image has come by itself."""
 
 Keep = Callable[[bytes], str | None]
 """Takes an image and gives its id, or None when it is none that can be kept."""
@@ -73,8 +82,7 @@ def _without(record: bytes, keep: Keep, kept: set[str]) -> bytes | None:
     """The record with ids for pictures; None when there was nothing to take out."""
 
     def taken(match: re.Match[bytes]) -> bytes:
-        envelope = _ENVELOPE.search(record, max(match.start() - 40, 0), match.start())
-        image = None if envelope else decoded(match[1])
+        image = decoded(match[1])
         image_id = keep(image) if image else None
         if image_id is None:
             return match[0]
@@ -82,7 +90,26 @@ def _without(record: bytes, keep: Keep, kept: set[str]) -> bytes | None:
         return b'"%s"' % image_id.encode()
 
     changed = _LITERAL.sub(taken, record)
-    return changed if changed != record else None
+    if changed == record:
+        return None
+    return _told_in_data(changed, kept) if _PAYLOAD.search(changed) else changed
+
+
+def _told_in_data(record: bytes, kept: set[str]) -> bytes:
+    """A CloudEvent whose payload was a picture, with JSON data that name it; anything else as it is.
+
+    Nothing but these members changes, so that what is wrong with the others is said by who reads them.
+    """
+    try:
+        event: Any = json.loads(record)
+    except ValueError:
+        return record
+    if not isinstance(event, dict) or "data" in event or event.get("data_base64") not in kept:
+        return record
+    named = event.get("type") == IMAGE and isinstance(event.get("subject"), str) and event["subject"]
+    image_id = b'"image_id":%s,' % json.dumps(event["subject"]).encode() if named else b""
+    told = _PAYLOAD.sub(lambda found: b'"data"%s{%s"image":%s}' % (found[1], image_id, found[2]), record, count=1)
+    return _PAYLOAD_TYPE.sub(rb'\1"application/json"', told, count=1)
 
 
 def decoded(literal: bytes) -> bytes | None:

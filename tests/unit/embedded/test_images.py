@@ -102,6 +102,45 @@ def test_an_id_that_means_another_image_stays_and_nothing_is_lost(entry: Entry) 
     assert entry.media.find(second["data"]["image"]) is not None
 
 
+PAYLOAD = {"specversion": "1.0", "id": "1", "source": "drone/9", "time": "2026-05-01T12:00:00Z", "data_base64": TEXT}
+
+
+@pytest.mark.parametrize(
+    ("type_", "subject", "image_id"),
+    [("violation.image", "i7", "i7"), ("violation.image", None, DOT_ID), ("drone.violation", "K1", DOT_ID)],
+    ids=["named by its subject", "without a name", "of a violation"],
+)
+def test_a_payload_that_is_an_image_is_put_aside(entry: Entry, type_: str, subject: str | None, image_id: str) -> None:
+    message = {**PAYLOAD, "type": type_, "datacontenttype": "image/png", **({"subject": subject} if subject else {})}
+    parsed = entry.parsed(message)
+    (event,) = parsed.events.to_pylist()
+    assert (event["image_id"], event["subject"]) == (image_id, subject)
+    known = {"image_known": True} if type_ == "drone.violation" else {}
+    assert json.loads(event["data"]) == {**known, "image_id": image_id, "image": DOT_ID}
+    assert json.loads(event["extensions"]) == {"datacontenttype": "application/json"}
+    assert entry.media.find(image_id) == entry.media.find(DOT_ID) is not None
+    assert entry.parsed(message).events["fingerprint"].equals(parsed.events["fingerprint"])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {**PAYLOAD, "type": "drone.violation", "data_base64": "AP8="},
+        {**PAYLOAD, "type": "drone.violation", "data_base64": base64.b64encode(DOT[:30]).decode()},
+    ],
+    ids=["other bytes", "half an image"],
+)
+def test_a_payload_that_is_no_image_stays(entry: Entry, message: dict[str, Any]) -> None:
+    (event,) = entry.parsed(message).events.to_pylist()
+    assert json.loads(event["extensions"])["data_base64"] == message["data_base64"]
+    assert entry.media.totals() == (0, 0)
+
+
+def test_an_event_with_an_image_as_payload_that_is_wrong_otherwise_is_still_refused(entry: Entry) -> None:
+    message = json.dumps({**PAYLOAD, "type": "drone.violation", "time": "yesterday"})
+    assert len(entry.parsed(message, message.replace('"id": "1"', '"id": ""')).rejected) == 2
+
+
 @pytest.mark.parametrize("text", [TEXT[:40], "/9j/4AAQ not base64", "UklGRg=="], ids=["cut off", "words", "no image"])
 def test_what_is_no_image_stays_in_its_message(entry: Entry, text: str) -> None:
     (event,) = entry.events(cloudevent("drone.violation", violation_code=46, image_id="i1", image=text))

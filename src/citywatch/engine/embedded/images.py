@@ -15,11 +15,8 @@ from citywatch.engine.embedded.bounded import Parse
 from citywatch.errors import MediaConflictError, MediaError
 from citywatch.records.chunk import Chunk, Parsed
 from citywatch.records.columns import Array, Mask, listed, one_array
-from citywatch.records.inline import split
+from citywatch.records.inline import IMAGE, split
 from citywatch.stores.media import Media
-
-IMAGE = "violation.image"
-"""Type of the event that says that an image has come by itself."""
 
 KNOWN = "image_known"
 """Member of the data of an event whose image was here before it: it is not waited for."""
