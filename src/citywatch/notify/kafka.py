@@ -1,4 +1,4 @@
-"""Alerts into a topic of Kafka, in the form of the contract, one message each."""
+"""Alerts into a topic of Kafka, one message each: in the form of the contract, or as an older system has them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from citywatch.connections.kafka import configuration
 from citywatch.connections.kafka.address import ALERTS, servers
 from citywatch.errors import CitywatchError, DeliveryError, MessageRefusedError, TargetRefusedError
 from citywatch.notify.message import Alert, Message
-from citywatch.notify.options import DURATION, PATH, TEXT, Form, Option, parsed
+from citywatch.notify.options import DURATION, PATH, TEXT, Form, Option, choice, parsed
 from citywatch.settings import SECOND
+from citywatch.wording import moment, place_in_words
 
 SERVERS = Form(lambda node, _: parsed(node, servers), {"type": "string"}, "`host:port`, several with commas")
+
+_OLDER = "prestacop"
 
 
 class Kafka:
@@ -26,14 +29,22 @@ class Kafka:
     OPTIONS: ClassVar[tuple[Option, ...]] = (
         Option("servers", SERVERS, "some brokers of the cluster"),
         Option("topic", TEXT, "topic, which has to be there", ALERTS),
+        Option(
+            "as",
+            choice("citywatch", _OLDER),
+            "`prestacop`: as that system's `alert_topic` has them",
+            "citywatch",
+            "form",
+        ),
         Option("config", PATH, "file of properties of the client, such as `security.protocol=SASL_SSL`", None),
         Option("timeout", DURATION, "a message that is not acknowledged after that has failed", 20 * SECOND),
     )
     RATE = None
     BUNDLE = 100
 
-    def __init__(self, *, servers: str, topic: str, config: Path | None, timeout: int) -> None:
+    def __init__(self, *, servers: str, topic: str, config: Path | None, timeout: int, form: str) -> None:
         self._servers, self._topic, self._config = servers, topic, config
+        self._older = form == _OLDER
         self._timeout = timeout / SECOND
         self._producing: Any = None
 
@@ -45,7 +56,9 @@ class Kafka:
             UnwrittenError,
         )
 
-        outgoing = [Outgoing(alert["id"], _value(alert, test=message.test)) for alert in message.alerts]
+        values = [self._value(alert, message) for alert in message.alerts]
+        pairs = zip(message.alerts, values, strict=True)
+        outgoing = [Outgoing(alert["id"], value) for alert, value in pairs if value is not None]
         try:
             if self._producing is None:
                 configuration.require()
@@ -59,10 +72,36 @@ class Kafka:
             raise TargetRefusedError(str(error)) from error
         if refused:
             raise MessageRefusedError(f"{self._topic} at {self._servers}: {next(iter(refused.values()))}")
-        return f"written to {self._topic}"
+        left_out = len(values) - len(outgoing)
+        return f"written to {self._topic}" + (f"; {left_out} left out: {_OLDER} has no word for it" if left_out else "")
+
+    def _value(self, alert: Alert, message: Message) -> bytes | None:
+        """The alert as a message; one that is only a test says so, or, where there is no word for that, is left out."""
+        if self._older:
+            return None if message.test else older_message(alert, message.zone)
+        return _json({**alert, "test": True} if message.test else alert)
 
 
-def _value(alert: Alert, *, test: bool) -> bytes:
-    """An alert in the form of the contract; one that is only a test says so."""
-    told = {**alert, "test": True} if test else alert
+def older_message(alert: Alert, zone: str) -> bytes | None:
+    """The alert as the older drone system's alert topic has them; None where it is about no vehicle and no offence.
+
+    It says what the first event of the evidence says; an offence that needs a person has the code 0 there.
+    """
+    event = alert["evidence"][0] if alert["evidence"] else {}
+    data = event.get("data") or {}
+    code = "0" if data.get("needs_human") else data.get("violation_code")
+    if data.get("plate") is None and code is None:
+        return None
+    drone = data.get("device_id") if data.get("device_kind", "drone") == "drone" else None
+    known = {
+        "drone_id": int(drone) if isinstance(drone, str) and drone.isdecimal() else drone,
+        "plate_id": data.get("plate"),
+        "address": place_in_words(alert) or None,
+        "time": moment(event["time"], zone).strftime("%m/%d/%Y %I%M%p")[:-1],
+        "violation_code": None if code is None else str(code),
+    }
+    return _json(known)
+
+
+def _json(told: Alert) -> bytes:
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
+from citywatch.alert_line import Standing, alert_line
 from citywatch.engine.spark.told import Told
 from citywatch.stores import durable
 from citywatch.stores.desk import Desk
-from citywatch.wording import iso
+from citywatch.stores.desk.database import now_us
 
-_OBJECTS = ("group", "values", "evidence")
 _TIMES = ("first_seen", "last_seen")
 
 
@@ -49,9 +47,12 @@ class FilesTold:
 
 
 def lines(facts: pa.Table) -> Iterator[str]:
-    """Facts as lines of JSON, as the contract writes alerts, without how people have dealt with them."""
-    times = {name: facts[name].cast(pa.int64()).to_numpy().tolist() for name in _TIMES}
-    for i, fact in enumerate(facts.drop(list(_TIMES)).to_pylist()):
-        own: dict[str, Any] = {name: json.loads(fact[name]) for name in _OBJECTS}
-        own |= {name: iso(times[name][i]) for name in _TIMES}
-        yield json.dumps({**fact, **own}, ensure_ascii=False)
+    """Facts as the contract writes alerts; nobody has dealt with them here.
+
+    Unlike a notifier a job also tells what notifies nobody: `silent` says so of what came before its rule was loaded.
+    """
+    standing = Standing(now_us())
+    for name in _TIMES:
+        facts = facts.set_column(facts.column_names.index(name), name, facts[name].cast(pa.int64()))
+    for fact in facts.to_pylist():
+        yield alert_line(fact["id"], fact, standing, ("inconclusive", "silent"))

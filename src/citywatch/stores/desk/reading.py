@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from citywatch.alert import State
+from citywatch.alert_line import Standing, alert_line
 from citywatch.errors import UnknownAlertError
 from citywatch.stores.desk.connection import Connection, Row, Rows
 from citywatch.stores.desk.database import REMOVED, Database, last_change, now_us
 from citywatch.triage import EVERY, Choice, Listed, Place
-from citywatch.wording import iso
 
 _STATE = "CASE WHEN s.fact IS NULL OR (s.state = 'shelved' AND s.until <= :now) THEN 'open' ELSE s.state END"
 
@@ -205,32 +205,8 @@ def _where(choice: Choice, extra: str | None = None) -> tuple[str, dict[str, Any
     return (f"WHERE {conditions}" if conditions else ""), params
 
 
-_quoted = json.encoder.encode_basestring
-
-
-def _text(value: str | None) -> str:
-    return "null" if value is None else _quoted(value)
-
-
-def _number(value: float | None) -> str:
-    return "null" if value is None else repr(value)
-
-
 def _line(row: Row) -> str:
-    """The alert as one line of JSON; what the engine wrote as JSON goes in as it is."""
-    words = ",".join(f'"{name}":{_quoted(row[name])}' for name in _WORDS)
-    inconclusive = ',"inconclusive":true' if row["inconclusive"] else ""
-    return (
-        f'{{"id":"{row["id"].hex()}",{words},"group":{row["group"] or "{}"},'
-        f'"first_seen":"{iso(row["first_seen"])}","last_seen":"{iso(row["last_seen"])}","count":{row["count"]},'
-        f'"late":{"true" if row["late"] else "false"},"lat":{_number(row["lat"])},"lon":{_number(row["lon"])},'
-        f'"address":{_text(row["address"])},"reason":{_text(row["reason"])},"values":{row["values"] or "{}"},'
-        f'"evidence":{row["evidence"] or "[]"},"state":"{row["state"]}","outcome":{_text(row["outcome"])},'
-        f'"assignee":{_text(row["assignee"])},"updated_at":"{iso(row["touched_at"])}"{inconclusive}}}'
-    )
-
-
-_WORDS = ("rule", "rule_id", "rule_version", "title", "level", "status")
+    return alert_line(row["id"].hex(), row, Standing(row["touched_at"], row["state"], row["outcome"], row["assignee"]))
 
 
 def _alert(row: Row) -> dict[str, Any]:

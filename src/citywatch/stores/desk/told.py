@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _ID = re.compile("[0-9a-f]{64}")
 _TEXTS = ("rule", "rule_id", "rule_version", "title", "level", "status")
 _OPTIONAL = ("address", "reason")
+_FLAGS = ("inconclusive", "silent")
 _JSON = ("group", "values", "evidence")
 
 
@@ -50,13 +51,15 @@ def facts_of(messages: Sequence[Message]) -> tuple[pa.Table, pa.Table]:
 def _fact(alert: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(alert, Mapping) or not _ID.fullmatch(str(alert["id"])):
         raise ValueError("it has no id of an alert")
+    if alert.get("test"):
+        raise ValueError("it is only a test")
     fact: dict[str, Any] = {name: _text(alert, name) for name in ("id", *_TEXTS)}
     Level(fact["level"])
     fact |= {name: _text(alert, name) if alert.get(name) is not None else None for name in _OPTIONAL}
     fact |= {name: json.dumps(alert[name], ensure_ascii=False, separators=(",", ":")) for name in _JSON}
     fact |= {name: datetime.fromisoformat(alert[name]).astimezone(UTC) for name in ("first_seen", "last_seen")}
     fact |= {name: alert[name] if alert.get(name) is None else float(alert[name]) for name in ("lat", "lon")}
-    flags = {"late": bool(alert["late"]), "inconclusive": bool(alert.get("inconclusive", False)), "silent": False}
+    flags = {"late": bool(alert["late"]), **{name: bool(alert.get(name, False)) for name in _FLAGS}}
     return {**fact, **flags, "count": _count(alert)}
 
 
