@@ -48,7 +48,9 @@ def test_a_person_is_added_signs_in_by_a_fresh_link_and_is_removed(console: Runn
     users(console, "remove", "carla")
     assert ask(console.port, "/audit", Cookie=cookie)[0] == 302
     assert "carla" not in users(console, "list")[0]
-    assert "there is no person 'carla'" in users(console, "link", "carla", code=2)[1]
+    refused = users(console, "link", "carla", code=2)[1]
+    assert "there is no person 'carla'" in refused
+    assert "`citywatch users add NAME` lets somebody in" in refused
 
 
 def test_a_key_is_shown_once_works_at_once_and_ends_at_once(console: Running) -> None:

@@ -73,7 +73,8 @@ def link(name: str, data: Path, url: str | None) -> None:
 
     known = {found.username for found in people()}
     if name not in known:
-        raise UsageError(f"there is no person {name!r}", hint=f"known: {', '.join(sorted(known)) or 'nobody'}")
+        hint = f"known: {', '.join(sorted(known))}" if known else "nobody may sign in yet"
+        raise UsageError(f"there is no person {name!r}", hint=f"{hint}; `citywatch users add NAME` lets somebody in")
     _print_link(name, address)
 
 

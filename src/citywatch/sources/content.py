@@ -92,6 +92,8 @@ def _chunks(cuts: Iterator[Cut], fmt: Format, origin: Origin, header: Header | N
     delimiter = header.delimiter if header else ","
     names = header.names if header and not header.is_row else None
     reading = Ordinals()
+    told = names is None  # a header without rows is judged, too: whoever sent it hears that nobody knows it
     for cut in cuts:
-        if cut.records.num_rows or cut.faults.num_rows:
+        if cut.records.num_rows or cut.faults.num_rows or not told:
+            told = True
             yield Chunk(origin, fmt, cut.records, names, cut.faults, delimiter, reading)

@@ -266,3 +266,11 @@ def test_chunks_of_csv_carry_their_header(tmp_path: Path) -> None:
     assert chunk.format is Format.CSV
     assert chunk.header == ("Summons Number", "Issue Date", "Violation Time")
     assert chunk.records["line"].to_pylist() == [2, 3, 4, 5, 6]
+
+
+def test_a_header_without_rows_is_judged_too(tmp_path: Path) -> None:
+    (source,) = open_source(str(_file(tmp_path, "a.csv", CSV.split(b"\n")[0] + b"\n")))
+    (chunk,) = source.chunks()
+    assert (chunk.header, chunk.records.num_rows) == (("Summons Number", "Issue Date", "Violation Time"), 0)
+    (empty,) = open_source(str(_file(tmp_path, "b.csv", b"\n")))
+    assert list(empty.chunks()) == []
