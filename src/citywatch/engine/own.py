@@ -1,10 +1,11 @@
-"""Alerts that the engine raises about itself: a key that grew too large, a time in which nothing was heard."""
+"""Alerts of the engine about itself: a key that grew too large, a time in which nothing was heard, a backlog."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +22,10 @@ from citywatch.settings import DAY
 _OVERFLOW = ("key_overflow", "5d0b8a52-52b4-4e0e-9c39-0a1f6f1f7c10", "A key has too many events to be evaluated")
 _BLIND = ("blind", "0f7c9a1e-3c55-4b0e-8a57-5d2b8c6e4a21", "For a time nothing was heard")
 _STALLED = ("engine_stalled", "c0f6a2f4-8a55-4f0e-9a4e-1d9c1f2b7e60", "citywatch itself stands still")
+_BEHIND = ("source_lag", "8b1f4c63-0d0e-4f5b-9f0a-6a7e2d9c5b34", "Alerts come late: more is sent than is read")
 _VERSION = "1"
 
-OWN = (_OVERFLOW[0], _BLIND[0], _STALLED[0])
+OWN = (_OVERFLOW[0], _BLIND[0], _STALLED[0], _BEHIND[0])
 """Names of the rules under which citywatch tells of itself."""
 
 
@@ -74,6 +76,23 @@ def stalled_facts(clock: int, now: int, why: str) -> pa.Table:
     """The alert that the engine's clock has stood at `clock` (rule `engine_stalled`): said by those who watch it."""
     fact = _fact(_STALLED, {"since": _clock(clock)}, (now, now), 0, why) | {"level": Level.HIGH.value}
     return pa.Table.from_pylist([fact], schema=facts_schema())
+
+
+class Backlog(NamedTuple):
+    """Records of a log that wait, since when it is behind, and the engine's clock; times in µs UTC."""
+
+    source: str
+    since: int
+    records: int
+    clock: int
+
+
+def lag_facts(backlog: Backlog, now: int) -> pa.Table:
+    """The alert that a log is behind (rule `source_lag`), one each time that it falls behind."""
+    late = (now - backlog.clock) // 1_000_000
+    words = f"{backlog.records:,} records of {backlog.source} wait, and alerts come {late:,} s late"
+    group = {"source": backlog.source, "since": _clock(backlog.since)}
+    return pa.Table.from_pylist([_fact(_BEHIND, group, (now, now), 0, words)], schema=facts_schema())
 
 
 def _clock(t: int) -> str:

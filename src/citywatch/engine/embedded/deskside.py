@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
+import pyarrow as pa
+
 from citywatch.engine.embedded.hearing import Silence
 from citywatch.settings import SECOND
 from citywatch.stores.desk import Desk
@@ -72,6 +74,12 @@ class DeskSide:
         """What is numbered up to `upto` stands in the log now."""
         with self._lock:
             self._desk.clear_inbox(upto)
+
+    def tell(self, facts: pa.Table) -> None:
+        """Alerts about the engine itself; see `alert.facts_schema`."""
+        if len(facts):
+            with self._lock:
+                self._desk.put_facts(facts)
 
     def was_live(self) -> bool:
         """Whether live sources have ever been listened to here."""

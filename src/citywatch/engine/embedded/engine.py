@@ -24,6 +24,7 @@ from citywatch.engine.embedded.doors import Door
 from citywatch.engine.embedded.hearing import BRIEF, LONG, Hearing
 from citywatch.engine.embedded.intake import Intake, Receipt, Submission
 from citywatch.engine.embedded.keeping import Keeping
+from citywatch.engine.embedded.lagging import Lagging
 from citywatch.engine.embedded.live import Listening, LiveSource, LogFeed, RealTime
 from citywatch.engine.embedded.stepping import Stepping
 from citywatch.engine.embedded.steps import Steps
@@ -73,6 +74,7 @@ class Engine:
         self._lock = threading.Lock()
         self._live: dict[str, LiveSource] = {}
         self._attended: dict[str, set[str]] = {}
+        self._lagging = Lagging()
         self._real_time: RealTime | None = None
         self._running = Summary()
         self._spooled: Sorter | None = None
@@ -242,6 +244,8 @@ class Engine:
                     for name in source.idle():
                         self._intake.clock.idle(name, now)
                 self._stepping.tick(self._intake.clock.now, self._intake.last)
+        logs = ((name, sum(source.waiting().values())) for name, source in list(self._live.items()))
+        self._desk.tell(self._lagging.look(logs, self._intake.clock.now, now))
         self._desk.report(self.status())
 
     def _attend(self, source: LiveSource) -> None:
