@@ -18,14 +18,13 @@ def archive(*, data: Path, target: str, compact: bool) -> None:
 
     An engine may run meanwhile; run it again as often as you like. Alerts and rejected records go along.
     """
-    from citywatch.connections.hdfs import parse
+    from citywatch.stores.archive.manifest import Archive
+    from citywatch.stores.archive.merging import ENOUGH, merge
+    from citywatch.stores.archive.publishing import publish
     from citywatch.stores.desk import Desk
     from citywatch.stores.directory import DataDirectory
-    from citywatch.stores.hdfs.manifest import Archive
-    from citywatch.stores.hdfs.merging import ENOUGH, merge
-    from citywatch.stores.hdfs.publishing import publish
 
-    directory, kept = DataDirectory(data).require(), Archive(parse(target))
+    directory, kept = DataDirectory(data).require(), Archive(target)
     with Desk(directory.desk, create=False) as desk:
         name = desk.directory_name()
     told = publish(directory, name, kept)

@@ -1,4 +1,4 @@
-"""What reports are asked of beside data directories: an archive on HDFS, a keyspace of Cassandra."""
+"""What reports are asked of beside data directories: an archive on HDFS or in a directory, a keyspace of Cassandra."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def open_elsewhere(
         known = f"it answers {', '.join(ANSWERED)}, without --type"
         raise UsageError(f"Cassandra holds alerts and reports of persons: {known}", hint=_WHERE)
 
-    kind = {"hdfs": _on_hdfs, "cassandra": _in_cassandra}.get(place.partition("://")[0])
+    kind = {"hdfs": _in_archive, "file": _in_archive, "cassandra": _in_cassandra}.get(place.partition("://")[0])
     if kind is None:
-        raise UsageError(f"--data {place} is no archive", hint="write a directory, hdfs://… or cassandra://…")
+        raise UsageError(f"--data {place} is no archive", hint="write a directory, hdfs://…, file://… or cassandra://…")
     with TemporaryDirectory(prefix="citywatch-") as spill, database.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         con.execute("SET parquet_metadata_cache = true")  # files of an archive never change
@@ -42,13 +42,12 @@ def open_elsewhere(
 
 
 @contextmanager
-def _on_hdfs(place: str, con: duckdb.DuckDBPyConnection, truth: Callable[[Settings], pa.Table]) -> Iterator[Archive]:
+def _in_archive(place: str, con: duckdb.DuckDBPyConnection, truth: Callable[[Settings], pa.Table]) -> Iterator[Archive]:
     from citywatch.analytics.archive import Archive
-    from citywatch.connections.hdfs import parse
-    from citywatch.stores.hdfs import manifest
-    from citywatch.stores.hdfs.reading import Reader
+    from citywatch.stores.archive import manifest
+    from citywatch.stores.archive.reading import Reader
 
-    reader = Reader(manifest.Archive(parse(place)), con)
+    reader = Reader(manifest.Archive(place), con)
     reader.create_view()
     read = {
         "alerts": reader.alerts,

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from citywatch.connections.hdfs import parse
-from citywatch.stores.hdfs.manifest import Archive
+from citywatch.stores.archive.files import files_at
 
 
 def put(url: str, content: bytes) -> None:
     """Write a file."""
-    address = parse(url)
-    archive = Archive(address)
-    archive.write(address.path, content)
+    files, path = files_at(url)
+    with_content = files.create(path)
+    with_content.write(content)
+    with_content.close()
 
 
 def paths(url: str) -> list[str]:
     """All files below a directory, named from it."""
-    address = parse(url)
-    found = Archive(address).hdfs.files(address.path)
-    return [status.path.removeprefix(f"{address.path}/") for status in found]
+    files, path = files_at(url)
+    return [entry.path.removeprefix(f"{path}/") for entry in files.below(path)]

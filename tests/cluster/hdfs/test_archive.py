@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from citywatch.analytics.question import questions
-from citywatch.connections.hdfs import parse
 from citywatch.errors import StoreError
+from citywatch.stores.archive import publishing
+from citywatch.stores.archive.hdfs import OnHdfs
+from citywatch.stores.archive.manifest import Archive
+from citywatch.stores.archive.merging import merge
+from citywatch.stores.archive.publishing import publish
+from citywatch.stores.archive.reading import Reader
+from citywatch.stores.archive.writing import MOST
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
-from citywatch.stores.hdfs import publishing
-from citywatch.stores.hdfs.manifest import Archive, File, Manifest
-from citywatch.stores.hdfs.merging import merge, mergeable
-from citywatch.stores.hdfs.publishing import publish
-from citywatch.stores.hdfs.reading import Reader
-from citywatch.stores.hdfs.writing import MOST, write_files
 from citywatch.stores.history import History
 from deploy.servers.hdfs_server import Hdfs
 from tests.cluster.city import answer
@@ -51,7 +46,7 @@ def events(archive: Archive) -> list[tuple[Any, ...]]:
 
 
 def test_every_report_has_the_rows_of_the_laptop(home: str, city: Path) -> None:
-    published(city, Archive(parse(home)))
+    published(city, Archive(home))
     with_rows = 0
     for name, asking in questions().items():
         if not asking.takes_truth:
@@ -73,61 +68,10 @@ def test_the_command_says_what_is_new_and_a_report_is_asked_of_the_archive(home:
     assert "Permission" in closed.stderr
 
 
-def test_events_stand_by_day_and_type_and_what_was_rejected_with_its_reason(home: str, city: Path) -> None:
-    archive = Archive(parse(home))
-    published(city, archive)
-    found = paths(home)
-    assert any(path.startswith("events/day=2026-05-01/type=anpr.read/") for path in found)
-    days = {str(day) for (day,) in stored(city, "CAST(time AS DATE)")}
-    assert {path.split("/")[1].removeprefix("day=") for path in found if path.startswith("events/")} == days
-    with duckdb.connect() as con:
-        reader = Reader(archive, con)
-        assert [reason for reason in reader.rejected()["reason"].to_pylist() if "id is missing" in str(reason)]
-    assert archive.hdfs.client.get_file_info(archive.root).permission == 0o700
-
-
-def test_what_was_killed_half_way_is_done_again_and_doubles_nothing(
-    home: str, city: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    archive = Archive(parse(home))
-
-    def killed(*_: object) -> Manifest:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Archive, "commit", killed)
-        with pytest.raises(KeyboardInterrupt):
-            published(city, archive)
-    left = paths(home)
-    assert left
-    assert archive.manifest().number == 0
-    published(city, archive)
-    assert events(archive) == stored(city, "source, id, time_precision, data")
-    assert archive.clean(grace_s=-60) == len(left)
-    assert events(archive) == stored(city, "source, id, time_precision, data")
-
-
-def test_of_two_jobs_at_the_same_time_one_begins_anew(home: str, city: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive, other = Archive(parse(home)), Archive(parse(home))
-    write = publishing._with_events
-    began: list[bool] = []
-
-    def meanwhile(*arguments: Any) -> Manifest:
-        if not began:
-            began.append(True)
-            published(city, other)
-        return write(*arguments)
-
-    monkeypatch.setattr(publishing, "_with_events", meanwhile)
-    published(city, archive)
-    assert began
-    assert events(archive) == stored(city, "source, id, time_precision, data")
-
-
 def test_small_files_become_one_and_a_reader_that_began_before_reads_on(
     home: str, city: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = Archive(parse(home))
+    archive = Archive(home)
     monkeypatch.setattr(publishing, "ROUND", 450)
     published(city, archive)
     before = archive.manifest()
@@ -138,6 +82,8 @@ def test_small_files_become_one_and_a_reader_that_began_before_reads_on(
         fewer = merge(archive, 2)
         archive.clean()
         assert con.execute("SELECT count(*) FROM events").fetchall() == [(History(city).rows(),)]
+    assert isinstance(archive.files, OnHdfs)
+    assert archive.files.hdfs.client.get_file_info(archive.root).permission == 0o700
     after = archive.manifest()
     assert {len(files) for files in after.events.values()} == {1}
     assert all(file.bytes <= MOST for files in after.events.values() for file in files)
@@ -149,59 +95,6 @@ def test_small_files_become_one_and_a_reader_that_began_before_reads_on(
     assert events(archive) == stored(city, "source, id, time_precision, data")
 
 
-def test_what_is_merged_becomes_files_of_about_the_same_size(home: str) -> None:
-    archive = Archive(parse(home))
-    tables = [pa.table({"x": np.random.default_rng(n).integers(0, 1 << 60, 20_000)}) for n in range(12)]
-    total = sum(table.nbytes for table in tables)
-    files = write_files(archive, "events/x", tables, {"use_dictionary": False}, target=total / 3, most_files=3)
-    assert len(files) == 3
-    assert sum(file.rows for file in files) == 240_000
-    assert max(file.bytes for file in files) < 1.3 * min(file.bytes for file in files)
-
-
-def test_the_files_that_are_merged_are_the_small_ones() -> None:
-    def files(*sizes: int) -> list[File]:
-        return [File(str(n), 1, size * MIB) for n, size in enumerate(sizes)]
-
-    assert mergeable(files(1, 2, 300)) == files(1, 2)
-    assert [file.bytes // MIB for file in mergeable(files(300, 1, 100))] == [1, 100]
-    assert [file.bytes // MIB for file in mergeable(files(1, 500))] == [1]
-    assert mergeable(files(100, 300)) == []
-
-
-def test_an_alert_that_somebody_closes_and_a_record_that_is_replayed_are_renewed(
-    home: str, city: Path, tmp_path: Path
-) -> None:
-    data = tmp_path / "data"
-    shutil.copytree(city, data)
-    archive = Archive(parse(home))
-    published(data, archive)
-    before = archive.manifest()
-    with Desk(data / "desk.sqlite") as desk:
-        alert = next(desk.alerts())["id"]
-        desk.mark_replayed([next(desk.rejected())["id"]])
-    done = citywatch("alerts", "close", alert, "--outcome", "true_positive", "--data", data)
-    assert not done.returncode, done.stderr
-    published(data, archive)
-    after = archive.manifest()
-    assert len(set(after.alerts.values()) - set(before.alerts.values())) == 1
-    assert after.events == before.events
-    for name in ("alerts", "data-quality"):
-        assert answer(home, name) == answer(data, name)
-    with duckdb.connect() as con:
-        lines = [json.loads(str(line)) for line in Reader(archive, con).alerts()["line"].to_pylist()]
-    assert {line["state"] for line in lines if line["id"] == alert} == {"closed"}
-
-
-def test_the_archive_of_another_data_directory_is_left_alone(home: str, city: Path) -> None:
-    archive = Archive(parse(home))
-    published(city, archive)
-    with pytest.raises(StoreError, match="another data directory"):
-        publish(DataDirectory(city), "somebody else", archive)
-    with duckdb.connect() as con, pytest.raises(StoreError, match="holds no archive"):
-        Reader(Archive(parse(f"{home}/none")), con)
-
-
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Hdfs]:
     with Hdfs(tmp_path / "hdfs", owner=owner()) as server:
@@ -211,12 +104,12 @@ def own(tmp_path: Path) -> Iterator[Hdfs]:
 def test_without_its_datanode_nothing_is_published_and_with_it_again_everything(
     own: Hdfs, city: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = Archive(parse(f"{own.address}/city"))
+    archive = Archive(f"{own.address}/city")
     monkeypatch.setattr(publishing, "ROUND", 600)
     published(city, archive)
     before = events(archive)
     own.datanode.stop()
-    bare = Archive(parse(f"{own.address}/new"))
+    bare = Archive(f"{own.address}/new")
     with pytest.raises(StoreError, match="cannot write"):
         published(city, bare)
     assert bare.manifest().number == 0
@@ -224,11 +117,3 @@ def test_without_its_datanode_nothing_is_published_and_with_it_again_everything(
     own.wait()
     published(city, bare)
     assert events(bare) == before == stored(city, "source, id, time_precision, data")
-
-
-def test_schema_of_files_is_that_of_events(home: str, city: Path) -> None:
-    archive = Archive(parse(home))
-    published(city, archive)
-    path = next(file.path for files in archive.manifest().events.values() for file in files)
-    table = pq.read_table(pa.BufferReader(archive.hdfs.read(f"{archive.root}/{path}")))
-    assert {"source", "id", "data", "received_at"} <= set(table.column_names)

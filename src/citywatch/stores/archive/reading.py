@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -11,7 +12,7 @@ from pyarrow import csv
 
 from citywatch.errors import ReportError, StoreError
 from citywatch.event import STORED, derived_sql
-from citywatch.stores.hdfs.manifest import Archive, File, Manifest
+from citywatch.stores.archive.manifest import Archive, File, Manifest
 
 
 class Reader:
@@ -23,7 +24,7 @@ class Reader:
     def __init__(self, archive: Archive, con: duckdb.DuckDBPyConnection) -> None:
         self._archive, self._con = archive, con
         self.manifest: Manifest = archive.require()
-        con.register_filesystem(archive.hdfs.filesystem())
+        archive.files.attach(con)
 
     @property
     def zone(self) -> str:
@@ -32,7 +33,7 @@ class Reader:
 
     def create_view(self, name: str = "events") -> None:
         """Make the view `name`: every event of the archive, with all stored and derived columns."""
-        files = [file for part in self.manifest.events.values() for file in part]
+        files = _all(self.manifest.events)
         stored = ", ".join(f'"{column}"' for column, _ in STORED)
         derived = ", ".join(f"{sql} AS {column}" for column, sql in derived_sql(self.zone).items())
         empty = ", ".join(f'CAST(NULL AS {sql}) AS "{column}"' for column, sql in STORED)
@@ -41,11 +42,11 @@ class Reader:
 
     def alerts(self) -> pa.Table:
         """Column `line`: the alerts as the contract writes them, in JSON."""
-        return self._table("line", list(self.manifest.alerts.values()), "line VARCHAR")
+        return self._table("line", _all(self.manifest.alerts), "line VARCHAR")
 
     def rejected(self) -> pa.Table:
         """source, reason, received_at of the records that nobody has replayed."""
-        files = list(self.manifest.rejected.values())
+        files = _all(self.manifest.rejected)
         wanted = "source, reason, last_seen AS received_at"
         columns = "source VARCHAR, reason VARCHAR, last_seen TIMESTAMPTZ, replayed BOOLEAN"
         return self._table(wanted, files, columns, "WHERE NOT replayed")
@@ -79,3 +80,7 @@ class Reader:
     def _scan(self, files: list[File]) -> str:
         listed = ", ".join("'" + self._archive.url(file).replace("'", "''") + "'" for file in files)
         return f"read_parquet([{listed}], hive_partitioning = false)"
+
+
+def _all(parts: Mapping[str, tuple[File, ...]]) -> list[File]:
+    return [file for files in parts.values() for file in files]

@@ -22,11 +22,11 @@ from citywatch.errors import StoreError
 from citywatch.event import batch_schema
 from citywatch.records.columns import one_array
 from citywatch.settings import DAY
+from citywatch.stores.archive import daily
+from citywatch.stores.archive.manifest import Archive, File, Manifest
+from citywatch.stores.archive.writing import ROW_GROUP, write_files
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
-from citywatch.stores.hdfs import daily
-from citywatch.stores.hdfs.manifest import Archive, File, Manifest
-from citywatch.stores.hdfs.writing import ROW_GROUP, write_files
 from citywatch.stores.history import History
 from citywatch.stores.log import parquet_options
 from citywatch.stores.sorter import Sorter
@@ -161,4 +161,4 @@ def _with_desk(
 
 
 def _gone(before: Any, after: Any) -> list[File]:
-    return sorted(set(before.values()) - set(after.values()), key=lambda file: file.path)
+    return [file for files in set(before.values()) - set(after.values()) for file in files]

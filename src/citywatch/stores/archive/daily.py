@@ -1,4 +1,4 @@
-"""Alerts and rejected records: a file for each day on which they were first seen, written anew when the day changes."""
+"""Alerts and rejected records: files for each day on which they were first seen, written anew when the day changes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 
 from citywatch.settings import DAY
+from citywatch.stores.archive.manifest import Archive, File
+from citywatch.stores.archive.writing import write_files
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.rejected import RAW_LIMIT
-from citywatch.stores.hdfs.manifest import Archive, File
-from citywatch.stores.hdfs.writing import write_files
 from citywatch.triage import Choice
 
 _ROWS = 2_000
-_OPTIONS = {"compression": "zstd"}
+OPTIONS = {"compression": "zstd"}
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 ALERTS = pa.schema([("line", pa.string())])
@@ -39,21 +39,18 @@ SELECT first_seen / :day AS day, count(*), sum("count"), count(replayed_at), max
 def renewed(
     archive: Archive,
     directory: str,
-    known: Mapping[str, File],
+    known: Mapping[str, tuple[File, ...]],
     marks: Mapping[int, str],
     tables_of: Callable[[int], Iterator[pa.Table]],
-) -> dict[str, File]:
-    """Day -> its file; those whose mark is another one are written anew, those that are empty now are gone."""
-    found = {}
+) -> dict[str, tuple[File, ...]]:
+    """Day -> its files; those whose mark is another one are written anew, those that are empty now are gone."""
+    found: dict[str, tuple[File, ...]] = {}
     for number, mark in sorted(marks.items()):
         day = (_BEGINNING + timedelta(days=number)).date().isoformat()
-        if day in known and known[day].mark == mark:
+        if day in known and {file.mark for file in known[day]} == {mark}:
             found[day] = known[day]
-            continue
-        for file in write_files(
-            archive, f"{directory}/day={day}", tables_of(number), _OPTIONS, most_files=1, mark=mark
-        ):
-            found[day] = file
+        elif files := write_files(archive, f"{directory}/day={day}", tables_of(number), OPTIONS, mark=mark):
+            found[day] = tuple(files)
     return found
 
 

@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from citywatch.errors import StoreError
-from citywatch.event import batch_schema
-from citywatch.stores.hdfs.manifest import Archive, File, Manifest
-from citywatch.stores.hdfs.writing import LEAST, MOST, ROW_GROUP, TARGET, write_files
+from citywatch.stores.archive.manifest import Archive, File, Manifest
+from citywatch.stores.archive.writing import LEAST, MOST, RAW, ROW_GROUP, TARGET, stored_schema, write_files
 from citywatch.stores.log import parquet_options
 
 ENOUGH = 8
@@ -49,20 +48,23 @@ def _merge(archive: Archive, part: str, chosen: list[File], most: int) -> int:
     merged = write_files(archive, f"events/{part}", tables, options, target=total / number, most_files=number)
     if sum(file.rows for file in merged) != sum(file.rows for file in chosen):
         raise StoreError(f"files of {part} changed while they were merged", hint="nothing was replaced; try again")
-    manifest: Manifest = archive.manifest()
-    files = manifest.events.get(part, ())
-    if any(file not in files for file in chosen):
-        return 0
-    left = (*(file for file in files if file not in chosen), *merged)
-    events = {**manifest.events, part: left}
-    found = archive.commit(archive.forget_replaced(replace(manifest, events=events)), chosen)
-    return len(chosen) - len(merged) if found is not None else 0
+
+    def replaced(manifest: Manifest) -> tuple[Manifest, list[File]] | None:
+        files = manifest.events.get(part, ())
+        if any(file not in files for file in chosen):
+            return None
+        left = (*(file for file in files if file not in chosen), *merged)
+        return archive.forget_replaced(replace(manifest, events={**manifest.events, part: left})), chosen
+
+    return len(chosen) - len(merged) if archive.change(replaced) is not None else 0
 
 
 def _read(archive: Archive, file: File) -> Iterator[pa.Table]:
-    path = f"{archive.root}/{file.path}"
     try:
-        for batch in pq.ParquetFile(archive.hdfs.open(path)).iter_batches(ROW_GROUP):
-            yield pa.Table.from_batches([batch]).replace_schema_metadata(None).cast(batch_schema())
+        with archive.files.open(f"{archive.root}/{file.path}") as opened:
+            found = pq.ParquetFile(opened)
+            schema = stored_schema(raw=RAW in found.schema_arrow.names)
+            for batch in found.iter_batches(ROW_GROUP):
+                yield pa.Table.from_batches([batch]).replace_schema_metadata(None).cast(schema)
     except (pa.ArrowException, FileNotFoundError) as error:
         raise StoreError(f"{archive.url(file)} cannot be read: {error}", hint="restore it from a copy") from error

@@ -1,0 +1,81 @@
+"""What an archive needs of the place where its files are."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
+
+from citywatch.connections.hdfs import SCHEME
+from citywatch.errors import UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+FILE = "file://"
+
+
+class Entry(NamedTuple):
+    """A file: its path, and when it was last changed (Unix seconds)."""
+
+    path: str
+    changed: float
+
+
+class Sink(Protocol):
+    """A file that is being written."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be appended any more."""
+
+    def write(self, content: bytes) -> int:
+        """Append."""
+
+    def tell(self) -> int:
+        """Bytes so far."""
+
+    def close(self) -> None:
+        """All of it is on the disks when this returns; until then it is nothing that counts."""
+
+
+class Files(Protocol):
+    """Paths begin with /. What fails raises StoreError; FileNotFoundError and FileExistsError are answers."""
+
+    @property
+    def place(self) -> str:
+        """What stands before a path to make it the address of a file."""
+
+    def below(self, directory: str) -> list[Entry]:
+        """All files below a directory, by path."""
+
+    def open(self, path: str) -> IO[bytes]:
+        """A file to read from any place."""
+
+    def read(self, path: str) -> bytes:
+        """Content of a small file."""
+
+    def create(self, path: str) -> Sink:
+        """A new file; its directory is made for its owner alone: plates and persons are in it."""
+
+    def rename(self, path: str, to: str) -> None:
+        """Give a file another name, which nobody else has."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file, if it is there."""
+
+    def attach(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Let DuckDB read addresses of files."""
+
+
+def files_at(address: str) -> tuple[Files, str]:
+    """The files behind `hdfs://namenode:8020/path`, `file:///path` or a path, and the path. Raises UsageError."""
+    if address.startswith(SCHEME):
+        from citywatch.connections.hdfs import parse  # noqa: PLC0415 - an extra that few need
+        from citywatch.stores.archive.hdfs import OnHdfs  # noqa: PLC0415 - as above
+
+        found = parse(address)
+        return OnHdfs(found.cluster), found.path.rstrip("/")
+    from citywatch.stores.archive.disk import OnDisk, local_path  # noqa: PLC0415 - beside the other
+
+    if "://" in address and not address.startswith(FILE):
+        raise UsageError(f"{address!r} is no place for an archive", hint="write hdfs://…, file:///… or a directory")
+    return OnDisk(), local_path(address)

@@ -1,0 +1,207 @@
+"""An archive holds each event once whatever stops half-way, and reports from it have the rows of the laptop.
+
+Here in a directory; on HDFS see tests/cluster/hdfs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from citywatch.analytics.question import questions
+from citywatch.errors import StoreError
+from citywatch.stores.archive import publishing
+from citywatch.stores.archive.manifest import Archive, File, Manifest
+from citywatch.stores.archive.merging import merge, mergeable
+from citywatch.stores.archive.publishing import publish
+from citywatch.stores.archive.reading import Reader
+from citywatch.stores.archive.writing import MOST, write_files
+from citywatch.stores.desk import Desk
+from citywatch.stores.directory import DataDirectory
+from citywatch.stores.history import History
+from tests.cluster.city import answer, city_in
+from tests.cluster.hdfs.files import paths
+from tests.cluster.running import citywatch
+from tests.mqtt.conftest import stored
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with a minute of a city."""
+    return city_in(tmp_path_factory.mktemp("city") / "data")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> str:
+    """Address of a directory that is not there yet."""
+    return f"file://{tmp_path}/archive"
+
+
+def published(data: Path, archive: Archive) -> None:
+    with Desk(data / "desk.sqlite") as desk:
+        name = desk.directory_name()
+    publish(DataDirectory(data), name, archive)
+
+
+def events(archive: Archive) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as con:
+        Reader(archive, con).create_view()
+        return con.execute("SELECT source, id, time_precision, data FROM events ORDER BY seq").fetchall()
+
+
+def test_every_report_has_the_rows_of_the_laptop(home: str, city: Path) -> None:
+    published(city, Archive(home))
+    with_rows = 0
+    for name, asking in questions().items():
+        if not asking.takes_truth:
+            here = answer(city, name)
+            assert answer(home, name) == here, name
+            with_rows += bool(len(here.rows))
+    assert with_rows > 25
+
+
+def test_events_stand_by_day_and_type_and_what_was_rejected_with_its_reason(home: str, city: Path) -> None:
+    archive = Archive(home)
+    published(city, archive)
+    found = paths(home)
+    assert any(path.startswith("events/day=2026-05-01/type=anpr.read/") for path in found)
+    days = {str(day) for (day,) in stored(city, "CAST(time AS DATE)")}
+    assert {path.split("/")[1].removeprefix("day=") for path in found if path.startswith("events/")} == days
+    with duckdb.connect() as con:
+        reader = Reader(archive, con)
+        assert [reason for reason in reader.rejected()["reason"].to_pylist() if "id is missing" in str(reason)]
+    assert Path(archive.root).stat().st_mode & 0o777 == 0o700
+
+
+def test_what_was_killed_half_way_is_done_again_and_doubles_nothing(
+    home: str, city: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive(home)
+
+    def killed(*_: object) -> Manifest:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, "commit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            published(city, archive)
+    left = paths(home)
+    assert left
+    assert archive.manifest().number == 0
+    published(city, archive)
+    assert events(archive) == stored(city, "source, id, time_precision, data")
+    assert archive.clean(grace_s=-60) == len(left)
+    assert events(archive) == stored(city, "source, id, time_precision, data")
+
+
+def test_of_two_jobs_at_the_same_time_one_begins_anew(home: str, city: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive, other = Archive(home), Archive(home)
+    write = publishing._with_events
+    began: list[bool] = []
+
+    def meanwhile(*arguments: Any) -> Manifest:
+        if not began:
+            began.append(True)
+            published(city, other)
+        return write(*arguments)
+
+    monkeypatch.setattr(publishing, "_with_events", meanwhile)
+    published(city, archive)
+    assert began
+    assert events(archive) == stored(city, "source, id, time_precision, data")
+
+
+def test_small_files_become_one_and_a_reader_that_began_before_reads_on(
+    home: str, city: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Archive(home)
+    monkeypatch.setattr(publishing, "ROUND", 450)
+    published(city, archive)
+    before = archive.manifest()
+    assert max(len(files) for files in before.events.values()) >= 3
+    with duckdb.connect() as con:
+        reader = Reader(archive, con)
+        reader.create_view()
+        fewer = merge(archive, 2)
+        archive.clean()
+        assert con.execute("SELECT count(*) FROM events").fetchall() == [(History(city).rows(),)]
+    after = archive.manifest()
+    assert {len(files) for files in after.events.values()} == {1}
+    assert all(file.bytes <= MOST for files in after.events.values() for file in files)
+    assert sum(map(len, before.events.values())) - sum(map(len, after.events.values())) == fewer > 0
+    assert events(archive) == stored(city, "source, id, time_precision, data")
+    replaced = {file.path for files in before.events.values() for file in files} - {f.path for f in after.files()}
+    assert archive.clean(grace_s=-60) >= len(replaced)
+    assert not replaced & set(paths(home))
+    assert events(archive) == stored(city, "source, id, time_precision, data")
+
+
+def test_what_is_merged_becomes_files_of_about_the_same_size(home: str) -> None:
+    archive = Archive(home)
+    tables = [pa.table({"x": np.random.default_rng(n).integers(0, 1 << 60, 20_000)}) for n in range(12)]
+    total = sum(table.nbytes for table in tables)
+    files = write_files(archive, "events/x", tables, {"use_dictionary": False}, target=total / 3, most_files=3)
+    assert len(files) == 3
+    assert sum(file.rows for file in files) == 240_000
+    assert max(file.bytes for file in files) < 1.3 * min(file.bytes for file in files)
+
+
+def test_the_files_that_are_merged_are_the_small_ones() -> None:
+    def files(*sizes: int) -> list[File]:
+        return [File(str(n), 1, size * MIB) for n, size in enumerate(sizes)]
+
+    assert mergeable(files(1, 2, 300)) == files(1, 2)
+    assert [file.bytes // MIB for file in mergeable(files(300, 1, 100))] == [1, 100]
+    assert [file.bytes // MIB for file in mergeable(files(1, 500))] == [1]
+    assert mergeable(files(100, 300)) == []
+
+
+def test_an_alert_that_somebody_closes_and_a_record_that_is_replayed_are_renewed(
+    home: str, city: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(city, data)
+    archive = Archive(home)
+    published(data, archive)
+    before = archive.manifest()
+    with Desk(data / "desk.sqlite") as desk:
+        alert = next(desk.alerts())["id"]
+        desk.mark_replayed([next(desk.rejected())["id"]])
+    done = citywatch("alerts", "close", alert, "--outcome", "true_positive", "--data", data)
+    assert not done.returncode, done.stderr
+    published(data, archive)
+    after = archive.manifest()
+    assert len(set(after.alerts.values()) - set(before.alerts.values())) == 1
+    assert after.events == before.events
+    for name in ("alerts", "data-quality"):
+        assert answer(home, name) == answer(data, name)
+    with duckdb.connect() as con:
+        lines = [json.loads(str(line)) for line in Reader(archive, con).alerts()["line"].to_pylist()]
+    assert {line["state"] for line in lines if line["id"] == alert} == {"closed"}
+
+
+def test_the_archive_of_another_data_directory_is_left_alone(home: str, city: Path) -> None:
+    archive = Archive(home)
+    published(city, archive)
+    with pytest.raises(StoreError, match="another data directory"):
+        publish(DataDirectory(city), "somebody else", archive)
+    with duckdb.connect() as con, pytest.raises(StoreError, match="holds no archive"):
+        Reader(Archive(f"{home}/none"), con)
+
+
+def test_schema_of_files_is_that_of_events(home: str, city: Path) -> None:
+    archive = Archive(home)
+    published(city, archive)
+    path = next(file.path for files in archive.manifest().events.values() for file in files)
+    table = pq.read_table(pa.BufferReader(archive.files.read(f"{archive.root}/{path}")))
+    assert {"source", "id", "data", "received_at"} <= set(table.column_names)
