@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from citywatch.alert import facts_schema
 from citywatch.engine.spark.conditions import Conditions
-from citywatch.engine.spark.kept import Kept
+from citywatch.engine.spark.kept import Kept, Run
 from citywatch.engine.spark.message import Kind, Message, of_batch
 from citywatch.engine.spark.reading import Reading
 from citywatch.engine.spark.stages import ApplyRules, KnowIdentities
@@ -50,7 +50,7 @@ class SparkStages(Engine):
     def run(self, case: Case, directory: Path) -> Heard:
         ruleset, settings = load(case, directory / "rules"), settings_of(case)
         recipe = ParserRecipe(settings, (), Gazetteer(ruleset.zones))
-        job = _Job(Conditions(ruleset, settings, recipe, tuple(range(case.shards))))
+        job = Job(Conditions(ruleset, settings, recipe, tuple(range(case.shards))))
         done = 0
         for items, after in case.batches():
             if after is After.FAIL:
@@ -92,14 +92,21 @@ class _State:
         del self.log[key]
 
 
-class _Job:
+class Job:
+    """The job as Spark runs it: three stages, and a state for each shard of two of them."""
+
     def __init__(self, conditions: Conditions) -> None:
         self.said: dict[str, Said] = {}
         self.counts = dict.fromkeys(("events", "duplicates", "rejected", "late"), 0)
+        self.quiet: set[str] = set()
+        self.begin(conditions)
+        self._states = {(name, slot): _State() for name in self._stages for slot in conditions.slots}
+
+    def begin(self, conditions: Conditions) -> None:
+        """Go on with these, in new workers."""
         self._conditions = conditions
         self._read = Reading(conditions.sealed(), {})
         self.restart()
-        self._states = {(name, slot): _State() for name in self._stages for slot in conditions.slots}
 
     def restart(self) -> None:
         """Nothing is warm."""
@@ -124,12 +131,13 @@ class _Job:
     def _shard(self, name: str, stage: Stage, slot: int, messages: Sequence[Message]) -> Iterator[Message]:
         if ours := [message for message in messages if message.slot == slot]:
             state = self._states[name, slot]
-            yield from stage("", slot, self._conditions, ours, Kept(state, state))
+            yield from stage(Run("", ""), slot, self._conditions, ours, Kept(state, state))
 
     def _hear(self, message: Message) -> None:
         if message.kind == Kind.FACTS:
-            for fact in map(Said.of_json, message.table().cast(facts_schema()).to_pylist()):
-                self.said[fact.id] = fact
+            for row in message.table().cast(facts_schema()).to_pylist():
+                self.said[row["id"]] = Said.of_json(row)
+                self.quiet |= {row["id"]} if row["silent"] else set()
         if message.kind == Kind.REJECTED:
             self.counts["rejected"] += len(message.table())
         if message.kind == Kind.COUNTS:

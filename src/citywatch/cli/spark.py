@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from citywatch.cli.hosting import Host
     from citywatch.connections.kafka.address import Address
-    from citywatch.engine.spark.conditions import MakeParser
+    from citywatch.engine.spark.conditions import MakeParser, Past
     from citywatch.engine.spark.told import Told
     from citywatch.stores.desk import Desk
 
@@ -97,7 +97,10 @@ def detect(
         tells: list[Tell] = [DeskTold(desk), *(stack.enter_context(_teller(target)) for target in targets)]
         session = stack.enter_context(_session(master, properties))
         claim(session, place, shards, host.settings)
-        job = Job(host.ruleset, host.settings, _recipe(host), place, shards, mappings, once=once, every=every)
+        past = _past(session, place, topics, mappings) if topics else None
+        job = Job(
+            host.ruleset, host.settings, _recipe(host), place, shards, mappings, once=once, every=every, past=past
+        )
         totals: Counter[str] = Counter()
         born = _born(desk)
         records = _topics(session, topics, at_once) if topics else _files(session, source, at_once)
@@ -203,6 +206,21 @@ def _topics(session: SparkSession, address: Address, at_once: int | None) -> Dat
     options = java_properties(properties(address.configuration))
     start = "latest" if address.start == LATEST else "earliest"
     return kafka(session, address.servers, address.topics, at_once=at_once or _MESSAGES, start=start, options=options)
+
+
+def _past(session: SparkSession, checkpoint: str, address: Address, mappings: Mapping[str, str]) -> Past | None:
+    """What rules can read that are new to the checkpoint; None where it is new itself."""
+    from citywatch.connections.kafka.configuration import properties, require
+    from citywatch.engine.spark.checkpoint import reached
+
+    ends = reached(session, checkpoint, address.topics)
+    if not ends:
+        return None
+    require()
+    from citywatch.engine.spark.past import TopicsPast
+
+    given = {n: v for n, v in properties(address.configuration).items() if not n.startswith("java.")}
+    return TopicsPast(address.servers, given, ends, mappings)
 
 
 def _connector() -> dict[str, str]:

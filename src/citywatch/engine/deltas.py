@@ -55,6 +55,10 @@ class Exporting:
         self._state = state
         self._rows = {n: self._size(n) for n, _ in state.slices()}
 
+    def follow(self, state: State) -> None:
+        """Go on with another object for the same tables, in which more may stand by now."""
+        self._state = state
+
     def head(self) -> Head:
         """As it stands now."""
         return Head(*self._state.clock(), self._state.streams(), self._state.slices())

@@ -27,7 +27,7 @@ from citywatch.engine.runs import BEGINNING, Ints, Keys
 from citywatch.engine.state import State
 from citywatch.engine.streams import Stream
 from citywatch.rules.model import Rule, Ruleset, Status
-from citywatch.settings import Settings
+from citywatch.settings import MINUTE, Settings
 
 LARGE = 4_096
 """Rows of a batch whose work is worth more than the passing of it between threads."""
@@ -251,15 +251,26 @@ class _Names:
         return self._table.take(np.searchsorted(self._refs, refs))
 
     def add(self, refs: Ints, names: pa.Table) -> None:
-        """Remember names of later refs, ascending."""
+        """Remember names of refs in ascending order: of later ones, but where the past is read again."""
+        in_order = not len(refs) or not len(self._refs) or refs[0] > self._refs[-1]
         self._refs = np.concatenate((self._refs, refs))
         self._table = pa.concat_tables([self._table, names.select(["source", "id"])])
+        if not in_order:
+            self._refs, rows = np.unique(self._refs, return_index=True)
+            self._table = self._table.take(rows)
 
     def keep(self, refs: Ints) -> None:
         """Forget all but these."""
         if len(self._refs) > 2 * len(refs) + 1000:
             rows = np.flatnonzero(np.isin(self._refs, refs))
             self._refs, self._table = self._refs[rows], self._table.take(rows).combine_chunks()
+
+
+def reach(ruleset: Ruleset, names: Collection[str], settings: Settings) -> int:
+    """How far back (µs) rules that begin now have to know what happened."""
+    correlations = [rule.correlation for rule in ruleset.rules if rule.name in names]
+    longest = max((2 * c.timespan + c.max_gap for c in correlations if c), default=0)
+    return longest + settings.lateness + settings.disorder + max(settings.future, 5 * MINUTE)
 
 
 def catch_up(

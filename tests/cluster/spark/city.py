@@ -69,24 +69,24 @@ def names() -> list[str]:
     return [rule["name"] for rule in yaml.safe_load_all(_RULES)]
 
 
-def events(count: int = EVENTS, seed: int = 1) -> list[str]:
+def events(count: int = EVENTS, seed: int = 1, plates: int = 3000) -> list[str]:
     """Lines in the order of reading: out of order within what is allowed, some late, some twice, some broken."""
     chance = Random(seed)  # noqa: S311 - the same in every run, no secret
     placed: list[Placed] = []
     for number in range(count):
-        placed += _read(chance, number, BASE + _LASTS * number // count // _SECOND * _SECOND)
+        placed += _read(chance, number, BASE + _LASTS * number // count // _SECOND * _SECOND, plates)
         if number % 1000 == 999:
             placed.append((placed[-1][0], f'{{"id": "broken {number}'))
     return [line for _, line in sorted(placed, key=lambda at: at[0])]
 
 
-def _read(chance: Random, number: int, time: int) -> list[Placed]:
+def _read(chance: Random, number: int, time: int, plates: int) -> list[Placed]:
     received = time + chance.choice([0, 0, 0, 0, _SECOND, 30 * _SECOND, 60 * _SECOND, 61 * _SECOND])
     lat, lon = chance.choice(PLACES)
     label = chance.choices("abcdefgh", [1, 1, 1, 2, 10, 30, 30, 10])[0]
     device = f"v{int(200 * chance.random())}"
     data = {
-        "plate": f"K{int(3000 * chance.random() ** 2)}",
+        "plate": f"K{int(plates * chance.random() ** 2)}",
         "label": label,
         "device_id": device,
         "lat": lat,

@@ -16,11 +16,11 @@ from citywatch.engine.embedded.clock import BEGINNING
 from citywatch.engine.embedded.hearing import Silence
 from citywatch.engine.embedded.intake import Accepted
 from citywatch.engine.state import OUTAGE_TABLES
-from citywatch.engine.step import Step, catch_up
+from citywatch.engine.step import Step, catch_up, reach
 from citywatch.errors import StoreError
 from citywatch.event import batch_schema
-from citywatch.rules.model import Correlation, Ruleset
-from citywatch.settings import MINUTE, Settings
+from citywatch.rules.model import Ruleset
+from citywatch.settings import Settings
 from citywatch.stores.directory import DataDirectory
 from citywatch.stores.history import History, Manifest
 from citywatch.stores.log import Log, Segment
@@ -213,7 +213,7 @@ class Steps:
 
     def _past(self, names: list[str]) -> Iterator[tuple[pa.Table, int]]:
         """Events that new rules still have to know, in the order of their receipt, with the clock after each batch."""
-        since = self.clock - _reach(self._ruleset, names, self._settings)
+        since = self.clock - reach(self._ruleset, names, self._settings)
         condition = f"NOT stale AND NOT backfill AND received_at >= make_timestamptz({since})"
         for table in self._history(0, self.cursor, condition, ORDER):
             yield table, _latest(table)
@@ -249,17 +249,6 @@ def _within(segments: list[Segment], rows: int) -> list[Segment]:
     """The first of `segments` that have at most `rows` rows together."""
     totals = accumulate(segment.rows for segment in segments)
     return [segment for segment, total in zip(segments, totals, strict=True) if total <= rows]
-
-
-def _reach(ruleset: Ruleset, names: list[str], settings: Settings) -> int:
-    """How far back (µs) a rule that begins now has to know what happened."""
-    rules = [rule.correlation for rule in ruleset.rules if rule.name in names]
-    longest = max((_window(correlation) for correlation in rules if correlation), default=0)
-    return longest + settings.lateness + settings.disorder + max(settings.future, 5 * MINUTE)
-
-
-def _window(correlation: Correlation) -> int:
-    return 2 * correlation.timespan + correlation.max_gap
 
 
 def _connect(path: Path, tmp: Path, threads: int, memory: str) -> duckdb.DuckDBPyConnection:

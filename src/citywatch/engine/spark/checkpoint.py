@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -32,6 +32,35 @@ def claim(spark: SparkSession, directory: str, shards: int, settings: Settings) 
             )
 
 
+def reached(spark: SparkSession, directory: str, topics: Collection[str]) -> list[tuple[str, int, int]]:
+    """(topic, partition, offset) up to where the topics were read when the last batch was committed; may be empty."""
+    committed = max(_numbers(spark, directory, "commits"), default=None)
+    if committed is None:
+        return []
+    lines = _lines(spark, _file(spark, directory, f"offsets/{committed}")[1])
+    found = [(topic, offsets) for line in lines[2:] for topic, offsets in _offsets(line).items() if topic in topics]
+    return sorted((topic, int(part), offset) for topic, offsets in found for part, offset in offsets.items())
+
+
+def _offsets(line: str) -> dict[str, dict[str, int]]:
+    """What Spark says of one source: by topic and partition, or something else where it is not Kafka."""
+    found = json.loads(line) if line.startswith("{") else {}
+    return {topic: offsets for topic, offsets in found.items() if isinstance(offsets, dict)}
+
+
+def _numbers(spark: SparkSession, directory: str, name: str) -> list[int]:
+    """Numbers that files of a directory of the checkpoint are called by."""
+    system, path = _file(spark, directory, name)
+    if not system.exists(path):
+        return []
+    names = [status.getPath().getName() for status in system.listStatus(path)]
+    return [int(text) for text in names if text.isdigit()]
+
+
+def _lines(spark: SparkSession, path: Any) -> list[str]:
+    return [str(line) for line in spark.sparkContext.textFile(path.toString(), 1).collect()]
+
+
 def _file(spark: SparkSession, directory: str, name: str) -> tuple[Any, Any]:
     """Hadoop's file system and path of a file: local or anywhere that Spark can write."""
     path = spark._jvm.org.apache.hadoop.fs.Path(directory, name)
@@ -42,9 +71,8 @@ def _read(spark: SparkSession, directory: str) -> Mapping[str, Any] | None:
     system, path = _file(spark, directory, _NAME)
     if not system.exists(path):
         return None
-    lines = spark.sparkContext.textFile(path.toString()).collect()
     try:
-        found: dict[str, Any] = json.loads("\n".join(lines))
+        found: dict[str, Any] = json.loads("\n".join(_lines(spark, path)))
     except ValueError as error:
         raise StoreError(
             f"{path.toString()} cannot be read: {error}", hint="it says how many shards there are"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from citywatch.engine.runs import Keys
 from citywatch.records.chunk import Chunk, Parsed
@@ -26,6 +27,16 @@ class MakeParser(Protocol):
         """A parser for one thread."""
 
 
+class Past(Protocol):
+    """What can still be read of the time before the job goes on; it can be pickled."""
+
+    def events(self, parse: Parse, since: int, disorder: int) -> tuple[bool, Iterator[pa.Table]]:
+        """Events that were received since then (µs) and are judged: no copies, no backfill, in order of receipt.
+
+        Returns whether it reaches back that far, and the events.
+        """
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What is evaluated, and how.
@@ -34,12 +45,15 @@ class Conditions:
     ----------
     slots
         Number that stands for each shard as the key of Spark's partitions: each falls into a partition of its own.
+    past
+        What rules can read that are new to the checkpoint; None = nothing.
     """
 
     ruleset: Ruleset
     settings: Settings
     make_parser: MakeParser
     slots: tuple[int, ...]
+    past: Past | None = None
 
     @property
     def shards(self) -> int:

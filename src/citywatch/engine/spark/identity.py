@@ -42,7 +42,7 @@ class Known:
         known = cls(Identities(place))
         weakref.finalize(known, shutil.rmtree, place, ignore_errors=True)
         for day, number, content in kept.entries():
-            known._remember(unpacked(content))
+            known.remember(unpacked(content))
             known._note(day, number)
         return known
 
@@ -61,7 +61,7 @@ class Known:
             number = self.last + 1
             kept.put(of_day, number, packed(part))
             self._note(of_day, number)
-        self._remember(rows)
+        self.remember(rows)
 
     def forget_old(self, settings: Settings, kept: Kept) -> None:
         """Forget what retention has no event of any more; in memory it stays until the state is read again."""
@@ -78,7 +78,8 @@ class Known:
         self.entries.setdefault(day, []).append(number)
         self.last = max(self.last, number)
 
-    def _remember(self, rows: pa.Table) -> None:
+    def remember(self, rows: pa.Table) -> None:
+        """Know these from now on."""
         hi, lo, fingerprint = (rows[name].to_numpy() for name in _COLUMNS)
         self.identities.add(hi, lo, fingerprint, len(self.identities) + len(rows))
         if self.identities.flush_due():

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
-from citywatch.engine.spark.conditions import Conditions, MakeParser
+from citywatch.engine.spark.conditions import Conditions, MakeParser, Past
+from citywatch.engine.spark.kept import Run
 from citywatch.engine.spark.message import SCHEMA
 from citywatch.engine.spark.reading import Reading
 from citywatch.engine.spark.stateful import Stateful
@@ -46,6 +48,8 @@ class Job:
         Read what there is, then end.
     every
         Shortest time between the beginnings of two batches, such as `1 second`.
+    past
+        What rules can read that are new to the checkpoint.
     """
 
     ruleset: Ruleset
@@ -56,13 +60,15 @@ class Job:
     mappings: Mapping[str, str] = field(default_factory=dict)
     once: bool = False
     every: str = "1 second"
+    past: Past | None = None
 
     def start(self, records: DataFrame, tell: Callable[[Told], None]) -> StreamingQuery:
         """Start the query over `records` (`reading.INPUT`); `tell` is called in the driver with each batch."""
         spark = records.sparkSession
         spark.conf.set("spark.sql.shuffle.partitions", str(self.shards))
-        sealed = Conditions(self.ruleset, self.settings, self.make_parser, slots(spark, self.shards)).sealed()
-        run = f"{spark.sparkContext.applicationId} {self.checkpoint}"
+        numbers = slots(spark, self.shards)
+        sealed = Conditions(self.ruleset, self.settings, self.make_parser, numbers, self.past).sealed()
+        run = Run(self.checkpoint, uuid.uuid4().hex)
         read = records.mapInArrow(Reading(sealed, self.mappings), SCHEMA)
         new = _stateful(read, Stateful("identities", sealed, run))
         said = _stateful(new, Stateful("rules", sealed, run))

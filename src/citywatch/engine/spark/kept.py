@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 HEAD = "json string"
 ENTRY_KEY = "slice long, number long"
@@ -83,21 +83,28 @@ class Kept:
 Made = TypeVar("Made")
 
 
+class Run(NamedTuple):
+    """One start of a job on a checkpoint: what others made of it, with other rules perhaps, is of no use to it."""
+
+    checkpoint: str
+    start: str
+
+
 class Warm(Generic[Made]):
-    """What a worker remembers of shards, each under the mark of its last batch."""
+    """What a worker remembers of shards, each under the start of the job and the mark of its last batch."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, int], tuple[str, Made]] = {}
+        self._made: dict[tuple[str, int], tuple[str, str, Made]] = {}
         self.reloads = 0
 
-    def take(self, shard: tuple[str, int], kept: Kept, load: Callable[[Kept], Made]) -> Made:
+    def take(self, run: Run, shard: int, kept: Kept, load: Callable[[Kept], Made]) -> Made:
         """What was made for this shard, or else made again. It is away until it is `put` back: it may fail."""
-        mark, made = self._made.pop(shard, ("", None))
-        if made is not None and mark == kept.mark:
+        start, mark, made = self._made.pop((run.checkpoint, shard), ("", "", None))
+        if made is not None and (start, mark) == (run.start, kept.mark):
             return made
         self.reloads += 1
         return load(kept)
 
-    def put(self, shard: tuple[str, int], mark: str, made: Made) -> None:
+    def put(self, run: Run, shard: int, mark: str, made: Made) -> None:
         """Remember it as it is after the batch with this mark."""
-        self._made[shard] = (mark, made)
+        self._made[run.checkpoint, shard] = (run.start, mark, made)

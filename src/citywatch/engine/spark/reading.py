@@ -61,7 +61,7 @@ def _chunks(rows: pa.Table, mappings: Mapping[str, str]) -> Iterator[tuple[Chunk
         if feed == FILES:
             yield from (_of_file(row, mapping) for row in of_feed.to_pylist())
         else:
-            yield _of_log(of_feed, mapping), feed, f"{of_feed['place'][0].as_py():020d}"
+            yield of_log(of_feed, mapping), feed, f"{of_feed['place'][0].as_py():020d}"
 
 
 def _of_feed(rows: pa.Table, feed: str) -> pa.Table:
@@ -76,7 +76,7 @@ def _of_file(row: dict[str, Any], mapping: str | None) -> tuple[Chunk, str, str]
     return chunk, FILES, f"{row['place']:020d} {row['name']}"
 
 
-def _of_log(rows: pa.Table, mapping: str | None) -> Chunk:
+def of_log(rows: pa.Table, mapping: str | None) -> Chunk:
     """Messages of one partition: each by itself, as it came to the log."""
     wrong = pc.if_else(pc.is_null(rows["raw"]), "no value: a tombstone", f"longer than {LONGEST:,} bytes")
     length = np.asarray(pc.fill_null(pc.binary_length(rows["raw"]), pa.scalar(LONGEST + 1, pa.int32())))

@@ -10,13 +10,15 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from citywatch.engine.alerts import Changes, joined
 from citywatch.engine.deltas import Delta, Exporting, Head, Told, restore
 from citywatch.engine.spark.alert_log import AlertLog
+from citywatch.engine.spark.beginning import Blind, begin
 from citywatch.engine.spark.clock import PLACE, Clock
 from citywatch.engine.spark.conditions import Conditions
 from citywatch.engine.spark.kept import Kept
 from citywatch.engine.spark.message import PASSED, Kind, Message, bundle, packed, unbundled
-from citywatch.engine.step import Step
+from citywatch.engine.state import State
 from citywatch.event import batch_schema
 
 ALERTS = -1
@@ -36,8 +38,12 @@ class Shard:
         self._con.execute("SET TimeZone = 'UTC'")
         if kept.head:
             self._restore(kept)
-        self._step = Step(self._con, conditions.ruleset, conditions.settings, shard=(number, conditions.shards))
-        self._exporting = Exporting(self._step.state)
+        self._exporting = Exporting(State(self._con))
+        begun = begin(self._con, conditions, number, self._clock.now if kept.head else None, self._seq)
+        self._step, self._began, self._seq = begun.step, begun.alerts, begun.seq
+        self._exporting.follow(self._step.state)
+        self._blind = Blind(conditions.ruleset, {**kept.head.get("blind", {}), **begun.blind})
+        self._silent = self._blind.marked(begun.facts, self._clock.now)
 
     def _restore(self, kept: Kept) -> None:
         slices: dict[int, list[tuple[pa.Table, pa.Table]]] = {}
@@ -59,18 +65,25 @@ class Shard:
         """Take a batch in; what follows from it is written into Spark's state, and said."""
         events = self._intake(messages)
         self._con.begin()
-        facts = self._step.advance(events, self._clock.now)
+        facts = self._blind.marked(self._step.advance(events, self._clock.now), self._clock.now)
         self._con.commit()
         self._alerts.forget(self._step.changes.gone)
-        self._write(self._exporting.delta(self._step.changes), kept)
+        self._write(self._exporting.delta(self._changes()), kept)
+        facts, self._silent = joined([self._silent, facts]), facts.slice(0, 0)
         yield from (m for m in messages if m.kind in PASSED)
         slot = messages[0].slot
         if len(facts):
             yield Message(slot, Kind.FACTS, rows=packed(facts))
 
+    def _changes(self) -> Changes:
+        """The alerts that the batch has changed, with those that new rules have found in the past."""
+        changed, evidence, gone = self._step.changes
+        began, self._began = dict.fromkeys(self._began), []
+        return Changes([*(began | dict.fromkeys(changed))], [*(began | dict.fromkeys(evidence))], gone)
+
     def head(self) -> dict[str, Any]:
         """What is small of the state, to be kept with this batch."""
-        own = {"seq": self._seq, "last": self._last, "clock": asdict(self._clock)}
+        own = {"seq": self._seq, "last": self._last, "clock": asdict(self._clock), "blind": self._blind.since}
         return {**own, "step": asdict(self._exporting.head())}
 
     def _intake(self, messages: Sequence[Message]) -> pa.Table:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from citywatch.engine.spark.conditions import Conditions
 from citywatch.engine.spark.identity import Known, sorted_in
-from citywatch.engine.spark.kept import Kept, Warm
+from citywatch.engine.spark.kept import Kept, Run, Warm
 from citywatch.engine.spark.message import Kind, Message, packed
 from citywatch.engine.spark.routing import Routing
 from citywatch.engine.spark.shard import Shard
@@ -21,17 +21,17 @@ class KnowIdentities:
         self._warm: Warm[tuple[Known, Routing]] = Warm()
 
     def __call__(
-        self, run: str, shard: int, conditions: Conditions, messages: Sequence[Message], kept: Kept
+        self, run: Run, shard: int, conditions: Conditions, messages: Sequence[Message], kept: Kept
     ) -> Iterator[Message]:
-        """All messages of a batch for one shard. `run` tells apart jobs that use the same worker."""
+        """All messages of a batch for one shard. `run`: jobs, and starts of one, may use the same worker."""
 
         def load(kept: Kept) -> tuple[Known, Routing]:
             return Known.load(kept), Routing(conditions.ruleset, conditions.settings, conditions.shards)
 
-        known, routing = self._warm.take((run, shard), kept, load)
+        known, routing = self._warm.take(run, shard, kept, load)
         yield from sorted_in(messages, conditions, known, routing, kept)
         known.forget_old(conditions.settings, kept)
-        self._warm.put((run, shard), kept.commit({}), (known, routing))
+        self._warm.put(run, shard, kept.commit({}), (known, routing))
 
 
 class ApplyRules:
@@ -41,12 +41,12 @@ class ApplyRules:
         self._warm: Warm[Shard] = Warm()
 
     def __call__(
-        self, run: str, shard: int, conditions: Conditions, messages: Sequence[Message], kept: Kept
+        self, run: Run, shard: int, conditions: Conditions, messages: Sequence[Message], kept: Kept
     ) -> Iterator[Message]:
         """As above."""
         reloads = self._warm.reloads
-        made = self._warm.take((run, shard), kept, lambda kept: Shard(shard, conditions, kept))
+        made = self._warm.take(run, shard, kept, lambda kept: Shard(shard, conditions, kept))
         yield from made.advance(messages, kept)
-        self._warm.put((run, shard), kept.commit(made.head()), made)
+        self._warm.put(run, shard, kept.commit(made.head()), made)
         measured = {"state_bytes": [kept.written], "reloads": [self._warm.reloads - reloads]}
         yield Message(messages[0].slot, Kind.COUNTS, rows=packed(pa.table(measured)))

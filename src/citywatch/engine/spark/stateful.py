@@ -8,7 +8,7 @@ from typing import Any
 from pyspark.sql.streaming import StatefulProcessor, StatefulProcessorHandle
 
 from citywatch.engine.spark.conditions import Sealed
-from citywatch.engine.spark.kept import ENTRY, ENTRY_KEY, HEAD, Kept
+from citywatch.engine.spark.kept import ENTRY, ENTRY_KEY, HEAD, Kept, Run
 from citywatch.engine.spark.message import as_frame, of_frames
 from citywatch.engine.spark.stages import ApplyRules, KnowIdentities
 
@@ -17,12 +17,12 @@ _STAGES: dict[str, KnowIdentities | ApplyRules] = {"identities": KnowIdentities(
 
 
 class Stateful(StatefulProcessor):  # type: ignore[misc] # Spark is not there where types are checked
-    """A stage by its name. `run` tells apart jobs that use the same workers."""
+    """A stage by its name, for one start of a job."""
 
-    def __init__(self, stage: str, sealed: Sealed, run: str) -> None:
+    def __init__(self, stage: str, sealed: Sealed, run: Run) -> None:
         self._stage = stage
         self._sealed = sealed
-        self._run = f"{run} {sealed.mark}"
+        self._run = run
 
     def init(self, handle: StatefulProcessorHandle) -> None:
         """Called by Spark at the beginning of a task."""
