@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -204,10 +205,15 @@ def test_the_clock_waits_for_what_is_being_read_and_then_follows_real_time(tmp_p
         another.stop()
 
 
-def test_parts_are_right_whatever_the_order_of_the_events() -> None:
+def test_each_hears_of_its_own_whatever_the_order_of_the_events() -> None:
     """A mapping with several kinds of events gives them kind by kind."""
-    chunks = [chunk(event(0, 0), event(1, 0)), chunk(event(2, 0))]
+    chunks = [chunk(event(0, 0), "no JSON", event(1, 0)), chunk(), chunk(event(2, 0), faults=["torn"])]
     whole = Parser(Settings()).parse(together(chunks))
     assert whole.rows is not None
-    mixed = replace(whole, events=whole.events.take([2, 0, 1]), rows=whole.rows[[2, 0, 1]])
-    assert [part.events["id"].to_pylist() for part in apart(mixed, chunks)] == [["0", "1"], ["2"]]
+    order = [2, 0, 1]
+    mixed = replace(whole, events=whole.events.take(order), rows=whole.rows[order])
+    assert apart(mixed, np.array([False, True, True]), chunks) == [
+        Outcome(2, 0, ((1, "not JSON"),)),
+        Outcome(0, 0),
+        Outcome(0, 1, ((1, "torn"),)),
+    ]

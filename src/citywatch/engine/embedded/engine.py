@@ -127,16 +127,13 @@ class Engine:
 
     def submit_later(self, parsed: Parsed, source: str | None = None) -> Future[Receipt]:
         """As `submit`, without waiting for the answer."""
-        return self.submit_together([parsed], parsed.origin.name if source is None else source)[0]
-
-    def submit_together(self, parsed: Sequence[Parsed], source: str) -> list[Future[Receipt]]:
-        """As `submit_later` for several at once, which are committed together."""
-        if (live := self._live.get(source)) is not None:
-            live.hearing.hear(_speakers(parsed), self._now())
-        return self._door.enter([Submission(part, source) for part in parsed])
+        name = parsed.origin.name if source is None else source
+        if (live := self._live.get(name)) is not None:
+            live.hearing.hear(_speakers([parsed]), self._now())
+        return self._door.enter([Submission(parsed, name)])[0]
 
     def submit_parts(self, parts: Sequence[Submission], source: str) -> list[Future[Receipt]]:
-        """As `submit_together`, for what the clock knows as several sources: the parts of the log `source`."""
+        """As `submit_later`, for what the clock knows as several sources: the parts of the log `source`."""
         live = self._live[source]
         live.hearing.hear(_speakers([part.parsed for part in parts]), self._now())
         with self._lock:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,7 +24,7 @@ from citywatch.engine.embedded.doors import GATHER_ROWS
 from citywatch.engine.embedded.intake import Receipt
 from citywatch.errors import CapacityError
 from citywatch.records.chunk import Chunk, Outcome, Parsed
-from citywatch.records.columns import Positions, listed
+from citywatch.records.columns import Mask, Positions, listed
 
 if TYPE_CHECKING:
     from citywatch.engine.embedded.engine import Engine
@@ -32,8 +33,14 @@ WAITING_ROWS = 200_000
 WAITING_BYTES = 64 << 20
 """When more than that waits to be parsed, senders are told to come again."""
 
-_FEW = 100
-"""After fewer records the parser rests as long as it worked: a trickle leaves half of a core to others."""
+MANY = 2_000
+"""When fewer records wait the parser rests first, as long as it worked: their statements are what costs, and with more
+company each record pays less for them. A trickle leaves half of a core to others."""
+
+_REST_S = 0.025
+_TRICKLE_REST_S = 0.1
+_TRICKLE = 100
+"""After fewer records at once the rest may be longer."""
 
 
 class _Waiting(NamedTuple):
@@ -105,8 +112,9 @@ class Gathering:
             for alike in _alike(group):
                 self._take(alike)
             self._live.end(len(group))
-            if sum(waiting.rows for waiting in group) < _FEW and not self._closed:
-                time.sleep(min(time.monotonic() - began, 0.1))
+            trickle = sum(waiting.rows for waiting in group) < _TRICKLE
+            if self._rows < MANY and not self._closed:
+                time.sleep(min(time.monotonic() - began, _TRICKLE_REST_S if trickle else _REST_S))
 
     def _gathered(self) -> list[_Waiting]:
         """What waits, bounded; empty at the end."""
@@ -121,9 +129,10 @@ class Gathering:
 
     def _take(self, group: Sequence[_Waiting]) -> None:
         """Parse and hand in together; what goes wrong in company is tried alone, so that it hurts nobody else."""
+        chunks = [waiting.chunk for waiting in group]
         try:
-            parsed = apart(self._parse(together([waiting.chunk for waiting in group])), [w.chunk for w in group])
-            receipts = self._engine.submit_together(parsed, self._live.name)
+            parsed = self._parse(together(chunks))
+            receipt = self._engine.submit_later(parsed, self._live.name)
         except Exception as error:
             if len(group) > 1 and not isinstance(error, CapacityError):
                 for waiting in group:
@@ -132,19 +141,18 @@ class Gathering:
             for waiting in group:
                 waiting.outcome.set_exception(error)
             return
-        for waiting, part, receipt in zip(group, parsed, receipts, strict=True):
-            receipt.add_done_callback(_telling(waiting.outcome, part))
+        receipt.add_done_callback(partial(_tell, group, parsed))
 
 
-def _telling(outcome: Future[Outcome], parsed: Parsed) -> Callable[[Future[Receipt]], None]:
-    def tell(receipt: Future[Receipt]) -> None:
-        if error := receipt.exception():
-            outcome.set_exception(error)
-            return
-        refused = zip(_rows(parsed.refused).tolist(), listed(parsed.rejected["reason"]), strict=True)
-        outcome.set_result(Outcome(receipt.result().accepted, receipt.result().duplicates, tuple(refused)))
-
-    return tell
+def _tell(group: Sequence[_Waiting], parsed: Parsed, receipt: Future[Receipt]) -> None:
+    """Each sender of a group hears of its own records."""
+    if error := receipt.exception():
+        for waiting in group:
+            waiting.outcome.set_exception(error)
+        return
+    outcomes = apart(parsed, receipt.result().new, [waiting.chunk for waiting in group])
+    for waiting, outcome in zip(group, outcomes, strict=True):
+        waiting.outcome.set_result(outcome)
 
 
 def _alike(group: Sequence[_Waiting]) -> list[list[_Waiting]]:
@@ -170,20 +178,18 @@ def together(chunks: Sequence[Chunk]) -> Chunk:
     )
 
 
-def apart(parsed: Parsed, chunks: Sequence[Chunk]) -> list[Parsed]:
-    """What became of each of the chunks that `together` made one."""
-    if len(chunks) == 1:
-        return [parsed]
+def apart(parsed: Parsed, new: Mask, chunks: Sequence[Chunk]) -> list[Outcome]:
+    """What became of each of the chunks that `together` made one; `new` says which of the events are."""
     records = _edges([len(chunk.records) for chunk in chunks])
     faults = records[-1] + _edges([_faults(chunk) for chunk in chunks])
-    events = by_owner(parsed.events, np.searchsorted(records, _rows(parsed.rows), side="right"), len(chunks))
-    refused = _rows(parsed.refused)
-    fault = refused >= records[-1]
-    owner = np.where(fault, np.searchsorted(faults, refused, "right"), np.searchsorted(records, refused, "right"))
-    behind = np.diff(records)[owner - 1]
-    rebased = np.where(fault, refused - faults[owner - 1] + behind, refused - records[owner - 1])
-    rejected = by_owner(parsed.rejected, owner, len(chunks))
-    return [Parsed(events[k], rejected[k], parsed.origin, refused=rebased[owner == k + 1]) for k in range(len(chunks))]
+    owner = np.searchsorted(records, _rows(parsed.rows), side="right")
+    accepted, known = (np.bincount(owner[which], minlength=len(chunks) + 1).tolist() for which in (new, ~new))
+    refused: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for row, reason in zip(_rows(parsed.refused).tolist(), listed(parsed.rejected["reason"]), strict=True):
+        sender = int(np.searchsorted(records if row < records[-1] else faults, row, side="right"))
+        before = records[sender - 1] if row < records[-1] else faults[sender - 1] - len(chunks[sender - 1].records)
+        refused[sender].append((row - int(before), reason))
+    return [Outcome(accepted[n], known[n], tuple(refused[n])) for n in range(1, len(chunks) + 1)]
 
 
 def by_owner(table: pa.Table, owner: Positions, count: int) -> list[pa.Table]:

@@ -44,7 +44,8 @@ class Submission:
 class Receipt:
     """What became of one submission; what it acknowledges survives a power cut.
 
-    `first`..`last` are the numbers of its events in the log, 0 and 0 when none was new.
+    `first`..`last` are the numbers of its events in the log, 0 and 0 when none was new; `new` says of each event that
+    was submitted whether it was.
     """
 
     accepted: int
@@ -55,6 +56,7 @@ class Receipt:
     backfill: int = 0
     first: int = 0
     last: int = 0
+    new: npt.NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, np.bool_), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,7 @@ class _Joined:
                 rejected=len(submission.parsed.rejected),
                 late=int(late[start:stop][new].sum()),
                 backfill=int(backfill[start:stop].sum()),
+                new=new,
             )
             receipts.append(replace(receipt, first=first, last=first + accepted - 1) if accepted else receipt)
             first += accepted
