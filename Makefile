@@ -22,8 +22,9 @@ help: ## what can be made
 setup: $(STAMP) ## install what the lock names into .venv (with uv, fetched into .cache when missing)
 	@:
 
+# What else was installed (PySpark, for the tests of the cluster) stays: it would only have to be fetched again.
 $(STAMP): uv.lock pyproject.toml
-	@sh scripts/uv sync --frozen --quiet
+	@sh scripts/uv sync --frozen --quiet --inexact
 	@$(BIN)/citywatch --version
 	@touch $@
 
