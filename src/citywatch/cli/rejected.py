@@ -67,7 +67,11 @@ def _line(record: dict[str, Any]) -> str:
 @data_option
 @click.option("--mapping", help="Mapping to read them with; else each is recognised by its fields.")
 @click.option("--encoding", help="Encoding of those that are not UTF-8: cp1252 for files of older Windows.")
-def replay(*, ids: tuple[str, ...], data: Path, mapping: str | None, encoding: str | None) -> None:
+@click.option("--from", "source", metavar="kafka://…", help="Those of a topic of rejected records, whole.")
+@click.option("--to", metavar="kafka://…", help="Send the events to a topic; default: to this data directory.")
+def replay(
+    *, ids: tuple[str, ...], data: Path, mapping: str | None, encoding: str | None, source: str | None, to: str | None
+) -> None:
     """Read rejected records again, all or those with an ID: after a mapping was mended, with --mapping or --encoding.
 
     Records that can be read now become events as if their file were read again; the others stay rejected.
@@ -76,9 +80,12 @@ def replay(*, ids: tuple[str, ...], data: Path, mapping: str | None, encoding: s
 
     with _desk(data) as desk:
         host = Host(data, mapping=mapping)
-        records = _not_too_long(desk.rejected(_resolved(desk, ids)))
-        tried = list(_tried(desk, records, host.parser(), _decoder(encoding), named=mapping is not None))
-        summary = _hand_in(host, desk, [parsed for _, parsed in tried])
+        told = _told(source, ids) if source else None
+        records = told.records if told else _not_too_long(desk.rejected(_resolved(desk.rejected(replayed=True), ids)))
+        raw = told.raw.__getitem__ if told else desk.rejected_raw
+        tried = list(_tried(raw, records, host.parser(), _decoder(encoding), named=mapping is not None))
+        parts = [parsed for _, parsed in tried]
+        summary = _send(to, parts) if to else _hand_in(host, desk, parts)
         read = [record for ids_of, parsed in tried for record in _understood(ids_of, parsed)]
         desk.mark_replayed(read)
         desk.audit(person(), f"rejected replay of {len(records)}")
@@ -87,11 +94,40 @@ def replay(*, ids: tuple[str, ...], data: Path, mapping: str | None, encoding: s
     )
 
 
-def _resolved(desk: Desk, ids: Sequence[str]) -> list[str] | None:
+class Told(NamedTuple):
+    """Records that a topic tells of, as the desk has them, and their bytes by id."""
+
+    records: list[dict[str, Any]]
+    raw: dict[str, bytes]
+
+
+def _told(source: str, ids: Sequence[str]) -> Told:
+    """What a topic of rejected records holds now: all, or those whose id begins as one of `ids`."""
+    from citywatch.cli.refusals import TOPIC, read_back
+    from citywatch.connections.kafka.address import parse
+    from citywatch.connections.kafka.configuration import properties, require
+
+    address = parse(source, ("config",), TOPIC)
+    require()
+    from citywatch.connections.kafka.spans import Spans
+
+    with Spans(address.servers, properties(address.configuration)) as topics:
+        spans = [span for topic in address.topics for span in topics.whole(topic)]
+        values = [message.value() or b"" for span in spans for part in topics.read(span) for message in part]
+    read = [found for found in map(read_back, values) if found is not None]
+    if len(read) < len(values):
+        click.echo(f"citywatch: {len(values) - len(read):,} messages hold no whole rejected record", err=True)
+    records = {record["id"]: record for record, _ in read}
+    chosen = _resolved(iter(records.values()), ids)
+    raw = {record["id"]: content for record, content in read}
+    return Told([record for id_, record in records.items() if chosen is None or id_ in chosen], raw)
+
+
+def _resolved(records: Iterator[dict[str, Any]], ids: Sequence[str]) -> list[str] | None:
     """Full ids by their unique beginnings; None = all."""
     if not ids:
         return None
-    known = [record["id"] for record in desk.rejected(replayed=True)]
+    known = [record["id"] for record in records]
     found = []
     for text in ids:
         fitting = [record for record in known if record.startswith(text)]
@@ -134,10 +170,15 @@ def _decoder(encoding: str | None) -> Callable[[bytes], bytes]:
 
 
 def _tried(
-    desk: Desk, records: Sequence[dict[str, Any]], parse: Parse, decoded: Callable[[bytes], bytes], *, named: bool
+    raw_of: Callable[[str], bytes],
+    records: Sequence[dict[str, Any]],
+    parse: Parse,
+    decoded: Callable[[bytes], bytes],
+    *,
+    named: bool,
 ) -> Iterator[tuple[list[str], Parsed]]:
     """The records read again, by source, with their ids. What cannot be tried again is said, and stays as it is."""
-    raws = [(record, decoded(desk.rejected_raw(record["id"]))) for record in records]
+    raws = [(record, decoded(raw_of(record["id"]))) for record in records]
     forms = sorted(((_form(r["source"], raw), r["id"], r, raw) for r, raw in raws), key=lambda form: form[:2])
     for form, group in groupby(forms, key=lambda form: form[0]):
         rows = [(record, raw) for *_, record, raw in group]
@@ -205,6 +246,21 @@ def _delimiter(rows: Sequence[tuple[dict[str, Any], bytes]]) -> str:
 
 def _looks_json(raw: bytes) -> bool:
     return raw.lstrip()[:1] in (b"{", b"[")
+
+
+def _send(to: str, parsed: Sequence[Parsed]) -> dict[str, int]:
+    """Send the events to a topic, each under its device."""
+    from citywatch.cli.topics import keys, patiently, topic_of
+    from citywatch.connections.kafka.configuration import properties
+    from citywatch.records.cloudevent import cloudevents
+
+    address = topic_of(to, None)
+    from citywatch.connections.kafka.producing import Outgoing, Producing
+
+    pairs = [pair for part in parsed for pair in zip(keys(part.events), cloudevents(part.events), strict=True)]
+    with Producing(address.servers, properties(address.configuration)) as producing:
+        patiently(producing, address.topics[0], [Outgoing(key, text.encode()) for key, text in pairs])
+    return {"sent": len(pairs)}
 
 
 def _hand_in(host: Host, desk: Desk, parsed: Sequence[Parsed]) -> dict[str, int]:

@@ -16,6 +16,7 @@ import click
 
 from citywatch.cli.log import say
 from citywatch.cli.options import data_option
+from citywatch.cli.refusals import rejected_option, telling_rejected
 from citywatch.cli.stores import store_option, storing
 from citywatch.errors import UsageError
 
@@ -50,6 +51,7 @@ def _setting(name: str, meaning: str) -> Callable[[Callable[..., None]], Callabl
 @_setting("stale", "Events received later than this are kept, and no rule sees them.")
 @_setting("zone", "The city's time zone (IANA name).")
 @store_option
+@rejected_option
 def run(
     *,
     sources: tuple[str, ...],
@@ -59,6 +61,7 @@ def run(
     mapping: str | None,
     date: datetime | None,
     store: str | None,
+    rejected_to: str | None,
     **settings: str | None,
 ) -> None:
     """Read sources, apply the rules, keep history.
@@ -77,13 +80,20 @@ def run(
     overrides = {name: value for name, value in settings.items() if value is not None}
     host = Host(data, rules, overrides, mapping)
     host.check(live)
-    with _interruptible(), host.engine() as engine, storing(host, store) as relaying:
+    with (
+        _interruptible(),
+        host.engine() as engine,
+        storing(host, store) as relaying,
+        telling_rejected(host, rejected_to) as refusals,
+    ):
         summary = _read(engine, host, bounded)
         if live:
             summary = _listen(engine, host, live, summary)
         click.echo(json.dumps(summary.as_json()))
         if relaying is not None:
             relaying.drain()
+        if refusals is not None:
+            refusals.drain()
 
 
 def _sorted_out(sources: Sequence[Source], *, once: bool) -> tuple[list[Source], list[Source]]:

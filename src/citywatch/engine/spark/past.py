@@ -6,26 +6,23 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from citywatch.connections.kafka import faults
-from citywatch.connections.kafka.configuration import client
+from citywatch.connections.kafka.spans import Span, Spans, offset
 from citywatch.engine.spark.conditions import Parse
 from citywatch.engine.spark.identity import Known
 from citywatch.engine.spark.reading import of_log
-from citywatch.errors import SourceError
 from citywatch.stores.identity import Identities, Verdict
 from citywatch.stores.sorter import Sorter
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Message
 
 ORDER = ("received_at", "time", "source", "id")
 _ROWS = 20_000
-_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -83,54 +80,21 @@ class _Records:
     """Records of the past, partition by partition, in tables with the columns of `reading.INPUT`."""
 
     def __init__(self, past: TopicsPast, since: int) -> None:
-        from confluent_kafka import KafkaException, TopicPartition  # noqa: PLC0415 - only where it is needed
-
         self._past = past
-        try:
-            with _consumer(past) as consumer:
-                asked = [TopicPartition(topic, number, max(since // 1000, 0)) for topic, number, _ in past.ends]
-                found = consumer.offsets_for_times(asked, timeout=_PATIENCE_S)
-                low = [consumer.get_watermark_offsets(part, timeout=_PATIENCE_S)[0] for part in asked]
-        except KafkaException as error:
-            raise _failed(error) from error
-        begins = [end if part.offset < 0 else part.offset for part, (*_, end) in zip(found, past.ends, strict=True)]
-        self._parts = list(zip(past.ends, begins, strict=True))
-        self.complete = all(not first or begin > first for begin, first in zip(begins, low, strict=True))
+        with Spans(past.servers, past.given) as topics:
+            begins = [topics.since(topic, number, since // 1000) for topic, number, _ in past.ends]
+            lows = [topics.ends(topic, number)[0] for topic, number, _ in past.ends]
+        self._spans: list[Span] = [
+            (topic, number, end if begin is None else begin, end)
+            for (topic, number, end), begin in zip(past.ends, begins, strict=True)
+        ]
+        self.complete = all(not low or begin > low for (*_, begin, _), low in zip(self._spans, lows, strict=True))
         """Whether nothing was deleted that would be asked for."""
 
     def __iter__(self) -> Iterator[pa.Table]:
-        from confluent_kafka import KafkaException, TopicPartition  # noqa: PLC0415 - only where it is needed
-
-        try:
-            with _consumer(self._past) as consumer:
-                for (topic, number, end), begin in self._parts:
-                    if begin < end:
-                        consumer.assign([TopicPartition(topic, number, begin)])
-                        yield from _until(consumer, end)
-        except KafkaException as error:
-            raise _failed(error) from error
-
-
-def _until(consumer: Consumer, end: int) -> Iterator[pa.Table]:
-    """The messages of the assigned partition before offset `end`."""
-    ended = False
-    while not ended:
-        messages = consumer.consume(_ROWS, timeout=_PATIENCE_S)
-        if not messages:
-            raise SourceError("the past of a topic cannot be read: no answer", hint="is the broker up?")
-        fine = [message for message in messages if message.error() is None]
-        ended = (len(fine) < len(messages) and _at_end(messages)) or any(_offset(m) >= end - 1 for m in fine)
-        if rows := [message for message in fine if _offset(message) < end]:
-            yield _table(rows)
-
-
-def _at_end(messages: Sequence[Message]) -> bool:
-    from confluent_kafka import KafkaError, KafkaException  # noqa: PLC0415 - only where it is needed
-
-    errors = [error for message in messages if (error := message.error()) is not None]
-    if wrong := [error for error in errors if error.code() != KafkaError._PARTITION_EOF]:
-        raise KafkaException(wrong[0])
-    return bool(errors)
+        with Spans(self._past.servers, self._past.given) as topics:
+            for span in self._spans:
+                yield from map(_table, topics.read(span))
 
 
 def _table(messages: Sequence[Message]) -> pa.Table:
@@ -138,33 +102,9 @@ def _table(messages: Sequence[Message]) -> pa.Table:
     return pa.table(
         {
             "feed": [name] * len(messages),
-            "place": pa.array([_offset(m) for m in messages], pa.int64()),
+            "place": pa.array([offset(m) for m in messages], pa.int64()),
             "arrived": pa.array([m.timestamp()[1] * 1000 for m in messages], pa.int64()),
             "name": [name] * len(messages),
             "raw": pa.array([m.value() for m in messages], pa.binary()),
         }
     )
-
-
-def _offset(message: Message) -> int:
-    return message.offset() or 0
-
-
-class _consumer:  # noqa: N801 - reads as a statement
-    """A consumer of no group's, closed at the end."""
-
-    def __init__(self, past: TopicsPast) -> None:
-        from confluent_kafka import Consumer  # noqa: PLC0415 - only where it is needed
-
-        ours = client(past.servers, past.given, group_id="citywatch-past", enable_auto_commit=False)
-        self._consumer = Consumer({**ours, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
-
-    def __enter__(self) -> Consumer:
-        return self._consumer
-
-    def __exit__(self, *_: object) -> None:
-        self._consumer.close()
-
-
-def _failed(error: Any) -> SourceError:
-    return SourceError(f"the past of a topic cannot be read: {faults.words(faults.of(error))}")

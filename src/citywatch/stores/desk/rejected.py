@@ -85,6 +85,14 @@ class RejectedRecords(Database):
             for row in con.execute(f"SELECT * FROM rejected {condition} ORDER BY source, line, id", params):
                 yield {**dict(row), "raw": row["raw"].decode("utf-8", "backslashreplace")}
 
+    def rejected_since(self, place: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
+        """(place, record) of those that were kept first after `place`, in that order; the record without `raw`."""
+        ((last,),) = self._con.execute("SELECT coalesce(max(rowid), 0) FROM rejected").fetchall()
+        after = place if last >= place else 0  # the newest were forgotten, and their numbers are given out again
+        query = "SELECT rowid, * FROM rejected WHERE rowid > ? ORDER BY rowid LIMIT ?"
+        found = [dict(row) for row in self._con.execute(query, [after, limit]).fetchall()]
+        return [(int(row.pop("rowid")), {name: row[name] for name in row if name != "raw"}) for row in found]
+
     def rejected_raw(self, record: str) -> bytes:
         """The record as it came, whole."""
         row = self._con.execute("SELECT raw, size FROM rejected WHERE id = ?", [record]).fetchone()
