@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from citywatch.errors import Place, SettingError
 
@@ -125,6 +126,9 @@ class Settings:
     first_summons: int = _setting(
         9_900_000_001, "number of the very first ticket that is issued here; later ones go on from the highest"
     )
+    address: str = _setting(
+        "", "what people type, `https://alerts.example.org`, where a web server stands in front of the console"
+    )
     cluster: str = _setting(
         "",
         "addresses that `doctor --cluster` looks at, with blanks between: kafka://, cassandra://, hdfs://, postgresql://",
@@ -184,11 +188,23 @@ def _value(name: str, value: Any, where: Place | None = None, *, said: str | Non
             return int(value)
         if name == "log":
             return _log_form(value)
+        if name == "address":
+            return _origin(value)
         if name == "retention":
             return Retention.of(tomllib.loads(f"it = {value}")["it"] if isinstance(value, str) else value)
     except (ValueError, TypeError, AttributeError) as error:
         raise SettingError(f"{said or f'setting {name}'}: {error}", where=where) from error
     return value
+
+
+def _origin(value: Any) -> str:
+    """An address without a path, as a browser names it."""
+    if value == "":
+        return ""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError(f"{value!r} is no address of a site: write https://alerts.example.org, without a path")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _log_form(value: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -133,7 +133,7 @@ def still_console(begun: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @contextmanager
-def serving(data: Path) -> Iterator[Running]:
+def serving(data: Path, **more: Any) -> Iterator[Running]:
     """A console with thirty alerts on that directory."""
     listener = listen("127.0.0.1", 0)
     running = Running(data / "desk.sqlite", listener.getsockname()[1])
@@ -147,6 +147,7 @@ def serving(data: Path) -> Iterator[Running]:
         person="anna",
         rules={"cloned_plate": {"runbook": NOTES.runbook, "falsepositives": list(NOTES.falsepositives)}},
         zones={"school": [[(-73.99, 40.71), (-73.97, 40.71), (-73.97, 40.73), (-73.99, 40.73)]]},
+        **more,
     )
     running.web = Web(served, listener, running.tell)
     listener.close()

@@ -26,6 +26,12 @@ def test_in_the_file_it_is_the_line(tmp_path: Path) -> None:
     assert problem(tmp_path).startswith(f"{file}:2: unknown setting 'latenes'")
 
 
+@pytest.mark.parametrize("address", ["alerts.example.org", "https://alerts.example.org/city", "ftp://a"])
+def test_the_address_of_the_console_is_that_of_a_site(tmp_path: Path, address: str) -> None:
+    assert "write https://alerts.example.org" in problem(tmp_path, address=address)
+    assert Settings.load(tmp_path, {"address": "https://a.example:8443/"}).address == "https://a.example:8443"
+
+
 def test_elsewhere_it_is_the_name_that_was_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "citywatch.toml").write_text('lateness = "1m"\n')
     assert problem(tmp_path, lateness="5x").startswith("setting lateness: '5x' is no duration")

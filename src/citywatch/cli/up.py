@@ -142,6 +142,7 @@ def start_web(hosted: Host, host: str, listener: socket.socket, database: str | 
         rules=rule_notes(hosted.ruleset),
         zones=outlines(hosted.ruleset),
         image_bytes=settings.image_bytes,
+        address=settings.address,
         database=database,
     )
     return Web(served, listener, _say_link)

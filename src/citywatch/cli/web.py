@@ -65,6 +65,7 @@ class Served:
     rules: dict[str, dict[str, Any]]
     zones: dict[str, list[list[tuple[float, float]]]]
     image_bytes: int = MOST_BYTES
+    address: str = ""  # what people type, where a web server stands in front
     database: str | None = None  # address of the desk on a server, where it is not in `data`
 
 
@@ -151,6 +152,7 @@ def serve(served: Served, listener: socket.socket) -> None:
         data=Path(served.data),
         host=served.host,
         port=served.port,
+        address=served.address,
         zone=served.zone,
         rules=rules,
         zones=served.zones,

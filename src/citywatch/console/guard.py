@@ -10,6 +10,8 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseForbidden
 from django.http.response import HttpResponseBase
 
+from citywatch.console.site import current
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -66,7 +68,7 @@ FOREIGN = "This page belongs to another origin: it may not change anything here.
 def is_foreign(request: HttpRequest) -> bool:
     """Whether a page of another origin asks for this."""
     origin = request.headers.get("Origin")
-    same_host = origin is None or urlsplit(origin).netloc == request.get_host()
+    same_host = origin is None or origin == current().address or urlsplit(origin).netloc == request.get_host()
     return not same_host or request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
 
 

@@ -200,7 +200,8 @@ class Site:
     """One console: whose desk it shows, where it is served, and the words around.
 
     `desk` opens the desk anew at each call: every thread has its own. `zones` are outlines by name. `signed_in` is
-    told who used a link, so that somebody can make another. `door` is the way into the engine, where there is one;
+    told who used a link, so that somebody can make another. `address` is what people type, where a web server stands in
+    front; without, the console is served to them itself. `door` is the way into the engine, where there is one;
     `gallery` are the images, where there are any. `database` is what Django is told of a server that keeps people,
     sessions and keys, with the key that signs cookies in `secret`; without, they lie in files in `data`.
     """
@@ -217,6 +218,7 @@ class Site:
     gallery: GalleryPort | None = None
     database: Mapping[str, Any] | None = None
     secret: str | None = None
+    address: str = ""
 
     @property
     def largest_image(self) -> int:

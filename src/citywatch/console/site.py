@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import secrets
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from citywatch import __version__
 from citywatch.console.port import Site
@@ -35,6 +37,8 @@ def current() -> Site:
 def address() -> str:
     """Where the console is served, as one types it."""
     site = current()
+    if site.address:
+        return site.address
     host = socket.gethostname() if site.host in EVERYWHERE else site.host
     return f"http://{f'[{host}]' if ':' in host else host}:{site.port}"
 
@@ -139,7 +143,8 @@ def _django_settings(site: Site) -> dict[str, Any]:
     }
     return {
         "SECRET_KEY": site.secret or _secret(site.data / "console.secret"),
-        "ALLOWED_HOSTS": sorted({"127.0.0.1", "localhost", "[::1]", *_own_names(site.host)}),
+        "ALLOWED_HOSTS": sorted({"127.0.0.1", "localhost", "[::1]", *_own_names(site.host), *_name(site.address)}),
+        "CSRF_TRUSTED_ORIGINS": [site.address] if site.address else [],
         "DATABASES": {"default": database},
         "TEMPLATES": [_TEMPLATES],
         "INSTALLED_APPS": [
@@ -166,15 +171,30 @@ def _django_settings(site: Site) -> dict[str, Any]:
         "USE_TZ": True,
         "TIME_ZONE": site.zone,
         "USE_I18N": False,
-        # Cookies know no ports: two consoles on one machine must not sign each other out.
-        "SESSION_COOKIE_NAME": f"citywatch_{site.port}",
-        "CSRF_COOKIE_NAME": f"citywatch_csrf_{site.port}",
+        "SESSION_COOKIE_NAME": f"citywatch_{_own(site)}",
+        "CSRF_COOKIE_NAME": f"citywatch_csrf_{_own(site)}",
+        "SESSION_COOKIE_SECURE": site.address.startswith("https:"),
+        "CSRF_COOKIE_SECURE": site.address.startswith("https:"),
         "CSRF_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_AGE": 60 * 60 * 24 * 14,
         "DATA_UPLOAD_MAX_MEMORY_SIZE": 1 << 20,
         "LOGGING_CONFIG": None,
         "CITYWATCH_VERSION": __version__,
     }
+
+
+def _own(site: Site) -> str:
+    """What tells this console's cookies from those of others on the machine, for cookies know no ports.
+
+    Those who share a database share sessions, whatever port each of them has.
+    """
+    return hashlib.sha256(site.secret.encode()).hexdigest()[:8] if site.secret else str(site.port)
+
+
+def _name(address: str) -> set[str]:
+    """The name of the host in an address."""
+    host = urlsplit(address).hostname
+    return {f"[{host}]" if ":" in host else host} if host else set()
 
 
 def _own_names(host: str) -> set[str]:

@@ -42,7 +42,9 @@ NOBODY = Caller("local", LOCAL)
 
 
 def served_to_this_machine_only() -> bool:
-    """Whether the console listens on a loopback address."""
+    """Whether the console listens on a loopback address, and no web server stands in front of it."""
+    if current().address:
+        return False
     host = current().host
     try:
         return ipaddress.ip_address(host).is_loopback
