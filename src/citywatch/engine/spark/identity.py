@@ -92,7 +92,7 @@ def sorted_in(
     messages: Sequence[Message], conditions: Conditions, known: Known, routing: Routing, kept: Kept
 ) -> Iterator[Message]:
     """The new events on their way to the shards of their keys; what else was read goes on."""
-    events = _in_order([m for m in messages if m.kind == Kind.EVENTS])
+    events = in_order([m for m in messages if m.kind == Kind.EVENTS])
     yield from (m for m in messages if m.kind in PASSED)
     for message in messages:
         if message.kind in (Kind.READ, Kind.TICK):
@@ -102,11 +102,11 @@ def sorted_in(
     verdict = known.judge(events)
     new = events.filter(pa.array(verdict == Verdict.NEW))
     known.add(new, kept)
-    yield _counts(conditions.slots[0], new, verdict)
+    yield counted(conditions.slots[0], new, verdict)
     yield from _told(new, conditions, routing)
 
 
-def _in_order(messages: Sequence[Message]) -> pa.Table | None:
+def in_order(messages: Sequence[Message]) -> pa.Table | None:
     """Events of all messages in the order of the input, with their places; None where there are none."""
     parts = []
     for message in sorted(messages, key=lambda m: (m.feed, m.place)):
@@ -134,7 +134,8 @@ def _told(new: pa.Table, conditions: Conditions, routing: Routing) -> Iterator[M
         yield Message(conditions.slots[0], Kind.CORRECTIONS, rows=packed(corrections.select(batch_schema().names)))
 
 
-def _counts(slot: int, new: pa.Table, verdict: Any) -> Message:
+def counted(slot: int, new: pa.Table, verdict: Any) -> Message:
+    """What became of the events that were judged, as numbers."""
     counts = {
         "events": len(new),
         "duplicates": len(verdict) - len(new),

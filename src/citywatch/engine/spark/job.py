@@ -70,8 +70,8 @@ class Job:
         sealed = Conditions(self.ruleset, self.settings, self.make_parser, numbers, self.past).sealed()
         run = Run(self.checkpoint, uuid.uuid4().hex)
         read = records.mapInArrow(Reading(sealed, self.mappings), SCHEMA)
-        new = _stateful(read, Stateful("identities", sealed, run))
-        said = _stateful(new, Stateful("rules", sealed, run))
+        new = stateful(read, Stateful("identities", sealed, run))
+        said = stateful(new, Stateful("rules", sealed, run))
 
         def take(batch: DataFrame, number: int) -> None:
             tell(Told.of(number, batch.select("kind", "rows").toArrow()))
@@ -82,7 +82,8 @@ class Job:
         return writer.trigger(**trigger).start()
 
 
-def _stateful(messages: DataFrame, stage: Stateful) -> DataFrame:
+def stateful(messages: DataFrame, stage: Stateful) -> DataFrame:
+    """What a stage that keeps state says of messages."""
     return messages.groupBy("slot").transformWithStateInPandas(stage, SCHEMA, "append", "None")
 
 

@@ -32,6 +32,8 @@ class Kind(StrEnum):
     COUNTS = "counts"
     FACTS = "facts"
     CORRECTIONS = "corrections"
+    FILES = "files"
+    """What was written for an archive (`received.WRITTEN`)."""
 
 
 PASSED = (Kind.REJECTED, Kind.COUNTS, Kind.CORRECTIONS)

@@ -25,10 +25,14 @@ FILES = "files"
 class Reading:
     """Called by Spark with the batches of one task."""
 
-    def __init__(self, sealed: Sealed, mappings: Mapping[str, str]) -> None:
-        """`mappings`: what the records of a feed are taken for, by the part of its name before the last slash."""
+    def __init__(self, sealed: Sealed, mappings: Mapping[str, str], *, raw: bool = False) -> None:
+        """`mappings`: what the records of a feed are taken for, by the part of its name before the last slash.
+
+        With `raw` events have a column `raw`: their record as it came.
+        """
         self._sealed = sealed
         self._mappings = mappings
+        self._raw = raw
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Messages of the records in `batches` (schema `INPUT`)."""
@@ -36,7 +40,9 @@ class Reading:
         parse = _parser(self._sealed, conditions)
         for batch in batches:
             for chunk, feed, place in _chunks(pa.Table.from_batches([batch]), self._mappings):
-                yield as_batch(_messages(parse(chunk), feed, place, conditions))
+                parsed = parse(chunk)
+                events = _with_rows(parsed, chunk if self._raw else None)
+                yield as_batch(_messages(events, parsed.rejected, (feed, place), conditions))
             ticks = [row["arrived"] for row in _of_feed(pa.Table.from_batches([batch]), "").to_pylist()]
             if ticks:
                 yield as_batch([Message(conditions.slots[0], Kind.TICK, place=str(max(ticks)))])
@@ -93,16 +99,22 @@ def of_log(rows: pa.Table, mapping: str | None) -> Chunk:
     return Chunk(origin, Format.JSON, records, faults=faults, mapping=mapping, ordinals=first, placing=placing)
 
 
-def _messages(parsed: Parsed, feed: str, place: str, conditions: Conditions) -> Iterator[Message]:
-    slots = conditions.slots
+def _with_rows(parsed: Parsed, chunk: Chunk | None) -> pa.Table:
+    """Events with the number of their record, and with the record itself where it is asked for."""
     if parsed.rows is None:
         raise TypeError("the parser has to say which record each event is of")
     rows = pa.array(parsed.rows.astype(np.int32))
-    shard = shard_of(parsed.events["ident_hi"].to_numpy(), len(slots))
     events = parsed.events.append_column("row", rows)
+    return events if chunk is None else events.append_column("raw", chunk.records["raw"].take(parsed.rows))
+
+
+def _messages(events: pa.Table, rejected: pa.Table, at: tuple[str, str], conditions: Conditions) -> Iterator[Message]:
+    """`at`: feed and place."""
+    slots = conditions.slots
+    shard = shard_of(events["ident_hi"].to_numpy(), len(slots))
     for i in np.unique(shard).tolist():
         part = events.filter(pa.array(shard == i)) if len(slots) > 1 else events
-        yield Message(slots[i], Kind.EVENTS, feed, place, packed(part))
-    yield Message(slots[0], Kind.READ, feed, place)
-    if len(parsed.rejected):
-        yield Message(slots[0], Kind.REJECTED, feed, place, packed(parsed.rejected))
+        yield Message(slots[i], Kind.EVENTS, *at, packed(part))
+    yield Message(slots[0], Kind.READ, *at)
+    if len(rejected):
+        yield Message(slots[0], Kind.REJECTED, *at, packed(rejected))

@@ -8,11 +8,16 @@ from typing import Any
 from pyspark.sql.streaming import StatefulProcessor, StatefulProcessorHandle
 
 from citywatch.engine.spark.conditions import Sealed
+from citywatch.engine.spark.filing import FileNew
 from citywatch.engine.spark.kept import ENTRY, ENTRY_KEY, HEAD, Kept, Run
 from citywatch.engine.spark.message import as_frame, of_frames
 from citywatch.engine.spark.stages import ApplyRules, KnowIdentities
 
-_STAGES: dict[str, KnowIdentities | ApplyRules] = {"identities": KnowIdentities(), "rules": ApplyRules()}
+_STAGES: dict[str, KnowIdentities | ApplyRules | FileNew] = {
+    "identities": KnowIdentities(),
+    "rules": ApplyRules(),
+    "files": FileNew(),
+}
 """What stays warm in a worker stands in here."""
 
 

@@ -1,0 +1,157 @@
+"""What the jobs on Spark have in common: a session, where they read, and how they end."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from citywatch.cli.log import say
+from citywatch.errors import JobError, MissingPackageError, UsageError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
+    from citywatch.cli.hosting import Host
+    from citywatch.engine.spark.conditions import MakeParser
+
+KAFKA = "kafka://"
+_MESSAGES = 100_000
+_CONNECTOR = {"spark.jars", "spark.jars.packages"}
+_ERROR = re.compile(r"[A-Za-z_.]+(Error|Exception): ")
+
+master_option = click.option("--master", help="Spark's master, such as local[2] or yarn.  [default: as configured]")
+conf_option = click.option("--conf", "settings", multiple=True, metavar="NAME=VALUE", help="A property of Spark.")
+
+
+def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How a job reads its source."""
+    options = (
+        click.option("--mapping", help="Mapping for all records; else each is recognised by its fields."),
+        click.option("--once", is_flag=True, help="Read what there is, then end."),
+        click.option(
+            "--at-once",
+            type=click.IntRange(1),
+            help="At most so many files (default 1) or messages (100,000) a batch.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def require_spark() -> None:
+    """Raise MissingPackageError where there is no PySpark."""
+    import importlib.util
+
+    if importlib.util.find_spec("pyspark") is None:
+        raise MissingPackageError("PySpark is not installed", hint="pip install 'citywatch[spark]'; it needs Java 17")
+
+
+def given_properties(given: Sequence[str], *, kafka: bool = False) -> dict[str, str]:
+    """What `--conf` sets, and where Spark gets its connector for Kafka. Raises UsageError."""
+    pairs = [text.partition("=") for text in given]
+    if wrong := [name for name, equals, _ in pairs if not equals or not name]:
+        raise UsageError(f"--conf {wrong[0]!r} sets nothing", hint="write --conf spark.driver.memory=2g")
+    found = {name: value for name, _, value in pairs}
+    return found if not kafka or _CONNECTOR & found.keys() else {**found, **_connector()}
+
+
+def _connector() -> dict[str, str]:
+    """Where Spark gets its connector for Kafka, where --conf names no jars."""
+    import pyspark
+
+    return {"spark.jars.packages": f"org.apache.spark:spark-sql-kafka-0-10_2.13:{pyspark.__version__}"}
+
+
+@contextmanager
+def spark_session(master: str | None, properties: Mapping[str, str]) -> Iterator[SparkSession]:
+    """A session for a while."""
+    from citywatch.engine.spark.job import session
+
+    spark = session(master, properties)
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        yield spark
+    finally:
+        spark.stop()
+
+
+def recipe(host: Host) -> MakeParser:
+    """How workers make a parser."""
+    from citywatch.mappings.recipe import ParserRecipe
+
+    return ParserRecipe(host.settings, tuple(host.mappings), host.gazetteer)
+
+
+class Input:
+    """Where a job reads: topics of Kafka, or a directory. Raises UsageError.
+
+    Attributes
+    ----------
+    topics
+        Address of the topics; None for a directory.
+    mappings
+        What the records of a topic, or of the directory, are taken for.
+    """
+
+    def __init__(self, source: str, mapping: str | None) -> None:
+        from citywatch.connections.kafka.address import parse
+        from citywatch.engine.spark.reading import FILES
+
+        self.topics = parse(source, ("mapping", "from", "config")) if source.startswith(KAFKA) else None
+        names = self.topics.topics if self.topics else (FILES,)
+        self.mappings = {name: mapping for name in names if mapping} | dict(self.topics.mappings if self.topics else {})
+        self._source = source
+
+    def records(self, session: SparkSession, at_once: int | None) -> DataFrame:
+        """The records as a stream (`reading.INPUT`)."""
+        return self._of_topics(session, at_once) if self.topics else self._of_files(session, at_once)
+
+    def _of_files(self, session: SparkSession, at_once: int | None) -> DataFrame:
+        from citywatch.engine.spark.inputs import files
+
+        if "://" not in self._source and not Path(self._source).is_dir():
+            hint = "name one that .ndjson files come to, or kafka://host/TOPIC"
+            raise UsageError(f"{self._source} is no directory", hint=hint)
+        return files(session, self._source, at_once or 1)
+
+    def _of_topics(self, session: SparkSession, at_once: int | None) -> DataFrame:
+        from citywatch.connections.kafka.address import LATEST
+        from citywatch.connections.kafka.configuration import properties
+        from citywatch.connections.kafka.java import java_properties
+        from citywatch.engine.spark.inputs import kafka
+
+        if (address := self.topics) is None:
+            raise TypeError("there are no topics")
+        options = java_properties(properties(address.configuration))
+        start = "latest" if address.start == LATEST else "earliest"
+        read = partial(kafka, session, address.servers, address.topics)
+        return read(at_once=at_once or _MESSAGES, start=start, options=options)
+
+
+def wait_for(query: StreamingQuery) -> None:
+    """Until the query ends, or somebody interrupts."""
+    from pyspark.errors import StreamingQueryException
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        query.awaitTermination()
+    except KeyboardInterrupt:
+        say("stopping")
+        query.stop()
+    except StreamingQueryException as error:
+        raise JobError(_cause(str(error)), hint="what was committed is safe: start it again") from error
+
+
+def _cause(text: str) -> str:
+    """The last line of the innermost Python error, else the first of Spark's."""
+    named = [line.strip() for line in text.splitlines() if _ERROR.match(line.strip())]
+    return f"the job ended: {named[-1] if named else text.splitlines()[0]}"
