@@ -1,151 +1,168 @@
-"""The DAGs in the Airflow of their lock: all are read, and their tasks run, also a second time for a past day."""
+"""The DAGs in the Airflow of their lock, by its own scheduler: for the slot that is due, for a past day, and again."""
 
 from __future__ import annotations
 
 import json
-import os
+import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.cluster.airflow.scheduler import COMMAND, PLACE, Airflow
+from tests.cluster.running import Run
 from tests.cluster.servers import kafka
 from tests.cluster.topics import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("airflow")]
+pytestmark = pytest.mark.cluster
 
-ROOT = Path(__file__).resolve().parents[3]
-PLACE = ROOT / "deploy" / "airflow"
-COMMAND = Path(sys.executable).parent / "citywatch"
-DAY = "2026-05-01"
+DAY = "2024-05-01"
+PAST = (f"{DAY}T00:00:00Z", f"{DAY}T23:00:00Z")
+"""In this time of UTC exactly one day of the city begins."""
 
-LOOK = """
-import json
-from airflow.dag_processing.dagbag import DagBag
-bag = DagBag(dag_folder=%r)
-print(json.dumps({
-    "errors": list(bag.import_errors.values()),
-    "dags": {name: {"paused": bool(dag.is_paused_upon_creation), "catchup": dag.catchup, "active": dag.max_active_runs,
-                    "scripts": [task.bash_command for task in dag.tasks]} for name, dag in bag.dags.items()},
-}))
-"""
+BY_ITSELF = ("nightly_reports", "upkeep", "replay_rejected", "shadow_rules")
 
 
-@dataclass(frozen=True)
-class Airflow:
-    home: Path
-    environment: dict[str, str]
-
-    def run(self, *words: str) -> str:
-        done = subprocess.run(
-            [str(PLACE / ".venv" / "bin" / words[0]), *words[1:]],
-            env=self.environment, cwd=self.home, capture_output=True, text=True, check=False, timeout=170,
-        )  # fmt: skip
-        assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
-        return done.stdout
-
-    def test(self, dag: str, at: str) -> None:
-        """Run all tasks of a DAG for the interval that ends then."""
-        self.run("airflow", "dags", "test", dag, at)
-
-    @property
-    def reports(self) -> Path:
-        return self.home / "reports" / DAY
-
-
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
-    synced = ["sh", str(ROOT / "scripts" / "uv"), "sync", "--frozen", "--quiet", "--directory", str(PLACE)]
-    subprocess.run(synced, check=True, timeout=600)
-    home = tmp_path_factory.mktemp("airflow")
-    ours = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "CITYWATCH", "VIRTUAL"))
-    }
-    places = {"AIRFLOW_HOME": home, "AIRFLOW__CORE__DAGS_FOLDER": PLACE / "dags"}
-    places |= {
-        "AIRFLOW__CORE__PLUGINS_FOLDER": PLACE / "plugins",
-        "CITYWATCH": COMMAND,
-        "CITYWATCH_DATA": home / "data",
-    }
-    settings = {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"}
-    settings |= {"CITYWATCH_REPORTS": str(home / "reports"), "CITYWATCH_SHADOW": "needs_human"}
-    found = Airflow(home, {**ours, **settings, **{name: str(path) for name, path in places.items()}})
-    found.run("airflow", "db", "migrate")
-    yield found
-
-
-@pytest.fixture(scope="module")
-def data(airflow: Airflow) -> Path:
-    """A data directory with two events of the day and one that is rejected."""
-    head = {"specversion": "1.0", "source": "s", "type": "person.report"}
-    people = [("p1", 30, "12"), ("p2", 40, "13")]
-    lines = [
-        {**head, "id": f"e{person}", "time": f"{DAY}T{hour}:00:00Z", "data": {"person_id": person, "age": age}}
-        for person, age, hour in people
-    ]
-    file = airflow.home / "people.ndjson"
-    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines) + "{broken\n")
-    directory = airflow.home / "data"
-    read = [str(COMMAND), "run", str(file), "--once", "--data", str(directory)]
-    subprocess.run(read, check=True, capture_output=True, timeout=60)
-    return directory
-
-
-def test_all_dags_are_read_and_only_the_producer_begins_paused(airflow: Airflow) -> None:
-    told = json.loads(airflow.run("python", "-c", LOOK % str(PLACE / "dags")).splitlines()[-1])
-    assert told["errors"] == []
-    files = {path.stem for path in (PLACE / "dags").glob("*.py")}
-    assert set(told["dags"]) == files
-    assert {name for name, dag in told["dags"].items() if dag["paused"]} == {"kafka_producer"}
-    assert all(not dag["catchup"] and dag["active"] == 1 for dag in told["dags"].values())
-    assert all("citywatch " in script for dag in told["dags"].values() for script in dag["scripts"])
-
-
-def test_the_reports_of_a_past_day_are_made_anew(airflow: Airflow, data: Path) -> None:
-    airflow.reports.mkdir(parents=True)
-    (airflow.reports / "mean-age.json").write_text("of an older run")
-    airflow.test("nightly_reports", "2026-05-02T04:00:00+00:00")
-    rows = json.loads((airflow.reports / "mean-age.json").read_text())["rows"]
-    assert rows[0] == {"population": "reported", "persons": 2, "mean_age": 35.0}
-    quality = json.loads((airflow.reports / "data-quality.json").read_text())
-    assert quality["name"] == "data-quality"
-    assert not [path.name for path in airflow.reports.iterdir() if path.name.startswith(".")]
-
-
-@pytest.mark.soak
-def test_upkeep_leaves_every_event_where_it_is(airflow: Airflow, data: Path) -> None:
-    airflow.test("upkeep", "2026-05-02T06:30:00+00:00")
-    listed = [str(COMMAND), "events", "--data", str(data), "--format", "ndjson"]
-    done = subprocess.run(listed, check=True, capture_output=True, text=True, timeout=60)
-    assert len(done.stdout.splitlines()) == 2
-
-
-def test_the_producer_sends_a_hundred_reports_and_the_same_again(airflow: Airflow) -> None:
-    cluster = Cluster(kafka())
+def test_the_scheduler_runs_every_dag_when_it_is_due_and_again_for_a_past_day(tmp_path: Path) -> None:
+    cluster, people = Cluster(kafka()), City(tmp_path / "data")
     cluster.make("users")
-    airflow.environment["CITYWATCH_KAFKA"] = cluster.address
-    airflow.test("kafka_producer", "2026-05-01T12:05:00+00:00")
-    first = [json.loads(value) for value in received(cluster.address, "users", 100)]
-    assert len(first) == 100
-    assert len({person["id"] for person in first}) >= 90  # the simulation sends a few twice, as devices do
-    airflow.test("kafka_producer", "2026-05-01T12:05:00+00:00")
-    assert [json.loads(value) for value in received(cluster.address, "users", 200)] == [*first, *first]
+    reports = tmp_path / "reports"
+    places = {"CITYWATCH_DATA": str(people.data), "CITYWATCH_KAFKA": cluster.address, "CITYWATCH_REPORTS": str(reports)}
+    airflow = Airflow(tmp_path / "airflow", **places, CITYWATCH_SHADOW="needs_human", CITYWATCH_SCHEDULES="2024-01-01")
+    with airflow.running():
+        all_are_read_and_only_the_producer_is_paused(airflow)
+        airflow.ask("dags/kafka_producer", {"is_paused": False}, "PATCH")
+        airflow.wait(*BY_ITSELF, "kafka_producer")
+        each_ran_for_the_slot_that_was_due(airflow)
+        sent = a_hundred_persons(cluster.values("users"))
+
+        people.read_in()
+        airflow.past("nightly_reports", *PAST)
+        airflow.past("shadow_rules", *PAST)
+        airflow.again("replay_rejected", "replay")
+        airflow.again("kafka_producer", "produce", run=0)
+        airflow.wait(*BY_ITSELF, "kafka_producer")
+        told = answers(reports / DAY)
+        assert told["mean-age.json"]["rows"][0] == {"population": "reported", "persons": 2, "mean_age": 35.0}
+        assert [alert["group"] for alert in told["shadow.ndjson"]] == [{"source": "s", "id": "v1"}]
+        the_same_persons_were_sent_again_and_count_once(cluster, sent, people)
+        kept = people.events()
+        assert people.rejected() == 0
+
+        airflow.again("nightly_reports", "mean-age", "repeat-persons")
+        airflow.past("shadow_rules", *PAST)
+        airflow.past("upkeep", *PAST)
+        airflow.wait(*BY_ITSELF)
+        assert answers(reports / DAY) == told
+        assert Counter(kept) - Counter(people.events()) == {"too old": 1}
+
+        airflow.past("upkeep", *PAST)
+        airflow.again("replay_rejected", "replay")
+        airflow.wait(*BY_ITSELF)
+        assert sorted(people.events()) == sorted(set(kept) - {"too old"})
 
 
-def received(address: str, topic: str, count: int) -> list[bytes]:
-    """The messages of a topic of one partition; a second of silence behind them."""
-    from confluent_kafka import Consumer
+def all_are_read_and_only_the_producer_is_paused(airflow: Airflow) -> None:
+    known = {path.stem for path in (PLACE / "dags").glob("*.py")}
+    read = airflow.until(
+        lambda: {dag["dag_id"]: dag for dag in airflow.ask("dags")["dags"]}, lambda dags: set(dags) == known
+    )
+    assert airflow.ask("importErrors")["total_entries"] == 0
+    assert {name for name, dag in read.items() if dag["is_paused"]} == {"kafka_producer"}
+    assert all(dag["max_active_runs"] == 1 for dag in read.values())
+    assert airflow.runs("kafka_producer") == []
 
-    reader = Consumer({"bootstrap.servers": address, "group.id": f"look{count}", "auto.offset.reset": "earliest"})
-    reader.subscribe([topic])
-    found: list[bytes] = []
-    for _ in range(60):
-        some = [message.value() or b"" for message in reader.consume(1000, 1.0) if not message.error()]
-        if not some and len(found) >= count:
-            break
-        found += some
-    reader.close()
-    return found
+
+def each_ran_for_the_slot_that_was_due(airflow: Airflow) -> None:
+    """One run, and not one for each day since the schedule began; days are those of the city."""
+    begun = {run["dag_id"]: moments(run) for run in airflow.runs() if run["run_type"] == "scheduled"}
+    assert set(begun) == {*BY_ITSELF, "kafka_producer"}
+    for since, upto in begun.values():
+        assert upto <= datetime.now(UTC) < upto + 2 * (upto - since) + timedelta(hours=2)
+    since, upto = begun["kafka_producer"]
+    assert (upto - since, since.minute % 5, since.second) == (timedelta(minutes=5), 0, 0)
+    since, upto = (moment.astimezone(ZoneInfo("America/New_York")) for moment in begun["nightly_reports"])
+    assert (since.hour, upto.hour, upto.date() - since.date()) == (0, 0, timedelta(days=1))
+
+
+def moments(run: dict[str, Any]) -> tuple[datetime, datetime]:
+    """The interval of a run."""
+    return datetime.fromisoformat(run["data_interval_start"]), datetime.fromisoformat(run["data_interval_end"])
+
+
+def a_hundred_persons(values: list[str]) -> list[str]:
+    """The messages of the first run of the producer, which are in the older system's shape."""
+    values = values[:100]  # where the machine is slow, a second slot may have been due meanwhile
+    persons = [json.loads(value) for value in values]
+    assert len({person["id"] for person in persons}) == len(persons) == 100
+    shape = "id first_name last_name gender age behaviors location time timeframe phone picture dangerosity_score"
+    assert all(set(person) == set(shape.split()) for person in persons)
+    return values
+
+
+def the_same_persons_were_sent_again_and_count_once(cluster: Cluster, sent: list[str], city: City) -> None:
+    found = Counter(cluster.values("users"))
+    assert all(found[message] == 2 for message in sent)
+    with Run(city.data.with_name("readers"), f"kafka://{cluster.address}/users") as reader:
+        reader.wait_for(sum(found.values()))
+        read = reader.end(signal.SIGINT)
+    assert (read["events"], read["duplicates"]) == (len(found), sum(found.values()) - len(found))
+
+
+def answers(directory: Path) -> dict[str, Any]:
+    """What was written for a day, by file; without what counts rows of the whole directory."""
+    names = ("mean-age.json", "repeat-persons.json", "alerts.json", "reports-by-timeframe.json")
+    assert not [path.name for path in directory.iterdir() if path.name.startswith(".")]
+    found: dict[str, Any] = {name: json.loads((directory / name).read_text("utf-8")) for name in names}
+    lines = (directory / "shadow.ndjson").read_text("utf-8").splitlines()
+    return {**found, "shadow.ndjson": [json.loads(line) for line in lines]}
+
+
+class City:
+    """A data directory; nothing is in it at first."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self._file("nothing.ndjson")
+        self.run(str(data.with_name("nothing.ndjson")), "--once", data=data)
+
+    def read_in(self) -> None:
+        """Three events of the past day and one too old to be kept; one that was read with the wrong mapping."""
+        head = {"specversion": "1.0", "source": "s", "time": f"{DAY}T12:00:00Z"}
+        persons = [("p1", 30), ("p2", 40)]
+        events = [
+            {**head, "id": person, "type": "person.report", "data": {"person_id": person, "age": age}}
+            for person, age in persons
+        ]
+        drone = {"device_id": "4", "violation_code": 46, "needs_human": True}
+        events.append({**head, "id": "v1", "type": "drone.violation", "data": drone})
+        events.append({**head, "id": "too old", "type": "anpr.read", "data": {"plate": "K1"}})
+        foreign = {"drone_id": 4, "plate_id": "VWW", "address": "907 W 91th St", "time": "06/01/2024 0309A"}
+        self.run(self._file("day.ndjson", *events), "--once", data=self.data)
+        mistaken = self._file("drones.ndjson", {**foreign, "violation_code": "95"})
+        self.run(mistaken, "--once", "--mapping", "safety-watcher", data=self.data)
+        assert self.rejected() == 1
+        (self.data / "citywatch.toml").write_text('retention.events = {"anpr.read" = "30d"}\n')
+
+    def run(self, *words: str, data: Path) -> dict[str, Any]:
+        return dict(json.loads(self._said("run", *words, data=data).splitlines()[-1]))
+
+    def events(self) -> list[str]:
+        """Ids of all events."""
+        return [json.loads(line)["id"] for line in self._said("events", data=self.data).splitlines()]
+
+    def rejected(self) -> int:
+        return len(self._said("rejected", "list", "--format", "ndjson", data=self.data).splitlines())
+
+    def _file(self, name: str, *lines: dict[str, Any]) -> str:
+        file = self.data.with_name(name)
+        file.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
+        return str(file)
+
+    def _said(self, *words: str, data: Path) -> str:
+        asked = [str(COMMAND), *words, "--data", str(data)]
+        return subprocess.run(asked, check=True, capture_output=True, text=True, timeout=120).stdout

@@ -1,0 +1,151 @@
+"""An Airflow as people run one: API server, DAG processor, and the scheduler with its local executor."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from deploy.servers.server import Server, free_ports
+
+ROOT = Path(__file__).resolve().parents[3]
+PLACE = ROOT / "deploy" / "airflow"
+COMMAND = Path(sys.executable).parent / "citywatch"
+PATIENCE_S = 180
+BUSY = 503
+
+Seen = TypeVar("Seen")
+
+
+class Part(Server):
+    """One of the processes of an Airflow."""
+
+    def __init__(self, airflow: Airflow, name: str, *words: str) -> None:
+        super().__init__(airflow.home / name)
+        self.name, self._airflow, self._words = name, airflow, (name, *words)
+
+    def prepare(self) -> None:
+        """Everything stands in the environment."""
+
+    def command(self) -> Sequence[str]:
+        given = [f"{name}={value}" for name, value in self._airflow.environment.items()]
+        return ["env", "-i", *given, str(PLACE / ".venv" / "bin" / "airflow"), *self._words]
+
+    def ready(self) -> bool:
+        part = {"api-server": "metadatabase", "dag-processor": "dag_processor"}.get(self.name, self.name)
+        try:
+            return bool(self._airflow.ask("monitor/health")[part]["status"] == "healthy")
+        except (urllib.error.URLError, ConnectionError):
+            return False
+
+
+class Airflow:
+    """An Airflow with the DAGs of deploy/airflow; `settings` are variables of its environment."""
+
+    def __init__(self, home: Path, **settings: str) -> None:
+        self.home = home
+        self.port = free_ports(1)[0]
+        self._token = ""
+        ours = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AIRFLOW", "CITYWATCH", "VIRTUAL", "PYTEST"))
+        }
+        core = {"LOAD_EXAMPLES": "False", "SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True", "PARALLELISM": "6"}
+        core |= {"DAGS_FOLDER": str(PLACE / "dags"), "PLUGINS_FOLDER": str(PLACE / "plugins")}
+        core["EXECUTION_API_SERVER_URL"] = f"http://127.0.0.1:{self.port}/execution/"
+        named = {"AIRFLOW_HOME": str(home), **{f"AIRFLOW__CORE__{name}": value for name, value in core.items()}}
+        self.environment = {**ours, **named, "CITYWATCH": str(COMMAND), **settings}
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Make its environment and its database, and run it."""
+        synced = ["sh", str(ROOT / "scripts" / "uv"), "sync", "--frozen", "--quiet", "--directory", str(PLACE)]
+        subprocess.run(synced, check=True, timeout=600)
+        migrate = [str(PLACE / ".venv" / "bin" / "airflow"), "db", "migrate"]
+        subprocess.run(migrate, env=self.environment, check=True, capture_output=True, timeout=PATIENCE_S)
+        with ExitStack() as stack:
+            stack.enter_context(
+                Part(self, "api-server", "--host", "127.0.0.1", "--port", str(self.port), "--workers=1")
+            )
+            parts = [Part(self, "dag-processor"), Part(self, "scheduler", "--skip-serve-logs")]
+            for part in parts:
+                part.launch()
+                stack.callback(part.stop)
+            for part in parts:
+                part.wait(PATIENCE_S)
+            yield
+
+    def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+        """What the API says; asked again while SQLite, in which this Airflow keeps itself, is busy."""
+        self._token = self._token or self._asked("/auth/token")["access_token"]
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self._asked(f"/api/v2/{path}", body, method)
+            except urllib.error.HTTPError as error:
+                if error.code != BUSY or time.monotonic() > deadline:
+                    raise AssertionError(f"{path}: {error.code} {error.read().decode()}") from error
+            time.sleep(0.5)
+
+    def _asked(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - always http
+            return json.load(answer)
+
+    def runs(self, dag: str = "~") -> list[dict[str, Any]]:
+        """Runs of a DAG, or of all of them, the oldest first."""
+        found = self.ask(f"dags/{dag}/dagRuns?order_by=id&limit=100")["dag_runs"]
+        return list(found)
+
+    def past(self, dag: str, since: str, upto: str) -> None:
+        """Run a DAG for the intervals that begin in this time, again where it has run."""
+        whole = {"max_active_runs": 1, "run_backwards": False, "dag_run_conf": {}}
+        self.ask(
+            "backfills",
+            {"dag_id": dag, "from_date": since, "to_date": upto, "reprocess_behavior": "completed", **whole},
+        )
+
+    def again(self, dag: str, *tasks: str, run: int = -1) -> None:
+        """Run tasks of a run of a DAG again, by default of its last one."""
+        which = {
+            "dag_run_id": self.runs(dag)[run]["dag_run_id"],
+            "task_ids": list(tasks),
+            "only_failed": False,
+            "dry_run": False,
+        }
+        self.ask(f"dags/{dag}/clearTaskInstances", which)
+
+    def wait(self, *dags: str) -> None:
+        """Wait until each of these has a run and none is left to do; fails with what a task wrote when one failed."""
+        self.until(
+            lambda: {dag: self._states(dag) for dag in dags}, lambda found: set(found.values()) == {("success",)}
+        )
+
+    def _states(self, dag: str) -> tuple[str, ...]:
+        states = {run["state"] for run in self.runs(dag)}
+        assert "failed" not in states, self.written()
+        return tuple(states)
+
+    def until(self, look: Callable[[], Seen], done: Callable[[Seen], bool]) -> Seen:
+        """Look until it is as wanted; what was seen then."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not done(found := look()):
+            assert time.monotonic() < deadline, f"{found}\n{self.written()}"
+            time.sleep(0.5)
+        return found
+
+    def written(self) -> str:
+        """The ends of what tasks wrote."""
+        logs = sorted((self.home / "logs").glob("dag_id=*/**/attempt=*.log"))
+        return "\n".join(f"{log.relative_to(self.home)}:\n{log.read_text('utf-8')[-1500:]}" for log in logs)
