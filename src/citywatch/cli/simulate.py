@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +20,7 @@ from citywatch.sender.command import HELP
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from citywatch.mappings.model import Mapping
     from citywatch.records.chunk import Chunk
 
 
@@ -31,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--speed", metavar="X", help="Simulated seconds a second: 1 without --duration, else as fast as it can.")
 @click.option("--truth", metavar="FILE", help="Write what was planted, for every alert that is to come: NDJSON.")
 @click.option(
-    "--as", "shape", metavar="MAPPING", help="Write the messages of an older system: prestacop, safety-watcher."
+    "--as", "shape", metavar="MAPPING", help="Write in another shape: prestacop, safety-watcher, plate-event, …"
 )
 @click.option(
     "--to",
@@ -60,10 +65,10 @@ def simulate(
     from citywatch.sources.simulator.source import SimulatedCity
     from citywatch.sources.simulator.text import block
 
-    written = _as_it_is if shape is None else _messages(shape)
+    written = _as_it_is if shape is None else messages_of(shape)
     told = {name: text for name, text in options.items() if text is not None}
     source = SimulatedCity(world, simulation(world, {"start": "now", "speed": "1", **told} if to else told))
-    messages = _at_most(count, (written(chunk) for chunk in source.chunks()))
+    messages = _at_most(count, (written(chunk) for chunk in _made_ahead(source.chunks())))
     if to is not None and to.startswith("kafka://"):
         _produce(messages, to, shape)
         return
@@ -74,6 +79,25 @@ def simulate(
         for lines in messages:
             sys.stdout.buffer.write(block(lines))
             sys.stdout.buffer.flush()
+
+
+def _made_ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The chunks, each as soon as it is there: the next ones are made while one is written."""
+    made: Queue[Chunk | Exception | None] = Queue(maxsize=2)
+
+    def make() -> None:
+        try:
+            for chunk in chunks:
+                made.put(chunk)
+        except Exception as error:
+            made.put(error)
+        made.put(None)
+
+    threading.Thread(target=make, name="simulation", daemon=True).start()
+    while (chunk := made.get()) is not None:
+        if isinstance(chunk, Exception):
+            raise chunk
+        yield chunk
 
 
 def _at_most(count: int | None, chunks: Iterable[pa.Array[Any]]) -> Iterator[pa.Array[Any]]:
@@ -132,16 +156,34 @@ def _as_it_is(chunk: Chunk) -> pa.Array[Any]:
     return chunk.records["raw"].combine_chunks().cast(pa.string())
 
 
-def _messages(shape: str) -> Callable[[Chunk], pa.Array[Any]]:
-    """What turns a chunk into an older system's messages. Raises UsageError."""
+def messages_of(shape: str) -> Callable[[Chunk], pa.Array[Any]]:
+    """What turns a chunk into messages of another shape. Raises UsageError."""
     from citywatch.cli.topics import shape_of
     from citywatch.mappings.parse import Parser
-    from citywatch.mappings.render import render
+    from citywatch.mappings.render import Renderer
     from citywatch.settings import Settings
 
     mapping = shape_of(shape)
-    parser = Parser(Settings())
-    return lambda chunk: render(parser.parse(chunk).events, mapping).drop_null()
+    parser, render = Parser(Settings()), Renderer(mapping)
+    wanted = _wanted(mapping)
+    return lambda chunk: render(parser.parse(wanted(chunk)).events).drop_null()
+
+
+def _wanted(mapping: Mapping) -> Callable[[Chunk], Chunk]:
+    """What leaves out the lines of types for which the shape has no word, unread: mostly that is most of a city."""
+    from citywatch.mappings.admitted import admitted_types
+
+    types = admitted_types(mapping.returns.when.sql) if mapping.returns else None
+    if types is None:
+        return lambda chunk: chunk
+    pattern = f'"source":"[^"]*","type":"({"|".join(map(re.escape, sorted(types)))})"'  # as the simulator writes it
+
+    def wanted(chunk: Chunk) -> Chunk:
+        import pyarrow.compute as pc
+
+        return replace(chunk, records=chunk.records.filter(pc.match_substring_regex(chunk.records["raw"], pattern)))
+
+    return wanted
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import pyarrow as pa
 from citywatch.errors import MappingError
 from citywatch.event import derived_sql
 from citywatch.mappings.macros import create_macros
-from citywatch.mappings.model import Mapping
+from citywatch.mappings.model import Mapping, Return
 from citywatch.records.columns import Array, one_array
 from citywatch.settings import Settings
 
@@ -20,19 +20,34 @@ def render(events: pa.Table, mapping: Mapping, settings: Settings | None = None)
 
     Raises MappingError when the mapping goes one way only.
     """
-    if mapping.returns is None:
-        raise MappingError(f"{mapping.name} has no from: events cannot be written in its shape")
-    zone = (settings or Settings()).zone
-    con = duckdb.connect(config={"enable_external_access": False, "threads": 2})
-    con.execute("SET TimeZone = 'UTC'")
-    create_macros(con, zone)
-    con.register("stored", events.append_column("_row", pa.array(range(events.num_rows))))
+    return Renderer(mapping, settings)(events)
+
+
+class Renderer:
+    """Writes batch after batch in the shape of a mapping; of use to one thread. Called with events, see `render`."""
+
+    def __init__(self, mapping: Mapping, settings: Settings | None = None) -> None:
+        if mapping.returns is None:
+            raise MappingError(f"{mapping.name} has no from: events cannot be written in its shape")
+        zone = (settings or Settings()).zone
+        self._con = duckdb.connect(config={"enable_external_access": False, "threads": 2})
+        self._con.execute("SET TimeZone = 'UTC'")
+        create_macros(self._con, zone)
+        self._sql = _sql(mapping.returns, zone)
+
+    def __call__(self, events: pa.Table) -> Array:
+        """The message of each event, or NULL."""
+        self._con.register("stored", events.append_column("_row", pa.array(range(events.num_rows))))
+        answer = self._con.sql(self._sql).to_arrow_table()
+        self._con.unregister("stored")
+        return one_array(answer["record"])
+
+
+def _sql(returns: Return, zone: str) -> str:
     derived = ", ".join(f"{sql} AS {name}" for name, sql in derived_sql(zone).items())
-    pairs = ", ".join(f"'{key}', {expression.sql}" for key, expression in mapping.returns.record.items())
-    text = mapping.returns.line.sql if mapping.returns.line else f"json_object({pairs})"
-    answer = con.sql(
-        f"SELECT CASE WHEN {mapping.returns.when.sql} THEN CAST({text} AS VARCHAR) END AS record"
+    pairs = ", ".join(f"'{key}', {expression.sql}" for key, expression in returns.record.items())
+    text = returns.line.sql if returns.line else f"json_object({pairs})"
+    return (
+        f"SELECT CASE WHEN {returns.when.sql} THEN CAST({text} AS VARCHAR) END AS record"
         f" FROM (SELECT * REPLACE (CAST(data AS JSON) AS data), {derived} FROM stored) ORDER BY _row"
-    ).to_arrow_table()
-    con.close()
-    return one_array(answer["record"])
+    )

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
+from citywatch.cli.simulate import messages_of
 from citywatch.mappings.load import load_mappings
 from citywatch.mappings.model import Mapping
 from citywatch.mappings.parse import Parser
@@ -15,6 +16,7 @@ from citywatch.mappings.render import render
 from citywatch.mappings.samples import sample_chunk
 from citywatch.records.chunk import Parsed
 from citywatch.settings import DAY
+from citywatch.sources import open_source
 
 from .host import SETTINGS, START, parsed
 
@@ -50,6 +52,16 @@ def test_what_the_city_writes_in_a_shape_is_read_as_the_same(mapping: Mapping, c
     assert values(back.events, "type") == values(sent, "type")
     for name in KEPT:
         assert values(back.events, name) <= values(sent, name)
+
+
+@pytest.mark.parametrize("name", ["prestacop", "safety-watcher", "openalpr", "stat-drone", "onvif-frame"])
+def test_what_is_left_out_unread_would_have_given_no_message(name: str) -> None:
+    (mapping,) = (mapping for mapping in WRITTEN if mapping.name == name)
+    (source,) = open_source("sim://city?duration=1m&images=0&rate=40")
+    chunks, parser, written = list(source.chunks()), Parser(SETTINGS, threads=1), messages_of(name)
+    expected = [text for chunk in chunks for text in render(parser.parse(chunk).events, mapping).to_pylist() if text]
+    assert [text for chunk in chunks for text in written(chunk).to_pylist()] == expected
+    assert expected
 
 
 def test_every_shape_of_the_family_can_be_written() -> None:
