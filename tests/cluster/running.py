@@ -28,10 +28,12 @@ def citywatch(*arguments: object, **options: Any) -> subprocess.CompletedProcess
 class Run:
     """`citywatch run ADDRESS --data DIR`; ends with the block, as by Ctrl-C."""
 
+    command = "run"
+
     def __init__(self, data: Path, *arguments: object, environment: Mapping[str, str] | None = None) -> None:
         self.data = data
         data.mkdir(exist_ok=True)
-        command = [*COMMAND, "run", *map(str, arguments), "--data", str(data)]
+        command = [*COMMAND, self.command, *map(str, arguments), "--data", str(data)]
         self.errors = data.with_name(f"{data.name}.stderr")
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
@@ -49,7 +51,8 @@ class Run:
         """Signal it; what it said last on standard output."""
         self.process.send_signal(how)
         out, _ = self.process.communicate(timeout=60)
-        return dict(json.loads(out.splitlines()[-1])) if out else {}
+        last = (out.splitlines() or [""])[-1]
+        return dict(json.loads(last)) if last.startswith("{") else {}
 
     def wait(self, what: Any, within: float = 100) -> None:
         """Wait for something; fails when the run has ended."""

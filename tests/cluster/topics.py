@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
@@ -50,21 +50,27 @@ class Cluster:
 
     def messages(self, name: str) -> list[tuple[str | None, str]]:
         """(key, value) of all that a topic holds, partition by partition."""
+        found = [(message.key(), message.value()) for message in self._all(name)]
+        return [(key.decode() if key else None, (value or b"").decode()) for key, value in found]
+
+    def stamped(self, name: str) -> list[tuple[int, str]]:
+        """(timestamp in ms, value) of all that a topic holds, partition by partition."""
+        return [(message.timestamp()[1], (message.value() or b"").decode()) for message in self._all(name)]
+
+    def _all(self, name: str) -> Iterator[Message]:
         asking = Consumer({"bootstrap.servers": self.address, "group.id": "nobody", "enable.partition.eof": True})
         partitions = list(self._admin.list_topics(name, timeout=30).topics[name].partitions)
         asking.assign([TopicPartition(name, number, 0) for number in partitions])
-        found, left = [], len(partitions)
+        left = len(partitions)
         while left:
             message = asking.poll(30)
             assert message is not None
-            if (error := message.error()) is not None:
+            if (error := message.error()) is None:
+                yield message
+            else:
                 assert error.code() == KafkaError._PARTITION_EOF, error
                 left -= 1
-                continue
-            key, value = message.key(), message.value()
-            found.append((key.decode() if key else None, (value or b"").decode()))
         asking.close()
-        return found
 
     def values(self, name: str) -> list[str]:
         """The values of all that a topic holds."""

@@ -12,6 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from deploy.servers.postgresql_server import Postgresql, programs
 from deploy.servers.server import free_ports
 from tests.cluster.servers import kafka
 from tests.cluster.topics import Cluster
+from tests.cluster.traffic import Traffic
 from tests.unit.desk.facts import alert_id, event
 
 pytestmark = pytest.mark.cluster
@@ -170,6 +172,47 @@ def test_alerts_of_the_topic_are_worked_on_at_one_address_and_corrections_go_bac
     assert (sent["type"], sent["data"]["corrects_id"], sent["data"]["violation_code"]) == (
         "violation.corrected", "v2", 40,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("away_s", [3, pytest.param(60, marks=pytest.mark.soak)])
+def test_a_console_that_was_away_shows_every_alert_of_that_time_once(
+    database: Database, key: str, away_s: float
+) -> None:
+    cluster = Cluster(kafka())
+    topic = cluster.make(partitions=2)
+    words = ("--from", f"kafka://{cluster.address}/{topic}?group={topic}")
+    first = 10_000 + round(1000 * away_s)
+
+    def alarm(number: int) -> str:
+        return told(first + number // 2, count=number % 2 + 1)  # each grows once
+
+    def ours(running: Console) -> dict[str, int]:
+        """Count by id, of this test's alerts that are there."""
+        path, found = "/api/v1/alerts?limit=500", dict[str, int]()
+        while path:
+            page = running.ask(path)
+            found |= {alert["id"]: alert["count"] for alert in page["alerts"]}
+            path = f"/api/v1/alerts?limit=500&cursor={page['next_cursor']}" if page["next_cursor"] else ""
+        return {ident: count for ident, count in found.items() if ident in wanted}
+
+    wanted = {alert_id(first + number) for number in range(40_000)}
+    with Traffic(cluster, topic, alarm, key=lambda text: str(json.loads(text)["id"])) as traffic:
+        with console(database, *words, key=key) as running:
+            until(lambda: len(ours(running)) > 20, "alerts come")
+            before = len(ours(running))
+            running.process.kill()
+            running.process.wait(30)
+        until(lambda: not answers(running), "its pages end with it")
+        time.sleep(away_s)
+        missed = traffic.sent // 2 - before
+        with console(database, *words, key=key) as running:
+            until(lambda: len(ours(running)) > before + missed, "what came meanwhile is there, and more comes")
+            traffic.more()
+            sent = traffic.end()
+            until(lambda: sum(ours(running).values()) >= sent // 2 * 2 + sent % 2, "all of them are there")
+            last = ours(running)
+    assert missed > 20
+    assert Counter(last.values()) == Counter({2: sent // 2, 1: sent % 2}), "each of them once, and grown"
 
 
 def first_message(address: str, topic: str) -> bytes:
