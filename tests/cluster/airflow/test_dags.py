@@ -18,7 +18,7 @@ from tests.cluster.running import Run
 from tests.cluster.servers import kafka
 from tests.cluster.topics import Cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 DAY = "2024-05-01"
 PAST = (f"{DAY}T00:00:00Z", f"{DAY}T23:00:00Z")
