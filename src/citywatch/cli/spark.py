@@ -13,8 +13,10 @@ import click
 
 from citywatch.cli.log import say
 from citywatch.cli.options import data_option
+from citywatch.cli.refusals import rejected_option, telling_rejected
 from citywatch.cli.run import rules_option
 from citywatch.cli.spark_archive import archive
+from citywatch.cli.spark_reporting import metrics, reporting
 from citywatch.cli.spark_session import (
     KAFKA,
     Input,
@@ -27,6 +29,7 @@ from citywatch.cli.spark_session import (
     stream_options,
     wait_for,
 )
+from citywatch.cli.stores import store_option, storing
 from citywatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,6 +61,11 @@ spark.add_command(archive)
 @click.option("--checkpoint", help="Where the job keeps its state, also hdfs://…  [default: spark/detect in --data]")
 @click.option("--shards", default=1, show_default=True, help="Parts of the state; belongs to the checkpoint.")
 @click.option("--to", "targets", multiple=True, metavar="TARGET", help="Also tell a directory, or kafka://host/TOPIC.")
+@store_option
+@rejected_option
+@click.option(
+    "--metrics-port", type=click.IntRange(0, 65535), help="Serve /metrics on 127.0.0.1 there; 0 takes a free one."
+)
 @stream_options
 @click.option("--every", default="1 second", show_default=True, help="Time between the beginnings of two batches.")
 @master_option
@@ -70,6 +78,9 @@ def detect(
     checkpoint: str | None,
     shards: int,
     targets: tuple[str, ...],
+    store: str | None,
+    rejected_to: str | None,
+    metrics_port: int | None,
     mapping: str | None,
     once: bool,
     at_once: int | None,
@@ -86,6 +97,7 @@ def detect(
     from citywatch.engine.spark.checkpoint import claim
     from citywatch.engine.spark.inputs import with_real_time
     from citywatch.engine.spark.job import Job
+    from citywatch.engine.spark.standing import Standing
     from citywatch.engine.spark.telling import DeskTold
 
     given = Input(source, mapping)
@@ -103,11 +115,19 @@ def detect(
         )
         totals: Counter[str] = Counter()
         born = _born(desk)
+        standing = Standing(source, desk.status().get("engine") or {})
         records = given.records(session, at_once)
-        query = job.start(records if once else with_real_time(records), _telling(tells, totals))
+        relaying = stack.enter_context(storing(host, store))
+        refusals = stack.enter_context(telling_rejected(host, rejected_to))
+        stack.enter_context(metrics(standing, metrics_port))
+        query = job.start(records if once else with_real_time(records), _telling([*tells, standing.hear], totals))
         say(f"detecting in {source}; state in {place}")
-        wait_for(query)
+        with reporting(host.directory, query, standing):
+            wait_for(query)
         totals["alerts"] = _born(desk) - born
+        for beside in (relaying, refusals):
+            if beside is not None:
+                beside.drain()
     totals["read"] = totals["events"] + totals["duplicates"] + totals["rejected"]
     click.echo(json.dumps({name: totals[name] for name in _LAST}))
 

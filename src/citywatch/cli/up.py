@@ -17,6 +17,7 @@ from click.core import ParameterSource
 
 from citywatch.cli.log import say
 from citywatch.cli.options import TRUTH_FILE, data_option, demo_directory, person
+from citywatch.cli.refusals import rejected_option, telling_rejected
 from citywatch.cli.run import rules_option
 from citywatch.cli.stores import store_option, storing
 from citywatch.cli.tail import Tail
@@ -51,6 +52,7 @@ LOOK = 0.1
 )
 @click.option("--until-alert", is_flag=True, help="End after the first alert.")
 @store_option
+@rejected_option
 @click.pass_context
 def up(
     context: click.Context,
@@ -64,6 +66,7 @@ def up(
     port: int,
     until_alert: bool,
     store: str | None,
+    rejected_to: str | None,
 ) -> None:
     """Everything on this machine: ingest, engine, console, until Ctrl-C.
 
@@ -95,6 +98,7 @@ def up(
         alarm = stack.enter_context(Alarm(hosted))
         proposing = stack.enter_context(Proposing(hosted.directory.path, within=hosted.settings.same_offence))
         relaying = stack.enter_context(storing(hosted, store))
+        stack.enter_context(telling_rejected(hosted, rejected_to))
 
         def done() -> bool:
             web.check()

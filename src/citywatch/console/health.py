@@ -19,6 +19,7 @@ from citywatch.console.port import DeskPort, GalleryPort
 from citywatch.console.presentation import engine_state
 from citywatch.console.site import current
 from citywatch.delivery import Standing
+from citywatch.exposition import family
 
 
 @login_not_required
@@ -48,34 +49,34 @@ def exposition(desk: DeskPort) -> Iterator[str]:
     """The lines of `/metrics` that the desk knows."""
     engine = engine_state(desk)
     records = [({"outcome": name}, count) for name, count in engine.counts.items()]
-    yield from _family("citywatch_records_total", "counter", "Input records by what became of them.", records)
+    yield from family("citywatch_records_total", "counter", "Input records by what became of them.", records)
     raised = [({"rule": r, "level": lv, "status": s}, n) for r, lv, s, n in desk.tallies()]
-    yield from _family("citywatch_alerts_total", "counter", "Alerts raised.", raised)
+    yield from family("citywatch_alerts_total", "counter", "Alerts raised.", raised)
     states = [({"state": state}, count) for state, count in desk.state_counts().items()]
-    yield from _family("citywatch_alerts", "gauge", "Alerts by state.", states)
+    yield from family("citywatch_alerts", "gauge", "Alerts by state.", states)
     tickets = [({"state": state}, count) for state, count in desk.proposal_counts().items()]
-    yield from _family("citywatch_tickets", "gauge", "Tickets and proposals for them, by state.", tickets)
+    yield from family("citywatch_tickets", "gauge", "Tickets and proposals for them, by state.", tickets)
     waiting = desk.rejected_count()
-    yield from _family("citywatch_rejected_waiting", "gauge", "Rejected records nobody replayed.", [({}, waiting)])
-    yield from _family("citywatch_events_waiting", "gauge", "Events the rules have not seen.", [({}, engine.waiting)])
+    yield from family("citywatch_rejected_waiting", "gauge", "Rejected records nobody replayed.", [({}, waiting)])
+    yield from family("citywatch_events_waiting", "gauge", "Events the rules have not seen.", [({}, engine.waiting)])
     if engine.unread:
         unread = [({"source": log, "partition": part}, count) for (log, part), count in engine.unread.items()]
-        yield from _family("citywatch_source_lag", "gauge", "Records of a log that are not read yet.", unread)
+        yield from family("citywatch_source_lag", "gauge", "Records of a log that are not read yet.", unread)
     if standings := desk.standings():
         yield from _deliveries(standings)
     if stores := desk.status().get("stores"):
         yield from _stores(stores)
     lag: list[tuple[dict[str, str], Any]] = [({}, engine.lag)] if engine.lag is not None else []
-    yield from _family("citywatch_clock_lag_seconds", "gauge", "Clock behind real time.", lag)
+    yield from family("citywatch_clock_lag_seconds", "gauge", "Clock behind real time.", lag)
     up = int(engine.running)
-    yield from _family("citywatch_engine_up", "gauge", "1 while the engine reports.", [({}, up)])
+    yield from family("citywatch_engine_up", "gauge", "1 while the engine reports.", [({}, up)])
 
 
 def _images(gallery: GalleryPort | None) -> Iterator[str]:
     if gallery is not None:
         images, size = gallery.totals()
-        yield from _family("citywatch_images", "gauge", "Images that are kept.", [({}, images)])
-        yield from _family("citywatch_image_bytes", "gauge", "Bytes of the images that are kept.", [({}, size)])
+        yield from family("citywatch_images", "gauge", "Images that are kept.", [({}, images)])
+        yield from family("citywatch_image_bytes", "gauge", "Bytes of the images that are kept.", [({}, size)])
 
 
 def _deliveries(standings: list[Standing]) -> Iterator[str]:
@@ -98,7 +99,7 @@ def _deliveries(standings: list[Standing]) -> Iterator[str]:
         ("messages_total", "counter", "Messages that arrived.", each(lambda s: s.sent)),
         ("failures_total", "counter", "Tries that failed.", each(lambda s: s.failed)),
     ):
-        yield from _family(f"citywatch_delivery_{name}", kind, meaning, samples)
+        yield from family(f"citywatch_delivery_{name}", kind, meaning, samples)
 
 
 def _stores(stores: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -106,27 +107,16 @@ def _stores(stores: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     now = time.time_ns() // 1000
     known = {name: standing for name, standing in stores.items() if standing["events"] is not None}
     behind = [({"store": n, "what": what}, s[what]) for n, s in known.items() for what in ("events", "alerts")]
-    yield from _family(
+    yield from family(
         "citywatch_store_behind", "gauge", "Events, and changes of alerts, not stored there yet.", behind
     )
     delays = [
         ({"store": n}, 0.0 if s["events"] == s["alerts"] == 0 else _age(s["level_at"], now)) for n, s in stores.items()
     ]
-    yield from _family("citywatch_store_delay_seconds", "gauge", "Since when it has not had everything.", delays)
+    yield from family("citywatch_store_delay_seconds", "gauge", "Since when it has not had everything.", delays)
     up = [({"store": n}, int(s["trouble"] is None)) for n, s in stores.items()]
-    yield from _family("citywatch_store_up", "gauge", "1 while it takes what it is given.", up)
+    yield from family("citywatch_store_up", "gauge", "1 while it takes what it is given.", up)
 
 
 def _age(since: int | None, now: int) -> float:
     return 0.0 if since is None else max(now - since, 0) / 1e6
-
-
-def _family(name: str, kind: str, meaning: str, samples: list[tuple[dict[str, str], Any]]) -> Iterator[str]:
-    yield f"# HELP {name} {meaning}\n# TYPE {name} {kind}\n"
-    for labels, value in samples:
-        inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-        yield f"{name}{{{inside}}} {value}\n" if inside else f"{name} {value}\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from citywatch.engine.embedded.hearing import LONG
-from citywatch.engine.embedded.lagging import Lagging
+from citywatch.engine.lagging import LONG, Lagging
 from citywatch.engine.own import OWN
 from citywatch.settings import MINUTE, SECOND
 

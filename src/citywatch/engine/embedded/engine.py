@@ -24,11 +24,11 @@ from citywatch.engine.embedded.doors import Door
 from citywatch.engine.embedded.hearing import BRIEF, LONG, Hearing
 from citywatch.engine.embedded.intake import Intake, Receipt, Submission
 from citywatch.engine.embedded.keeping import Keeping
-from citywatch.engine.embedded.lagging import Lagging
 from citywatch.engine.embedded.live import Listening, LiveSource, LogFeed, RealTime
 from citywatch.engine.embedded.stepping import Stepping
 from citywatch.engine.embedded.steps import Steps
 from citywatch.engine.embedded.upkeep import Upkeep
+from citywatch.engine.lagging import Lagging
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed, records_schema
 from citywatch.rules.model import Ruleset
 from citywatch.settings import Settings

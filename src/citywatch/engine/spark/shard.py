@@ -45,6 +45,11 @@ class Shard:
         self._blind = Blind(conditions.ruleset, {**kept.head.get("blind", {}), **begun.blind})
         self._silent = self._blind.marked(begun.facts, self._clock.now)
 
+    @property
+    def clock(self) -> int:
+        """µs."""
+        return self._clock.now
+
     def _restore(self, kept: Kept) -> None:
         slices: dict[int, list[tuple[pa.Table, pa.Table]]] = {}
         told = []

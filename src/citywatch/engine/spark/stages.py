@@ -48,5 +48,5 @@ class ApplyRules:
         made = self._warm.take(run, shard, kept, lambda kept: Shard(shard, conditions, kept))
         yield from made.advance(messages, kept)
         self._warm.put(run, shard, kept.commit(made.head()), made)
-        measured = {"state_bytes": [kept.written], "reloads": [self._warm.reloads - reloads]}
+        measured = {"state_bytes": [kept.written], "reloads": [self._warm.reloads - reloads], "clock": [made.clock]}
         yield Message(messages[0].slot, Kind.COUNTS, rows=packed(pa.table(measured)))

@@ -9,6 +9,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from citywatch.alert import facts_schema
+from citywatch.engine.runs import BEGINNING
 from citywatch.engine.spark.message import Kind, unpacked
 from citywatch.event import batch_schema
 from citywatch.records.chunk import rejected_schema
@@ -26,6 +27,8 @@ class Told:
         Tables: `alert.facts_schema()`, `rejected_schema()`, `event.batch_schema()`.
     counts
         events, duplicates, conflicts, rejected, late; state_bytes written, and reloads of shards that were not warm.
+    clock
+        Of the shards, µs; None where none had anything to do.
     """
 
     batch: int
@@ -33,6 +36,7 @@ class Told:
     rejected: pa.Table
     corrections: pa.Table
     counts: Counter[str] = field(default_factory=Counter)
+    clock: int | None = None
 
     @classmethod
     def of(cls, batch: int, messages: Any) -> Self:
@@ -41,8 +45,11 @@ class Told:
         for kind, rows in zip(messages["kind"].to_pylist(), messages["rows"].to_pylist(), strict=True):
             tables[kind].append(unpacked(rows))
         counts: Counter[str] = Counter()
+        clocks = []
         for table in tables[Kind.COUNTS]:
-            counts.update(table.to_pylist()[0])
+            (row,) = table.to_pylist()
+            clocks += [row.pop("clock")] if "clock" in row else []
+            counts.update(row)
         rejected = _joined(rejected_schema(), tables[Kind.REJECTED])
         counts["rejected"] += len(rejected)
         return cls(
@@ -51,6 +58,7 @@ class Told:
             rejected,
             _joined(batch_schema(), tables[Kind.CORRECTIONS]),
             counts,
+            max((clock for clock in clocks if clock > BEGINNING), default=None),
         )
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from citywatch.alert import facts_schema
-from citywatch.engine.embedded.hearing import LONG
 from citywatch.engine.own import Backlog, lag_facts
+from citywatch.settings import MINUTE
+
+LONG = MINUTE
 
 
 class Lagging:
