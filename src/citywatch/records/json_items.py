@@ -6,11 +6,11 @@ closed must not swallow what follows: its first line is a fault, and reading goe
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 import pyarrow as pa
 
 from citywatch.records.chunk import faults_schema, records_schema
@@ -19,8 +19,7 @@ from citywatch.records.lines import LONGEST, Cut
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|["\[\]{},]', re.DOTALL)
 _NEXT_OBJECT = re.compile(rb"\n[\s,]*(?=\{)")
 _BLANK = b" \t\r\n,"
-_BLANKS = frozenset(" \t\r\n")
-_DECODER = json.JSONDecoder()
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _OPENS = (b"{", b"[")
 _CLOSES = (b"}", b"]")
 
@@ -39,36 +38,10 @@ def cut_items(blocks: Iterable[bytes], broken: Callable[[], str | None] = lambda
 def array_items(body: bytes) -> list[bytes] | None:
     """Items of a whole array, quickly; None for anything that is not an array from end to end, item by item."""
     try:
-        text = body.decode("utf-8")
-        first = _blank(text, 0) + 1
-        if text[first - 1] != "[":
-            return None
-        items, end = _items(text, _blank(text, first))
-    except (ValueError, IndexError, RecursionError):
+        body.decode("utf-8")
+        return list(map(bytes, _ARRAY.decode(body)))
+    except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
         return None
-    return items if _blank(text, end) == len(text) else None
-
-
-def _items(text: str, at: int) -> tuple[list[bytes], int]:
-    """Items of an array from position `at` on, and where it has ended. Raises ValueError, IndexError."""
-    items: list[bytes] = []
-    while text[at] != "]" or items:
-        _, end = _DECODER.raw_decode(text, at)
-        items.append(text[at:end].encode())
-        at = _blank(text, end)
-        if text[at] == "]":
-            break
-        if text[at] != ",":
-            raise ValueError("no comma between items")
-        at = _blank(text, at + 1)
-    return items, at + 1
-
-
-def _blank(text: str, at: int) -> int:
-    """Where the blanks end that begin there, if any do."""
-    while text[at : at + 1] in _BLANKS:
-        at += 1
-    return at
 
 
 @dataclass
