@@ -37,14 +37,22 @@ class Failure:
 
 def failures(mapping: Mapping) -> list[Failure]:
     """What is wrong with the samples of `mapping`; empty when all pass."""
-    return [Failure(sample, what) for sample in mapping.samples for what in _wrong(mapping, sample)]
+    reader = SampleReader(mapping)
+    return [Failure(sample, what) for sample in mapping.samples for what in _wrong(reader, sample)]
 
 
-def parse_sample(mapping: Mapping, sample: Sample) -> Parsed:
-    """What the mapping makes of a sample."""
-    arrived = _micros(sample.arrived or NOW)
-    parser = Parser(Settings(), [mapping], clock=lambda: arrived, threads=1)
-    return parser.parse(sample_chunk(sample, arrived), mapping)
+class SampleReader:
+    """Reads the samples of one mapping with one parser, each at the time at which it arrived."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.mapping = mapping
+        self._arrived = 0
+        self._parser = Parser(Settings(), [mapping], clock=lambda: self._arrived, threads=1)
+
+    def parse(self, sample: Sample) -> Parsed:
+        """What the mapping makes of a sample."""
+        self._arrived = _micros(sample.arrived or NOW)
+        return self._parser.parse(sample_chunk(sample, self._arrived), self.mapping)
 
 
 def sample_chunk(sample: Sample, arrived: int) -> Chunk:
@@ -61,8 +69,8 @@ def sample_chunk(sample: Sample, arrived: int) -> Chunk:
     return Chunk(origin, Format.CSV, records, names, delimiter=header.delimiter)
 
 
-def _wrong(mapping: Mapping, sample: Sample) -> Iterator[str]:
-    parsed = parse_sample(mapping, sample)
+def _wrong(reader: SampleReader, sample: Sample) -> Iterator[str]:
+    mapping, parsed = reader.mapping, reader.parse(sample)
     events, reasons = parsed.events.to_pylist(), listed(parsed.rejected["reason"])
     if len(events) != len(sample.events):
         yield f"{len(events)} events instead of {len(sample.events)}; rejected: {reasons}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,9 @@ from hypothesis import HealthCheck, settings
 
 from citywatch.mappings.gazetteer import Gazetteer
 from citywatch.mappings.load import load_mappings
+from citywatch.mappings.model import Mapping, Sample
 from citywatch.mappings.parse import Parser
+from citywatch.mappings.samples import SampleReader
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed, records_schema
 from citywatch.settings import Settings
 
@@ -29,6 +32,16 @@ def micros(moment: datetime) -> int:
 def parser(zones: dict[str, Any] | None = None, *, mapped: bool = False, **given: Any) -> Parser:
     mappings = load_mappings() if mapped else []
     return Parser(Settings(**given), mappings, gazetteer=Gazetteer(zones or {}), clock=lambda: micros(NOW), threads=1)
+
+
+def parse_sample(mapping: Mapping, sample: Sample) -> Parsed:
+    """What a shipped mapping, and no other, makes of a sample of it."""
+    return _sample_reader(mapping.name).parse(sample)
+
+
+@cache
+def _sample_reader(name: str) -> SampleReader:
+    return SampleReader(next(mapping for mapping in load_mappings() if mapping.name == name))
 
 
 def chunk(

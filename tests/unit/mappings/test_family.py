@@ -22,12 +22,12 @@ from citywatch.mappings import cloudevents
 from citywatch.mappings.load import load_mappings, read_mapping
 from citywatch.mappings.model import Mapping, Sample
 from citywatch.mappings.parse import Parser
-from citywatch.mappings.samples import NOW, parse_sample, sample_chunk
+from citywatch.mappings.samples import NOW, sample_chunk
 from citywatch.mappings.statements import Statements
 from citywatch.records.chunk import Format
 from citywatch.settings import Settings
 from citywatch.sources import open_source
-from tests.unit.mappings.intake import chunk, cloudevent, micros, only, reasons
+from tests.unit.mappings.intake import chunk, cloudevent, micros, only, parse_sample, reasons
 
 SIBLINGS = (
     "uuid-drone place-drone record-drone stat-drone image-drone sensor-drone assist-drone line-drone peace-report"

@@ -15,9 +15,9 @@ from citywatch.mappings.load import load_mappings, mapping_files, shipped
 from citywatch.mappings.model import Mapping
 from citywatch.mappings.parse import Parser
 from citywatch.mappings.render import render
-from citywatch.mappings.samples import NOW, failures, parse_sample, sample_chunk
+from citywatch.mappings.samples import NOW, failures, sample_chunk
 from citywatch.settings import Settings
-from tests.unit.mappings.intake import chunk, micros, reasons
+from tests.unit.mappings.intake import chunk, micros, parse_sample, reasons
 
 MAPPINGS = load_mappings(judged=True)
 EACH = pytest.mark.parametrize("mapping", MAPPINGS, ids=lambda mapping: mapping.name)
