@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow.dataset as ds
 import pytest
 
 from citywatch.settings import HOUR, Settings
@@ -12,7 +13,7 @@ from citywatch.stores.compaction import Compactor
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
 from citywatch.stores.log import Counts, Footer, Log
-from citywatch.stores.violations import follow
+from citywatch.stores.violations import Following, follow
 
 from .events import START, batch
 
@@ -84,6 +85,28 @@ def test_only_what_is_new_is_looked_at(city: City) -> None:
     city.happens({"type": "sensor.reading"}, violation(id="b", plate="K2"))
     assert city.follow() == 2
     assert city.plates() == [("K1", 46), ("K2", 46)]
+
+
+def test_what_had_no_violation_is_not_read_again_and_its_file_hardly_once(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following = Following(city.data, city.desk, within=HOUR)
+    opened: list[Path] = []
+    dataset = ds.dataset
+
+    def noted(path: Path, **how: Any) -> ds.Dataset:
+        opened.append(path)
+        return dataset(path, **how)
+
+    monkeypatch.setattr(ds, "dataset", noted)
+    city.happens({"type": "anpr.read"}, {"type": "drone.position"})
+    city.happens({"type": "sensor.reading"})
+    assert (following.once(), following.once(), opened) == (3, 0, [])
+    city.happens({"type": "anpr.read"}, {"type": "violation.image"})
+    assert (following.once(), len(opened)) == (2, 1)
+    city.happens(violation(id="a"))
+    assert (following.once(), len(opened)) == (1, 2)
+    assert city.plates() == [("K1", 46)]
 
 
 def test_what_is_compacted_is_read_too(city: City) -> None:

@@ -11,7 +11,7 @@ from typing import Self
 from citywatch.errors import DiskFullError
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
-from citywatch.stores.violations import follow
+from citywatch.stores.violations import Following
 
 EVERY_S = 1.0
 
@@ -52,8 +52,9 @@ class Proposing:
     def _run(self) -> None:
         try:
             with Desk(self._data.desk) as desk:
+                following = Following(self._data, desk, within=self._within)
                 while not self._stop.wait(EVERY_S):
                     with suppress(DiskFullError):  # the intake says so to whoever sends; this can wait
-                        follow(self._data, desk, within=self._within)
+                        following.once()
         except BaseException as error:
             self._error = error
