@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from citywatch.analytics.scans import Elsewhere, Scans, Sum
+
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
@@ -54,12 +56,20 @@ class Archive:
         Reads what the desk has, when a question first needs it: ``alerts`` gives a column `line` of alerts as the
         contract writes them in JSON, ``rejected`` the columns source, reason (VARCHAR) and received_at (TIMESTAMPTZ),
         ``population`` zip (VARCHAR) and population (BIGINT).
+    elsewhere
+        Asks events in many places at once; then ``events`` is empty here, and only `scans` knows them.
     """
 
     con: duckdb.DuckDBPyConnection
     zone: str
     desk: Mapping[str, Callable[[], pa.Table]] = field(default_factory=dict)
+    elsewhere: Elsewhere | None = None
     _made: set[str] = field(default_factory=set)
+
+    @cached_property
+    def scans(self) -> Scans:
+        """What is asked of all events."""
+        return Scans(self.con, self.elsewhere)
 
     def need(self, relation: str) -> None:
         """Make a relation of `desk` known to `con`; ``alerts`` has the columns of `ALERT`."""
@@ -83,7 +93,8 @@ class Archive:
 
     def span(self, where: str) -> tuple[datetime, datetime] | None:
         """Time of the first and of the last event for which a predicate holds."""
-        first, last = self.one(f"SELECT epoch_us(min(time)), epoch_us(max(time)) FROM events WHERE {where}")
+        ends = {"first": Sum("min(time)", "min({0})"), "last": Sum("max(time)", "max({0})")}
+        first, last = self.one(f"SELECT epoch_us(first), epoch_us(last) FROM {self.scans.grouped('', ends, where)}")
         if first is None:
             return None
         return datetime.fromtimestamp(first / 1_000_000, UTC), datetime.fromtimestamp(last / 1_000_000, UTC)
@@ -105,21 +116,24 @@ class Archive:
         and id. ``corrected`` has the last one, by (time, source, id), of each target that history knows, and
         target_seq, the number of the target in the log.
         """
-        self.con.execute(f"""
-            CREATE OR REPLACE TEMP TABLE corrections AS
-            SELECT corrects_source AS target_source, corrects_id AS target_id, violation_code AS new_code,
-                   time AS sent, source AS sender, id AS number
-            FROM events WHERE type = '{CORRECTED}'""")
+        columns = """corrects_source AS target_source, corrects_id AS target_id, violation_code AS new_code,
+            time AS sent, source AS sender, id AS number"""
+        found = self.scans.rows(columns, f"type = '{CORRECTED}'")
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE corrections AS SELECT * FROM {found}")
         if not self.one("SELECT count(*) FROM corrections")[0]:
             return False
         self.con.execute("""
-            CREATE OR REPLACE TEMP TABLE corrected AS
-            WITH last AS (
-                SELECT target_source, target_id, new_code FROM corrections
-                QUALIFY row_number() OVER (
-                    PARTITION BY target_source, target_id ORDER BY sent DESC, sender DESC, number DESC) = 1)
-            SELECT last.*, seq AS target_seq FROM last JOIN (SELECT seq, source, id FROM events) AS targets
-                ON target_source = source AND target_id = id""")
+            CREATE OR REPLACE TEMP TABLE last_corrections AS
+            SELECT target_source, target_id, new_code FROM corrections
+            QUALIFY row_number() OVER (
+                PARTITION BY target_source, target_id ORDER BY sent DESC, sender DESC, number DESC) = 1""")
+        targets = self.scans.rows(
+            "target_source, target_id, new_code, seq AS target_seq",
+            "true",
+            "last_corrections JOIN (SELECT seq, source, id FROM events) ON target_source = source AND target_id = id",
+            ["last_corrections"],
+        )
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE corrected AS SELECT * FROM {targets}")
         return True
 
     def corrections_of_unknown_events(self, period: Period) -> int:

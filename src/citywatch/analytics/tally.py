@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from citywatch.analytics.dimensions import NO_CODE as NO_CODE_RAW
 from citywatch.analytics.dimensions import NO_TIME, NO_TIME_OF_DAY, Dimension, dimensions
 from citywatch.analytics.question import VIOLATIONS, Answer, Asked, left_out_of
+from citywatch.analytics.scans import COUNT as COUNTED
+from citywatch.analytics.scans import Scans
 
 if TYPE_CHECKING:
     from citywatch.analytics.archive import Archive
@@ -76,11 +78,13 @@ def tally(archive: Archive, asked: Asked, names: Sequence[str], **further: Unpac
 class Further(TypedDict, total=False):
     """What a tally may be told beside.
 
-    `relation` stands for ``events`` and has the columns of it that are read.
+    `relation` stands for ``events`` and has the columns of it that are read; `beside` are small tables that it joins
+    them with, None where it has nothing of them.
     `exclusions`: further reasons to leave a row out -> SQL over the raw aliases of the dimensions; judged last.
     """
 
     relation: str
+    beside: tuple[str, ...] | None
     exclusions: Mapping[str, str]
 
 
@@ -89,23 +93,28 @@ def tally_of(archive: Archive, asked: Asked, dims: tuple[Dimension, ...], **furt
     raw: dict[str, str] = {alias: sql for dim in dims for alias, sql in dim.raw.items()}
     if asked.violations:
         raw |= NO_CODE_RAW  # not the code itself: the groups stay few
-    scanned, raw = _corrected(archive, raw, further.get("relation"))
+    scanned, raw, joined = _corrected(archive, raw, further.get("relation"))
     reasons = _reasons(asked, dims) | dict(further.get("exclusions", {}))
-    archive.con.execute(_statement(archive, dims, raw, reasons, f"{scanned} WHERE {where_sql(asked)}"))
+    beside = further.get("beside", ())
+    scans = Scans(archive.con) if beside is None else archive.scans
+    keys = ", ".join(f"{sql} AS {alias}" for alias, sql in raw.items())
+    found = scans.grouped(keys, {"n": COUNTED}, where_sql(asked), scanned, [*(beside or ()), *joined])
+    archive.con.execute(_statement(archive, dims, reasons, found))
     left_out = _count_left_out(archive, asked, raw)
     total = left_out.pop("", 0)
     archive.con.execute(_kept(dims, plain=len(raw) == len(dims) and all(dim.plain for dim in dims)))
     return Tally(archive, dims, total, left_out)
 
 
-def _corrected(archive: Archive, raw: dict[str, str], relation: str | None) -> tuple[str, dict[str, str]]:
-    """The relation to scan, and the raw expressions with the code of the last correction."""
+def _corrected(archive: Archive, raw: dict[str, str], relation: str | None) -> tuple[str, dict[str, str], list[str]]:
+    """The relation to scan, the raw expressions with the code of the last correction, and what it joins for that."""
     scanned = relation or "events"
     if not _code_decides(raw) or not archive.has_corrections:
-        return scanned, raw
+        return scanned, raw, []
     code = "CASE WHEN target_seq IS NULL THEN violation_code ELSE new_code END"
     replaced = {"code": code, "no_code": f"({code}) IS NULL"}
-    return f"{scanned} LEFT JOIN corrected ON target_seq = seq", raw | {a: replaced[a] for a in replaced if a in raw}
+    raw = raw | {a: replaced[a] for a in replaced if a in raw}
+    return f"{scanned} LEFT JOIN corrected ON target_seq = seq", raw, ["corrected"]
 
 
 def _code_decides(raw: Mapping[str, str]) -> bool:
@@ -123,18 +132,14 @@ def _reasons(asked: Asked, dims: Sequence[Dimension]) -> dict[str, str]:
     return reasons
 
 
-def _statement(
-    archive: Archive, dims: Sequence[Dimension], raw: Mapping[str, str], reasons: Mapping[str, str], scanned: str
-) -> str:
-    """Group by the raw expressions, then judge and name each group."""
-    scan = ", ".join(f"{sql} AS {alias}" for alias, sql in raw.items())
+def _statement(archive: Archive, dims: Sequence[Dimension], reasons: Mapping[str, str], scan: str) -> str:
+    """Judge and name each group of the raw expressions."""
     judged = " ".join(f"WHEN {sql} THEN '{reason}'" for reason, sql in reasons.items())
     values = ", ".join(f'{dim.sql(archive.zone)} AS "{dim.name}"' for dim in dims)
     kept = ", ".join(f'"{dim.name}"' for dim in dims)
     return f"""
         CREATE OR REPLACE TEMP TABLE judged AS
-        WITH scan AS (SELECT {scan}, count(*) AS n FROM {scanned} GROUP BY ALL),
-        named AS MATERIALIZED (SELECT *, {values} FROM scan)
+        WITH named AS MATERIALIZED (SELECT *, {values} FROM {scan})
         SELECT {f"CASE {judged} ELSE '' END" if judged else "''"} AS reason, {kept}, n FROM named"""
 
 

@@ -54,14 +54,12 @@ def _read(archive: Archive, asked: Asked, dim: Dimension | None) -> None:
         f"TRY_CAST(json_extract_string(data, '$.{moment}_at') AS TIMESTAMPTZ) AS {moment}" for moment in _TIMES[1:]
     )
     raw = ", ".join(f"{sql} AS {alias}" for alias, sql in {**DAY_ONLY, **(dim.raw if dim else {})}.items())
+    priority = "nullif(trim(json_extract_string(data, '$.priority')), '') AS priority"
+    scan = archive.scans.rows(f"time AS added, {moments}, {raw}, {priority}", where_sql(asked))
     value = f', {dim.sql(archive.zone)} AS "{dim.name}"' if dim else ""
     archive.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE calls AS
-        WITH scan AS (
-            SELECT time AS added, {moments}, {raw},
-                   nullif(trim(json_extract_string(data, '$.priority')), '') AS priority
-            FROM events WHERE {where_sql(asked)})
-        SELECT * {"EXCLUDE (priority)" if dim is _PRIORITY else ""}{value} FROM scan""")
+        SELECT * {"EXCLUDE (priority)" if dim is _PRIORITY else ""}{value} FROM {scan}""")
 
 
 def _left_out_by_group(dim: Dimension | None) -> str:

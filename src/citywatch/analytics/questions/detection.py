@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from citywatch.analytics.archive import Archive
 from citywatch.analytics.question import Answer, Asked, Question, left_out_of
+from citywatch.analytics.scans import Sum
 
 _PATH = "'$.\"' || k || '\"'"
 _SHARED = f"list_filter(json_keys(planted.key), lambda k: json_exists(called.key, {_PATH}))"
@@ -46,13 +47,16 @@ def detection(archive: Archive, asked: Asked) -> Answer:
 
 def _compare(archive: Archive, asked: Asked) -> None:
     """The tables `planted`, with whether an incident counts, `called`, and `met`: which alert is of which incident."""
-    last = "(SELECT max(received_at) FROM events)"
+    newest = archive.scans.grouped("", {"received_at": Sum("max(received_at)", "max({0})")}, "true")
+    asked_of = "(SELECT source, id FROM events) SEMI JOIN truth USING (source, id)"
+    known = archive.scans.rows("source, id", "true", asked_of, ["truth"])
     archive.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE called AS
         SELECT id, rule, status, first_seen, last_seen, "group" AS key FROM alerts
         WHERE status = 'stable' AND {asked.period.sql("first_seen")};
         CREATE OR REPLACE TEMP TABLE expected AS
-        SELECT truth.*, (source, id) IN (SELECT (source, id) FROM events) AS known, due <= {last} AS over
+        SELECT truth.*, (source, id) IN (SELECT (source, id) FROM {known}) AS known,
+               due <= (SELECT received_at FROM {newest}) AS over
         FROM truth WHERE {asked.period.sql("begin")};
         CREATE OR REPLACE TEMP TABLE met AS
         SELECT nth, called.id, first_seen FROM expected AS planted JOIN called

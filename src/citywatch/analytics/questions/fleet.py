@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from citywatch.analytics.archive import Archive
 from citywatch.analytics.question import Answer, Asked, Question, left_out_of
+from citywatch.analytics.scans import COUNT, Sum, count
 from citywatch.analytics.tally import where_sql
 
 
 def fleet(archive: Archive, asked: Asked) -> Answer:
     """Every device, the one that has been silent longest first."""
+    sums = {"last": Sum("max(time)", "max({0})"), "events": COUNT}
+    for name in ("battery", "temperature"):
+        sums |= {f"{name}_sum": Sum(f"fsum({name})", "fsum({0})"), f"{name}_count": count(f"{name} IS NOT NULL")}
+    devices = archive.scans.grouped("device_id", sums, where_sql(asked))
     archive.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE devices AS
-        SELECT device_id, max(time) AS last, round(favg(battery), 9) AS battery,
-               round(favg(temperature), 9) AS temperature,
-               count(*) AS events
-        FROM events WHERE {where_sql(asked)} GROUP BY device_id""")
+        SELECT device_id, last, round(battery_sum / nullif(battery_count, 0), 9) AS battery,
+               round(temperature_sum / nullif(temperature_count, 0), 9) AS temperature, events
+        FROM {devices}""")
     rows = archive.query(f"""
         SELECT device_id, strftime(make_timestamp(epoch_us(last)), '%Y-%m-%dT%H:%M:%S.%fZ') AS last_seen,
                battery, temperature, events
@@ -30,9 +34,8 @@ SERIOUS = 3
 
 def failures(archive: Archive, asked: Asked) -> Answer:
     """Every device that reports its status, and how often it failed."""
-    archive.con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE statuses AS
-        SELECT device_id, device_kind, severity, label, time FROM events WHERE {where_sql(asked)}""")
+    statuses = archive.scans.rows("device_id, device_kind, severity, label, time", where_sql(asked))
+    archive.con.execute(f"CREATE OR REPLACE TEMP TABLE statuses AS SELECT * FROM {statuses}")
     failed = f"FILTER (severity >= {SERIOUS})"
     rows = archive.query(f"""
         SELECT device_id, max(device_kind) AS device_kind, count(*) {failed} AS failures,

@@ -20,6 +20,7 @@ _OF_ALERTS = {
         "address": "address of the first match",
     }.items()
 }
+_ALERTED = "(SELECT * FROM events SEMI JOIN alerted USING (source, id))"
 _TIMES = {name: dim for name, dim in dimensions().items() if set(dim.raw) <= {"minute", "quarter", "day_only"}}
 
 
@@ -28,7 +29,7 @@ def messages(archive: Archive, asked: Asked) -> Answer:
     name = asked.by or "type"
     archive.need_evidence()
     archive.con.execute("CREATE OR REPLACE TEMP TABLE alerted AS SELECT DISTINCT source, id FROM evidence")
-    tally(archive, asked, (name,), relation="(SELECT * FROM events SEMI JOIN alerted USING (source, id))")
+    tally(archive, asked, (name,), relation=_ALERTED, beside=("alerted",))
     archive.con.execute("CREATE OR REPLACE TEMP TABLE in_alerts AS SELECT * FROM tally")
     counted = tally(archive, asked, (name,))
     rows = archive.query(f"""
@@ -44,7 +45,7 @@ def alerts(archive: Archive, asked: Asked) -> Answer:
     archive.need("alerts")
     dims = ((_OF_ALERTS | _TIMES)[asked.by or "rule"],)
     relation = "(SELECT *, first_seen AS time, NULL AS time_precision FROM alerts)"
-    return tally_of(archive, asked, dims, relation=relation).answer(asked.top)
+    return tally_of(archive, asked, dims, relation=relation, beside=None).answer(asked.top)
 
 
 QUESTIONS = (

@@ -6,6 +6,7 @@ from citywatch.analytics.archive import Archive
 from citywatch.analytics.dimensions import NO_TIME_OF_DAY, TIMEFRAMES, dimensions
 from citywatch.analytics.question import Answer, Asked, Question, left_out_of
 from citywatch.analytics.questions.tickets import LEFT_OUT
+from citywatch.analytics.scans import COUNT as COUNTED
 from citywatch.analytics.tally import COUNT, tally, where_sql
 
 REPORTS = ("person.report",)
@@ -15,11 +16,12 @@ _PERSON = "coalesce(person_id, source || ' ' || id)"
 def mean_age(archive: Archive, asked: Asked) -> Answer:
     """Of all persons reported, and of those in alerts."""
     archive.need_evidence()
+    reports = archive.scans.rows("person_id, age, time, source, id", where_sql(asked))
     archive.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE ages AS
         WITH alerted AS (SELECT DISTINCT source, id, true AS alerted FROM evidence)
         SELECT {_PERSON} AS person, age, time, source, id, coalesce(alerted, false) AS alerted
-        FROM (SELECT person_id, age, time, source, id FROM events WHERE {where_sql(asked)})
+        FROM {reports}
         LEFT JOIN alerted USING (source, id)""")
     rows = archive.query("""
         WITH populations AS (SELECT 'reported' AS population, * FROM ages
@@ -51,9 +53,8 @@ def reports_by_timeframe(archive: Archive, asked: Asked) -> Answer:
 
 def reports_by_behavior(archive: Archive, asked: Asked) -> Answer:
     """Reports that name a behaviour; one report names several."""
-    archive.con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE named AS
-        SELECT behaviors, count(*) AS n FROM events WHERE {where_sql(asked)} GROUP BY behaviors""")
+    named = archive.scans.grouped("behaviors", {"n": COUNTED}, where_sql(asked))
+    archive.con.execute(f"CREATE OR REPLACE TEMP TABLE named AS SELECT * FROM {named}")
     counted, none = archive.one("""
         SELECT CAST(coalesce(sum(n) FILTER (len(behaviors) > 0), 0) AS BIGINT),
                CAST(coalesce(sum(n) FILTER (behaviors IS NULL OR len(behaviors) = 0), 0) AS BIGINT) FROM named""")

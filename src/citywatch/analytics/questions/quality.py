@@ -8,6 +8,7 @@ from string import ascii_uppercase, digits
 from citywatch.analytics.archive import Archive
 from citywatch.analytics.question import Answer, Asked, Question
 from citywatch.analytics.questions.tickets import TICKETS
+from citywatch.analytics.scans import COUNT, count
 from citywatch.analytics.tally import where_sql
 from citywatch.offences import offences
 
@@ -30,10 +31,12 @@ ODD_LENGTH = "strlen(plate) NOT BETWEEN 2 AND 8"
 NAMED = f"plate IN {_WORDS + _REPEATED}"
 NO_PLATE = {"no_plate": "plate IS NULL", "not_a_plate": f"{ODD_LENGTH} OR {NAMED}"}
 """Asked of each plate once, not of each event."""
+NO_ADDRESS = {"no_address": "street IS NULL AND address IS NULL"}
+"""Asked alone, so that addresses, the widest column, are read only where there is no street."""
 
 # check -> (SQL over an event, what it means).
 CHECKS: Mapping[str, tuple[str, str]] = {
-    "no_address": ("street IS NULL AND address IS NULL", "neither address nor street"),
+    "no_address": (NO_ADDRESS["no_address"], "neither address nor street"),
     "no_position": ("lat IS NULL OR lon IS NULL", "no latitude and longitude"),
     "no_precinct": ("precinct IS NULL OR precinct = 0", "no precinct, or 0"),
     "no_borough": ("borough IS NULL", "no borough"),
@@ -70,15 +73,19 @@ def data_quality(archive: Archive, asked: Asked) -> Answer:
 
 def _checked(archive: Archive, where: str) -> tuple[int, dict[str, int]]:
     """Events, and check -> how many fail it."""
-
-    def filtered(checks: Mapping[str, str], count: str, relation: str) -> dict[str, int]:
-        counts = ", ".join(f"coalesce({count} FILTER ({sql}), 0)" for sql in checks.values())
-        return dict(zip(checks, map(int, archive.one(f"SELECT {counts} FROM {relation}")), strict=True))
-
-    others = {"total": "true"} | {check: sql for check, (sql, _) in CHECKS.items() if check not in NO_PLATE}
-    plates = f"(SELECT plate, count(*) AS n FROM events WHERE {where} GROUP BY plate)"
-    found = filtered(others, "count(*)", f"events WHERE {where}") | filtered(NO_PLATE, "sum(n)", plates)
+    apart = NO_PLATE | NO_ADDRESS
+    others = {"total": "true"} | {check: sql for check, (sql, _) in CHECKS.items() if check not in apart}
+    scans, address = archive.scans, f"{where} AND ({NO_ADDRESS['no_address']})"
+    found = _counts(archive, scans.grouped("", {check: count(sql) for check, sql in others.items()}, where), others)
+    found |= _counts(archive, scans.grouped("", dict.fromkeys(NO_ADDRESS, COUNT), address), NO_ADDRESS)
+    plates = ", ".join(f'coalesce(sum(n) FILTER ({sql}), 0) AS "{check}"' for check, sql in NO_PLATE.items())
+    found |= _counts(archive, f"(SELECT {plates} FROM {scans.grouped('plate', {'n': COUNT}, where)})", NO_PLATE)
     return found["total"], found
+
+
+def _counts(archive: Archive, relation: str, checks: Iterable[str]) -> dict[str, int]:
+    """The one row of a relation: check -> how many fail it."""
+    return dict(zip(checks, map(int, archive.one(f"SELECT * FROM {relation}")), strict=True))
 
 
 def _rejected(archive: Archive, asked: Asked) -> Iterator[dict[str, object]]:
@@ -86,7 +93,7 @@ def _rejected(archive: Archive, asked: Asked) -> Iterator[dict[str, object]]:
     received = asked.period.sql("received_at")
     counts = ", ".join(f"count(*) FILTER ({sql})" for sql, _ in REFUSALS.values())
     total, *found = archive.one(f"SELECT count(*), {counts} FROM rejected WHERE {received}")
-    read = total + archive.one(f"SELECT count(*) FROM events WHERE {received}")[0]
+    read = total + archive.one(f"SELECT n FROM {archive.scans.grouped('', {'n': COUNT}, received)}")[0]
     for check, rows in zip(REFUSALS, found, strict=True):
         yield {"check": check, "rows": rows, "share": rows / max(read, 1)}
 

@@ -32,10 +32,10 @@ def speed_at_points(archive: Archive, asked: Asked) -> Answer:
     """Speeds that devices measured, by device or by what `by` names."""
     dim = dimensions()[asked.by or "device_id"]
     raw = ", ".join(f"{sql} AS {alias}" for alias, sql in dim.raw.items())
+    scan = archive.scans.rows(f"speed_kmh, {raw}", where_sql(asked))
     archive.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE speeds AS
-        WITH scan AS (SELECT speed_kmh, {raw} FROM events WHERE {where_sql(asked)})
-        SELECT speed_kmh, {dim.sql(archive.zone)} AS "{dim.name}" FROM scan""")
+        SELECT speed_kmh, {dim.sql(archive.zone)} AS "{dim.name}" FROM {scan}""")
     rows = archive.query(f"""
         SELECT "{dim.name}", count(*) AS count, {_MEASURES.format("speed_kmh")}
         FROM speeds WHERE speed_kmh IS NOT NULL AND "{dim.name}" IS NOT NULL
@@ -61,10 +61,10 @@ _NO_PAIR: Mapping[str, str] = {
 def speed_between_cameras(archive: Archive, asked: Asked) -> Answer:
     """Average speeds of vehicles from one camera to the next that saw them."""
     judged = " ".join(f"WHEN {sql} THEN '{reason}'" for reason, sql in _NO_PAIR.items())
+    reads = archive.scans.rows("time, source, id, device_id, lat, lon, plate", where_sql(asked))
     archive.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE trips AS
-        WITH reads AS (
-            SELECT time, source, id, device_id, lat, lon, plate FROM events WHERE {where_sql(asked)}),
+        WITH reads AS (SELECT * FROM {reads}),
         usable AS (
             SELECT *, lag({{'time': time, 'device_id': device_id, 'lat': lat, 'lon': lon}}) OVER (
                 PARTITION BY plate ORDER BY time, source, id) AS before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -33,12 +33,11 @@ class Reader:
 
     def create_view(self, name: str = "events") -> None:
         """Make the view `name`: every event of the archive, with all stored and derived columns."""
-        files = _all(self.manifest.events)
-        stored = ", ".join(f'"{column}"' for column, _ in STORED)
-        derived = ", ".join(f"{sql} AS {column}" for column, sql in derived_sql(self.zone).items())
-        empty = ", ".join(f'CAST(NULL AS {sql}) AS "{column}"' for column, sql in STORED)
-        relation = self._scan(files) if files else f"(SELECT {empty} WHERE false)"
-        self._con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {stored}, {derived} FROM {relation}")
+        create_view(self._con, self._archive, self.events(), self.zone, name)
+
+    def events(self) -> list[File]:
+        """The files of all events."""
+        return _all(self.manifest.events)
 
     def alerts(self) -> pa.Table:
         """Column `line`: the alerts as the contract writes them, in JSON."""
@@ -69,7 +68,7 @@ class Reader:
     def _table(self, wanted: str, files: list[File], columns: str, where: str = "") -> pa.Table:
         names = [column.split() for column in columns.split(", ")]
         empty = ", ".join(f"CAST(NULL AS {sql}) AS {name}" for name, sql in names)
-        relation = self._scan(files) if files else f"(SELECT {empty} WHERE false)"
+        relation = _scan(self._archive, files) if files else f"(SELECT {empty} WHERE false)"
         try:
             answer: Any = self._con.sql(f"SELECT {wanted} FROM {relation} {where}").to_arrow_table()
         except duckdb.Error as error:
@@ -77,9 +76,21 @@ class Reader:
         table: pa.Table = answer
         return table
 
-    def _scan(self, files: list[File]) -> str:
-        listed = ", ".join("'" + self._archive.url(file).replace("'", "''") + "'" for file in files)
-        return f"read_parquet([{listed}], hive_partitioning = false)"
+
+def create_view(
+    con: duckdb.DuckDBPyConnection, archive: Archive, files: Sequence[File], zone: str, name: str = "events"
+) -> None:
+    """Make the view `name` of the events in some files of an archive that is attached to `con`."""
+    stored = ", ".join(f'"{column}"' for column, _ in STORED)
+    derived = ", ".join(f"{sql} AS {column}" for column, sql in derived_sql(zone).items())
+    empty = ", ".join(f'CAST(NULL AS {sql}) AS "{column}"' for column, sql in STORED)
+    relation = _scan(archive, files) if files else f"(SELECT {empty} WHERE false)"
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {stored}, {derived} FROM {relation}")
+
+
+def _scan(archive: Archive, files: Sequence[File]) -> str:
+    listed = ", ".join("'" + archive.url(file).replace("'", "''") + "'" for file in files)
+    return f"read_parquet([{listed}], hive_partitioning = false)"
 
 
 def _all(parts: Mapping[str, tuple[File, ...]]) -> list[File]:
