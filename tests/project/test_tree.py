@@ -98,6 +98,19 @@ def test_help_loads_no_heavy_module() -> None:
     assert done.stdout.splitlines()[-1].split() == ["loaded:"]
 
 
+def test_no_command_loads_pandas_for_nothing(tmp_path: Path) -> None:
+    (tmp_path / "events.ndjson").write_text('{"specversion":"1.0","id":"1","source":"s","type":"t"}\n')
+    code = (
+        "import sys\n"
+        "from citywatch.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('loaded:', *(name for name in ('pyarrow', 'pandas') if name in sys.modules))"
+    )
+    command = ["run", str(tmp_path / "events.ndjson"), "--once", "--data", str(tmp_path / "data")]
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == ["loaded:", "pyarrow"]
+
+
 @pytest.mark.parametrize(
     "target", ["setup", "run", "test", "check", "soak", "bench", "docs", "wheel", "sender", "clean"]
 )

@@ -40,6 +40,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 
 
+NEEDS_PANDAS = ("spark",)
+"""Commands that do more with pandas than load it."""
+
+
 class _LateGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
@@ -72,8 +76,20 @@ def _complain(error: CitywatchError) -> None:
     say(error, logging.ERROR)
 
 
+class _NoPandas:
+    """Arrow loads pandas, where it is installed, before its first array of a list: half a second for nothing."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        """As Python asks for a module: for pandas there is none, others are left to whoever is asked next."""
+        if name == "pandas":
+            raise ModuleNotFoundError("pandas is not needed here", name=name)
+
+
 def main(argv: list[str] | None = None) -> Any:
     """Entry point: 0 fine, 1 it failed, 2 wrong usage."""
+    if argv is None and sys.argv[1:2] not in ([name] for name in NEEDS_PANDAS):
+        sys.meta_path.insert(0, _NoPandas)
     try:
         return cli.main(args=argv, prog_name="citywatch", standalone_mode=True)
     except UsageError as error:
