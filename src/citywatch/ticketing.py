@@ -60,6 +60,14 @@ class Selection:
 ANY = Selection()
 
 
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Tickets that were issued together: the number of their batch, from 1, and their own."""
+
+    number: int
+    summons: Sequence[str]
+
+
 def price(code: int, details: Mapping[str, Any]) -> dict[str, Any]:
     """What the offence is called and costs; `fine` is None where the place does not tell which of the two holds."""
     known = offences().get(code)

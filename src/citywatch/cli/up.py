@@ -92,10 +92,11 @@ def up(
         deliveries = Deliveries(hosted)
         web = start_web(hosted, host, listener)
         stack.callback(web.stop)
-        engine = stack.enter_context(hosted.engine())
+        alarm = Alarm(hosted)
+        engine = stack.enter_context(hosted.engine(told=alarm.news.set))
         stack.callback(web.end)
         stack.enter_context(deliveries)
-        alarm = stack.enter_context(Alarm(hosted))
+        stack.enter_context(alarm)
         proposing = stack.enter_context(Proposing(hosted.directory.path, within=hosted.settings.same_offence))
         relaying = stack.enter_context(storing(hosted, store))
         stack.enter_context(telling_rejected(hosted, rejected_to))
@@ -146,6 +147,7 @@ def start_web(hosted: Host, host: str, listener: socket.socket, database: str | 
         rules=rule_notes(hosted.ruleset),
         zones=outlines(hosted.ruleset),
         image_bytes=settings.image_bytes,
+        first_summons=settings.first_summons,
         address=settings.address,
         database=database,
     )
@@ -160,6 +162,8 @@ class Alarm:
     """The alarm in the terminal, in a thread of its own: alerts come while files are still being read."""
 
     def __init__(self, hosted: Host) -> None:
+        self.news = threading.Event()
+        """Set when the desk has some."""
         self._hosted = hosted
         self._stop = threading.Event()
         self._tail: Tail | None = None
@@ -171,6 +175,7 @@ class Alarm:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self.news.set()
         self._thread.join()
 
     def rang(self) -> bool:
@@ -181,7 +186,7 @@ class Alarm:
         settings = self._hosted.settings
         with Desk(self._hosted.directory.desk, live=settings.live) as desk:
             self._tail = Tail(desk, cursor="up", zone=settings.zone)
-            self._tail.follow(self._stop)
+            self._tail.follow(self._stop, self.news)
             self._tail.catch_up()
 
 

@@ -65,6 +65,7 @@ class Served:
     rules: dict[str, dict[str, Any]]
     zones: dict[str, list[list[tuple[float, float]]]]
     image_bytes: int = MOST_BYTES
+    first_summons: int = 1
     address: str = ""  # what people type, where a web server stands in front
     database: str | None = None  # address of the desk on a server, where it is not in `data`
 
@@ -173,12 +174,18 @@ def _in_directory(served: Served) -> dict[str, Any]:
     from citywatch.sources.http.calling import Engine
     from citywatch.stores.desk import Desk
     from citywatch.stores.gallery import Gallery
+    from citywatch.stores.issuing import Office
 
-    desk = Path(served.data) / "desk.sqlite"
+    file = Path(served.data) / "desk.sqlite"
+
+    def desk() -> Desk:
+        return Desk(file, live=served.live)
+
     return {
-        "desk": lambda: Desk(desk, live=served.live),
+        "desk": desk,
         "door": EngineDoor(Engine(Path(served.data))),
         "gallery": Gallery(DataDirectory(Path(served.data)), limit=served.image_bytes),
+        "issuer": Office(desk, Path(served.data) / "tickets", served.first_summons, served.zone),
     }
 
 

@@ -28,6 +28,9 @@ class Scope(StrEnum):
     MEDIA_WRITE = "media:write"
     ALERTS_READ = "alerts:read"
     ALERTS_ACT = "alerts:act"
+    TICKETS_READ = "tickets:read"
+    TICKETS_DECIDE = "tickets:decide"
+    TICKETS_EXPORT = "tickets:export"
     REVEAL = "reveal"
     METRICS_READ = "metrics:read"
 
@@ -51,6 +54,9 @@ _SCOPES = {
     Scope.MEDIA_WRITE: "send images",
     Scope.ALERTS_READ: "read alerts, masked",
     Scope.ALERTS_ACT: "work on alerts",
+    Scope.TICKETS_READ: "read proposals for tickets, masked",
+    Scope.TICKETS_DECIDE: "approve and refuse tickets",
+    Scope.TICKETS_EXPORT: "issue tickets for what is approved",
     Scope.REVEAL: "see plates, names and faces, for a purpose that is recorded",
     Scope.METRICS_READ: "read /metrics",
 }

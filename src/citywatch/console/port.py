@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from citywatch.delivery import Standing
-from citywatch.ticketing import Decision, Selection
+from citywatch.ticketing import Decision, Issued, Selection
 from citywatch.triage import Asked, Choice, Listed, Place, Wish
 
 
@@ -62,6 +62,10 @@ class DeskPort(Protocol):
 
     def audit_alerts(self, who: str, what: str, alerts: Sequence[str], *, purpose: str | None = ...) -> None:
         """Record the same for each of several alerts."""
+        ...
+
+    def audit_proposals(self, who: str, what: str, proposals: Sequence[str], *, purpose: str | None = ...) -> None:
+        """Record that somebody saw the plates of proposals."""
         ...
 
     def audited(self, asked: Asked) -> list[dict[str, Any]]:
@@ -180,6 +184,18 @@ class GalleryPort(Protocol):
         ...
 
 
+class IssuerPort(Protocol):
+    """The office that issues tickets; `citywatch.stores.issuing.Office` is one."""
+
+    def issue(self, by: str) -> Sequence[Issued]:
+        """Issue what is approved; the batches that are finished with this. Raises StoreError, DiskFullError."""
+        ...
+
+    def file(self, batch: int) -> bytes:
+        """The file of a finished batch. Raises UnknownProposalError, StoreError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RuleNotes:
     """What a rule's file tells the person who gets its alert."""
@@ -202,8 +218,9 @@ class Site:
     `desk` opens the desk anew at each call: every thread has its own. `zones` are outlines by name. `signed_in` is
     told who used a link, so that somebody can make another. `address` is what people type, where a web server stands in
     front; without, the console is served to them itself. `door` is the way into the engine, where there is one;
-    `gallery` are the images, where there are any. `database` is what Django is told of a server that keeps people,
-    sessions and keys, with the key that signs cookies in `secret`; without, they lie in files in `data`.
+    `gallery` are the images, where there are any; `issuer` issues tickets. `database` is what Django is told of a
+    server that keeps people, sessions and keys, with the key that signs cookies in `secret`; without, they lie in files
+    in `data`.
     """
 
     data: Path
@@ -216,6 +233,7 @@ class Site:
     signed_in: Callable[[str], None] = lambda _: None
     door: DoorPort | None = None
     gallery: GalleryPort | None = None
+    issuer: IssuerPort | None = None
     database: Mapping[str, Any] | None = None
     secret: str | None = None
     address: str = ""

@@ -163,7 +163,7 @@ def reveal(request: HttpRequest, proposal: str) -> HttpResponse:
             return _detail(request, desk, found, error=reveals.NOT_ALLOWED, status=403)
         if not purpose:
             return _detail(request, desk, found, error=reveals.NO_PURPOSE, status=422)
-        desk.audit(_user(request).get_username(), f"reveal of proposal {found['id'][:12]}", purpose=purpose)
+        desk.audit_proposals(_user(request).get_username(), "reveal", [found["id"]], purpose=purpose)
     reveals.reveal(request, found["id"])
     return redirect("ticket", proposal=found["id"])
 
@@ -175,7 +175,7 @@ def image(request: HttpRequest, proposal: str) -> HttpResponse:
         found = _found(desk, proposal)
         if not reveals.is_revealed(request, found["id"]):
             return HttpResponseForbidden(images.HIDDEN, "text/plain")
-        desk.audit(_user(request).get_username(), f"image of proposal {found['id'][:12]}")
+        desk.audit_proposals(_user(request).get_username(), "image", [found["id"]])
     return images.shown(found["image_id"])
 
 

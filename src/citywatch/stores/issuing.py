@@ -7,12 +7,16 @@ same one, and so are its events.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from citywatch.errors import StoreError, UnknownProposalError
 from citywatch.stores import durable
 from citywatch.stores.city_form import city_form
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.tickets import Batch, issued
+from citywatch.ticketing import Issued
 
 
 def issue(desk: Desk, directory: Path, *, by: str, first: int, zone: str) -> list[Batch]:
@@ -36,6 +40,34 @@ def issue(desk: Desk, directory: Path, *, by: str, first: int, zone: str) -> lis
     finished = [_finish(desk, batch, directory, zone) for batch in desk.open_batches()]
     desk.begin_batch(directory, by, first)
     return finished + [_finish(desk, batch, directory, zone) for batch in desk.open_batches()]
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Issues the tickets of one desk into one directory, for those who know no store; see `issue`."""
+
+    desk: Callable[[], Desk]
+    directory: Path
+    first: int
+    zone: str
+
+    def issue(self, by: str) -> list[Issued]:
+        """Issue what is approved, for somebody."""
+        with self.desk() as desk:
+            batches = issue(desk, self.directory, by=by, first=self.first, zone=self.zone)
+            return [Issued(b.number, [ticket["summons_number"] for ticket in desk.in_batch(b)]) for b in batches]
+
+    def file(self, batch: int) -> bytes:
+        """The file of a finished batch. Raises UnknownProposalError; StoreError where somebody took the file."""
+        with self.desk() as desk:
+            found = desk.batch(batch)
+            if found.number in [waiting.number for waiting in desk.open_batches()]:
+                raise UnknownProposalError(f"batch {batch} is not finished", hint="export again: that finishes it")
+        try:
+            return found.file.read_bytes()
+        except OSError as error:
+            hint = "look where the files of tickets were moved to"
+            raise StoreError(f"{found.file} cannot be read: {error.strerror}", hint=hint) from error
 
 
 def _make(directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP API: alerts to read and to work on, live; the doors for events and images.
+"""The HTTP API: alerts to read and to work on, live; tickets; the doors for events and images.
 
 One `ninja.NinjaAPI` (`application.api`) holds all of it, mounted at the root of the console's addresses, so that one
 OpenAPI document at `/api/v1/openapi.json` covers every door, wherever it has to stand.
@@ -9,6 +9,7 @@ application   the API: its routers, its document
 alerts        /api/v1/alerts: list, one, and what people do with it
 changes       /api/v1/alerts/stream: what changes, as it changes
 feeds         /api/v1/feeds/alerts.geojson
+tickets       /api/v1/tickets: proposals, decisions about them, export
 ingest        /api/v1/events, /api/v1/ingest/MAPPING, /polls/receive_msg
 media         /api/v1/media/IMAGE_ID
 

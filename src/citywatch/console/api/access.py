@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 LOCAL = frozenset({Scope.EVENTS_WRITE, Scope.MEDIA_WRITE})
 """What needs no key where the console is served to this machine alone."""
 
-_OF_RIGHT: dict[Right, Scope] = {Right.OPERATOR: Scope.ALERTS_ACT, Right.REVEAL: Scope.REVEAL}
+_OF_RIGHT: dict[Right, Scope] = {
+    Right.OPERATOR: Scope.ALERTS_ACT,
+    Right.TICKETS: Scope.TICKETS_DECIDE,
+    Right.REVEAL: Scope.REVEAL,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def _scopes_of(user: User) -> frozenset[Scope]:
     if user.is_superuser:
         return frozenset(Scope)
     held = (scope for right, scope in _OF_RIGHT.items() if may(user, right))
-    return frozenset({Scope.ALERTS_READ, Scope.METRICS_READ, *held})
+    return frozenset({Scope.ALERTS_READ, Scope.TICKETS_READ, Scope.METRICS_READ, *held})
 
 
 def allowed(request: HttpRequest, scope: Scope) -> Caller:

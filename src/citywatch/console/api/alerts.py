@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import P, PathEx, Query, Router
+from ninja import P, PathEx, Query, Router, Schema
 from ninja.errors import AuthorizationError, HttpError
 
 from citywatch.alert import Action
@@ -57,22 +57,28 @@ def listing(request: HttpRequest, query: Query[shapes.AlertQuery]) -> HttpRespon
     `next_cursor`, and the header Link, lead to the next page; it is null on the last. Alerts that come or change
     meanwhile push nothing from one page to another.
     """
-    _known_parameters(request)
+    known_parameters(request, shapes.AlertQuery)
     choice = Choice(states=query.state, rules=query.rule, levels=query.level, since=query.since, until=query.until)
     with current().desk() as desk:
         desk.wake()
         found = desk.page(choice, after=Place.from_text(query.cursor), limit=query.limit + 1)
         page, more = found[: query.limit], len(found) > query.limit
         cursor = str(_place(page[-1])) if more else None
-        response = answer({"alerts": seen(request, desk, page, query.purpose), "next_cursor": cursor})
+        shown = seen(request, desk, page, query.purpose)
+    return next_page(request, {"alerts": shown, "next_cursor": cursor}, cursor)
+
+
+def next_page(request: HttpRequest, body: dict[str, Any], cursor: str | None) -> HttpResponse:
+    """A page of a list, with the address of the one behind it in its header."""
+    response = answer(body)
     if cursor:
         response["Link"] = f'<{_with_cursor(request, cursor)}>; rel="next"'
     return response
 
 
-def _known_parameters(request: HttpRequest) -> None:
-    """A misspelt filter would show more than was asked for."""
-    known = [field.alias or name for name, field in shapes.AlertQuery.model_fields.items()]
+def known_parameters(request: HttpRequest, query: type[Schema]) -> None:
+    """A misspelt filter would show more than was asked for. Raises HttpError."""
+    known = [field.alias or name for name, field in query.model_fields.items()]
     if unknown := [name for name in request.GET if name not in known]:
         raise HttpError(422, f"There is no parameter {', '.join(unknown)}; there are {', '.join(known)}.")
 

@@ -12,13 +12,14 @@ from ninja.operation import Operation
 from ninja.types import DictStrAny
 
 from citywatch import __version__
-from citywatch.console.api import alerts, changes, feeds, ingest, media, problems
+from citywatch.console.api import alerts, changes, feeds, ingest, media, problems, tickets
 from citywatch.console.api.access import LOCAL, Needs, served_to_this_machine_only
 
 ROUTERS: dict[str, tuple[Router, ...]] = {
     "/api/v1/alerts": (changes.router, alerts.router),
     "/api/v1/feeds": (feeds.router,),
     "/api/v1/media": (media.router,),
+    "/api/v1/tickets": (tickets.router,),
     "/api/v1": (ingest.router,),
     "/polls": (ingest.older,),
 }
@@ -26,7 +27,7 @@ ROUTERS: dict[str, tuple[Router, ...]] = {
 
 OPENAPI = "/api/v1/openapi.json"
 
-ABOUT = """Events in, alerts out. Every error is RFC 9457 problem details.
+ABOUT = """Events in, alerts and tickets out. Every error is RFC 9457 problem details.
 
 Send an API key (`citywatch users keys add`) as `Authorization: Bearer KEY`. Inside the console its session counts too.
 Plates, names and faces are dots unless the caller has the right `reveal` and says why with `?purpose=`; each such read

@@ -23,9 +23,11 @@ from citywatch.errors import (
     MediaConflictError,
     MediaError,
     MediaTooLargeError,
+    ProposalError,
     StoreError,
     UnknownAlertError,
     UnknownImageError,
+    UnknownProposalError,
     UsageError,
 )
 
@@ -42,6 +44,8 @@ STATUS: dict[type[CitywatchError], int] = {
     UnknownAlertError: 404,
     AlertError: 409,
     UnknownImageError: 404,
+    UnknownProposalError: 404,
+    ProposalError: 409,
     MediaConflictError: 409,
     MediaTooLargeError: 413,
     MediaError: 415,

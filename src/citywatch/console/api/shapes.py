@@ -29,18 +29,19 @@ def microseconds(text: Any) -> int | None:
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
-def _given(values: list[str]) -> list[str]:
+def given(values: list[str]) -> list[str]:
     """An empty value in an address is as good as none."""
     return [value for value in values if value != ""]
 
 
-def _names(values: Iterable[str]) -> WithJsonSchema:
+def names(values: Iterable[str]) -> WithJsonSchema:
+    """A list of some of these names, as OpenAPI says it."""
     return WithJsonSchema({"type": "array", "items": {"type": "string", "enum": [*values, ""]}})
 
 
-States = Annotated[list[State], BeforeValidator(_given), _names(State)]
-Levels = Annotated[list[Level], BeforeValidator(_given), _names(Level)]
-Rules = Annotated[list[str], BeforeValidator(_given)]
+States = Annotated[list[State], BeforeValidator(given), names(State)]
+Levels = Annotated[list[Level], BeforeValidator(given), names(Level)]
+Rules = Annotated[list[str], BeforeValidator(given)]
 
 Instant = Annotated[
     int | None,
@@ -124,33 +125,35 @@ class AlertPage(Schema):
     next_cursor: str | None = Field(description="For the next page; null: this is the last one so far.")
 
 
-class _Body(Schema):
+class Body(Schema):
+    """What is sent: nothing but what is described."""
+
     model_config = ConfigDict(extra="forbid")
 
 
 Words = Annotated[str | None, Field(None, max_length=2000, description="Why, in words; kept with the alert.")]
 
 
-class Ack(_Body):
+class Ack(Body):
     """Say that you look after an alert."""
 
     note: Words = None
 
 
-class Undo(_Body):
+class Undo(Body):
     """Take the last action back."""
 
     note: Words = None
 
 
-class Assign(_Body):
+class Assign(Body):
     """Give an alert to somebody."""
 
     assignee: str | None = Field(None, min_length=1, max_length=150, description="Who; you when left out.")
     note: Words = None
 
 
-class Shelve(_Body):
+class Shelve(Body):
     """Put an alert aside for a while."""
 
     until: Annotated[int, BeforeValidator(microseconds), WithJsonSchema({"type": "string", "format": "date-time"})] = (
@@ -159,7 +162,7 @@ class Shelve(_Body):
     note: Words = None
 
 
-class Close(_Body):
+class Close(Body):
     """Close an alert."""
 
     outcome: Outcome = Field(description="What it was.")
@@ -176,14 +179,14 @@ def _integer(given: Any) -> Any:
 Integer = Annotated[int, BeforeValidator(_integer)]
 
 
-class EventName(_Body):
+class EventName(Body):
     """The two words by which an event is known."""
 
     source: str
     id: str
 
 
-class Correct(_Body):
+class Correct(Body):
     """Give a violation its right code."""
 
     code: Integer = Field(ge=0, le=32_767, description="The right violation code.")
@@ -191,7 +194,7 @@ class Correct(_Body):
     note: Words = None
 
 
-class Note(_Body):
+class Note(Body):
     """Write something down."""
 
     note: str = Field(min_length=1, max_length=2000, pattern=r"\S", description="The words.")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from citywatch.errors import UnknownAlertError
-from citywatch.masking import Subject, subjects
+from citywatch.masking import Subject, subject, subjects
 from citywatch.stores.desk.connection import Connection
 from citywatch.stores.desk.database import Database, now_us
 from citywatch.stores.desk.reading import alert_at, resolve
@@ -41,6 +41,20 @@ class Audit(Database):
                 digests = {_digest(key, subject) for subject in _subjects(con, alert)}
                 con.executemany("INSERT INTO audit_subjects VALUES (?, ?)", [(digest, seq) for digest in digests])
 
+    def audit_proposals(
+        self, who: str, what: str, proposals: Sequence[str], *, purpose: str | None = None, now: int | None = None
+    ) -> None:
+        """Record that somebody saw the plates of proposals, by their ids, at once."""
+        at = now_us() if now is None else now
+        with self.transaction() as con:
+            key = _key(con)
+            for id_ in proposals:
+                row = [at, who, f"{what} of proposal {id_[:12]}", None, purpose]
+                seq = con.execute(_INSERT, row).fetchone()[0]
+                plates = con.execute("SELECT plate FROM proposals WHERE id = ?", [id_]).fetchall()
+                digests = [(_digest(key, subject("plate", plate)), seq) for (plate,) in plates]
+                con.executemany("INSERT INTO audit_subjects VALUES (?, ?)", digests)
+
     def audited(self, asked: Asked | int = 100) -> list[dict[str, Any]]:
         """Entries of the log, latest first; a number is that many of all.
 
@@ -48,19 +62,20 @@ class Audit(Database):
         """
         asked = Asked(limit=asked) if isinstance(asked, int) else asked
         shown = "EXISTS (SELECT 1 FROM audit_subjects s WHERE s.seq = a.seq AND s.digest = :digest)"
+        exact = "(a.alert IS NOT NULL OR EXISTS (SELECT 1 FROM audit_subjects s WHERE s.seq = a.seq))"
         parts = {
             "a.who = :who": asked.who,
             "a.alert >= :alert AND a.alert < :alert || 'g'": asked.alert and asked.alert.lower(),
             "a.at >= :since": asked.since,
             "a.at < :until": asked.until,
             "a.seq < :before": asked.before,
-            f"(a.alert IS NULL OR {shown})": asked.subject,
+            f"(NOT {exact} OR {shown})": asked.subject,
         }
         conditions = " AND ".join(["TRUE", *(part for part, value in parts.items() if value is not None)])
         params = {name: getattr(asked, name) for name in ("who", "since", "until", "before", "limit")}
         digest = _digest(_key(self._con), asked.subject) if asked.subject else None
         rows = self._con.execute(
-            f"SELECT seq, at, who, what, alert, purpose, a.alert IS NOT NULL AS sure FROM audit a WHERE {conditions} "
+            f"SELECT seq, at, who, what, alert, purpose, {exact} AS sure FROM audit a WHERE {conditions} "
             "ORDER BY seq DESC LIMIT :limit",
             {**params, "alert": asked.alert and asked.alert.lower(), "digest": digest},
         )
