@@ -15,17 +15,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from citywatch.analytics.archive import Archive
+    from citywatch.analytics.scans import Elsewhere
+    from citywatch.stores.archive.reading import Reader
+
+    Truth = Callable[[Settings], pa.Table]
+    """Reads what was planted."""
 
 Opened = tuple["Archive", None]
 
 
 @contextmanager
-def open_elsewhere(
-    place: str, name: str, types: Sequence[str], truth: Callable[[Settings], pa.Table]
-) -> Iterator[Opened]:
+def open_elsewhere(place: str, name: str, types: Sequence[str], truth: Truth) -> Iterator[Opened]:
     """What is kept at an address, for a while, to ask it the named report. Raises UsageError, StoreError."""
-    import duckdb as database
-
     if place.startswith("cassandra://") and (name not in ANSWERED or types):
         known = f"it answers {', '.join(ANSWERED)}, without --type"
         raise UsageError(f"Cassandra holds alerts and reports of persons: {known}", hint=_WHERE)
@@ -33,29 +34,45 @@ def open_elsewhere(
     kind = {"hdfs": _in_archive, "file": _in_archive, "cassandra": _in_cassandra}.get(place.partition("://")[0])
     if kind is None:
         raise UsageError(f"--data {place} is no archive", hint="write a directory, hdfs://…, file://… or cassandra://…")
+    with connected() as con, kind(place, con, truth) as archive:
+        yield archive, None
+
+
+@contextmanager
+def connected() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that spills to a directory of its own."""
+    import duckdb as database
+
     with TemporaryDirectory(prefix="citywatch-") as spill, database.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         con.execute("SET parquet_metadata_cache = true")  # files of an archive never change
         con.execute(f"SET temp_directory = '{spill}'")
-        with kind(place, con, truth) as archive:
-            yield archive, None
+        yield con
 
 
 @contextmanager
-def _in_archive(place: str, con: duckdb.DuckDBPyConnection, truth: Callable[[Settings], pa.Table]) -> Iterator[Archive]:
-    from citywatch.analytics.archive import Archive
+def _in_archive(place: str, con: duckdb.DuckDBPyConnection, truth: Truth) -> Iterator[Archive]:
     from citywatch.stores.archive import manifest
     from citywatch.stores.archive.reading import Reader
 
     reader = Reader(manifest.Archive(place), con)
     reader.create_view()
+    yield asked_of(reader, con, truth)
+
+
+def asked_of(
+    reader: Reader, con: duckdb.DuckDBPyConnection, truth: Truth, elsewhere: Elsewhere | None = None
+) -> Archive:
+    """An archive as questions are asked of it."""
+    from citywatch.analytics.archive import Archive
+
     read = {
         "alerts": reader.alerts,
         "rejected": reader.rejected,
         "population": reader.population,
         "truth": lambda: truth(Settings(**reader.manifest.settings)),
     }
-    yield Archive(con, reader.zone, read)
+    return Archive(con, reader.zone, read, elsewhere)
 
 
 @contextmanager

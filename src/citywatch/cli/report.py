@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
@@ -30,42 +30,62 @@ _FORMATS = click.Choice(["table", "json", "csv", "html"])
 format_option = click.option("--format", "form", type=_FORMATS, default="table", show_default=True, help="Form.")
 
 
+def question_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What may be asked beside the name: keywords of `Words`."""
+    options = (
+        format_option,
+        click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the N first."),
+        click.option("--from", "start", help="Only from then on: 2026-05-01, 2026-05-01T12:00, RFC 3339, 2h (ago)."),
+        click.option("--to", "end", help="Only before then."),
+        click.option("--type", "types", multiple=True, help="Count events of this type; `violations` = with a code."),
+        click.option("--by", metavar="FIELD", help="For each value of this field."),
+        click.option("--truth", type=click.Path(path_type=Path), help="What `simulate` planted, for report detection."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+class Words(TypedDict):
+    """The options of a report, as they were given."""
+
+    form: str
+    top: int | None
+    start: str | None
+    end: str | None
+    types: tuple[str, ...]
+    by: str | None
+    truth: Path | None
+
+
 @click.command()
 @click.argument("name", required=False)
 @anywhere_option
-@format_option
-@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the N first.")
-@click.option("--from", "start", help="Only from then on: 2026-05-01, 2026-05-01T12:00, RFC 3339, 2h (ago).")
-@click.option("--to", "end", help="Only before then.")
-@click.option("--type", "types", multiple=True, help="Count events of this type; `violations` = with a code.")
-@click.option("--by", metavar="FIELD", help="For each value of this field.")
-@click.option("--truth", type=click.Path(path_type=Path), help="What `simulate` planted, for the report detection.")
-def report(
-    *,
-    name: str | None,
-    data: Path | str,
-    form: str,
-    top: int | None,
-    start: str | None,
-    end: str | None,
-    types: tuple[str, ...],
-    by: str | None,
-    truth: Path | None,
-) -> None:
+@question_options
+def report(*, name: str | None, data: Path | str, **words: Unpack[Words]) -> None:
     """Answer the named question from history; without a name, list the questions."""
-    from citywatch.analytics.question import Asked, question
+    from citywatch.analytics.question import question
 
     if name is None:
         _list()
         return
-    asking = question(name)
-    if truth is None and asking.takes_truth and isinstance(data, Path) and (data / TRUTH_FILE).exists():
-        truth = data / TRUTH_FILE
-    with open_anywhere(data, truth, name, types) as (archive, desk):
-        asked = Asked(_period(start, end, archive.zone), types, by, top, truth is not None)
-        answer = asking.answer(archive, asked)
-        _audit(desk, asking, answer, form)
-        _write(archive, asking, asked, answer, form=form, data=data)
+    if words["truth"] is None and question(name).takes_truth and isinstance(data, Path):
+        planted = data / TRUTH_FILE
+        words["truth"] = planted if planted.exists() else None
+    with open_anywhere(data, words["truth"], name, words["types"]) as opened:
+        answer(opened, name, data, **words)
+
+
+def answer(opened: tuple[Archive, Desk | None], name: str, data: Path | str, **words: Unpack[Words]) -> None:
+    """Ask what is opened the named question, and print what it says."""
+    from citywatch.analytics.question import Asked, question
+
+    (archive, desk), asking = opened, question(name)
+    period = _period(words["start"], words["end"], archive.zone)
+    asked = Asked(period, words["types"], words["by"], words["top"], words["truth"] is not None)
+    found = asking.answer(archive, asked)
+    _audit(desk, asking, found, words["form"])
+    _write(archive, asking, asked, found, form=words["form"], data=data)
 
 
 @click.command()
@@ -127,7 +147,7 @@ def open_archive(data: Path, truth: Path | None = None) -> Iterator[tuple[Archiv
                 "alerts": lambda: _alerts(desk),
                 "rejected": lambda: _rejected(desk),
                 "population": lambda: _population(data / "population.csv"),
-                "truth": lambda: _truth(truth, directory.settings()),
+                "truth": lambda: truth_of(truth, directory.settings()),
             }
             yield Archive(con, directory.settings().zone, read), desk
         finally:
@@ -146,7 +166,7 @@ def open_anywhere(
         return open_archive(data, truth)
     from citywatch.cli.elsewhere import open_elsewhere
 
-    return open_elsewhere(data, name, types, lambda settings: _truth(truth, settings))
+    return open_elsewhere(data, name, types, lambda settings: truth_of(truth, settings))
 
 
 def _alerts(desk: Desk | None) -> pa.Table:
@@ -168,12 +188,10 @@ def _rejected(desk: Desk | None) -> pa.Table:
     )
 
 
-def _truth(file: Path | None, settings: Settings) -> pa.Table:
+def truth_of(file: Path | None, settings: Settings) -> pa.Table:
     """What was planted, and until when each alert is `due`: those that wait for silence come after late events."""
     import pyarrow as pa
     import pyarrow.compute as pc
-
-    from citywatch.analytics.truth import read_truth
 
     table = read_truth(file or Path())
     wait = pa.scalar(timedelta(microseconds=settings.lateness + settings.disorder))

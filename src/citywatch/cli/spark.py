@@ -16,6 +16,7 @@ from citywatch.cli.options import data_option
 from citywatch.cli.refusals import rejected_option, telling_rejected
 from citywatch.cli.run import rules_option
 from citywatch.cli.spark_archive import archive
+from citywatch.cli.spark_report import report
 from citywatch.cli.spark_reporting import metrics, reporting
 from citywatch.cli.spark_session import (
     KAFKA,
@@ -52,6 +53,7 @@ def spark() -> None:
 
 
 spark.add_command(archive)
+spark.add_command(report)
 
 
 @spark.command()

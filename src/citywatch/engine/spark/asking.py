@@ -1,4 +1,4 @@
-"""Statements over the events of an archive: each worker answers for some of the files, in DuckDB as one machine does."""
+"""Statements over the events of an archive: each worker answers for some of the files, in DuckDB."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def slots(spark: SparkSession, shards: int) -> tuple[int, ...]:
 def session(master: str | None, more: Mapping[str, str]) -> SparkSession:
     """The Spark session of this process; its workers run the Python that runs this."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.appName("citywatch detect")
+    builder = SparkSession.builder.appName("citywatch")
     if master:
         builder = builder.master(master)
     for name, value in {**CONFIGURATION, **more}.items():
