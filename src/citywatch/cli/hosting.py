@@ -123,11 +123,11 @@ class Host:
         """The images of the data directory, for one thread."""
         return Media(self.directory.media, limit=self.settings.image_bytes)
 
-    def engine(self) -> Engine:
-        """The engine, not yet entered."""
+    def engine(self, told: Callable[[], None] = lambda: None) -> Engine:
+        """The engine, not yet entered; `told` is called when the desk has news."""
         from citywatch.engine.embedded import Engine
 
-        return Engine(self.directory.path, self.ruleset, self.settings)
+        return Engine(self.directory.path, self.ruleset, self.settings, told=told)
 
     def follow_edits(self, engine: Engine) -> Callable[[], None]:
         """Load rules, lists, zones and devices anew when their files change; returns what stops it.

@@ -53,6 +53,8 @@ class Engine:
         What the step's DuckDB may use.
     now
         Real time in µs UTC.
+    told
+        Called, in a thread of the engine's, when the desk has new alerts.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Engine:
         threads: int = 2,
         memory: str = "400MB",
         now: Callable[[], int] = lambda: time.time_ns() // 1000,
+        told: Callable[[], None] = lambda: None,
     ) -> None:
         self.data = DataDirectory(data)
         self.settings = settings
         self._ruleset = ruleset
         self._threads, self._memory = threads, memory
         self._now = now
+        self._told = told
         self._open = ExitStack()
         self._lock = threading.Lock()
         self._live: dict[str, LiveSource] = {}
@@ -93,7 +97,7 @@ class Engine:
             if counts := self._desk.counts(self._intake.counts.events):
                 self._intake.counts = Counts(**counts)
             relay_desk = stack.enter_context(Desk(self.data.desk, live=self.settings.live))
-            self._stepping = Stepping(steps, relay_desk)
+            self._stepping = Stepping(steps, relay_desk, self._told)
             stack.callback(self._stepping.stop)
             keeping = Keeping(self.data, self.settings, self)
             self._upkeep = Upkeep(self.data, self.identities, self._reached, keeping)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from citywatch.stores.desk.connection import Connection
 from citywatch.stores.desk.corrections import apply_corrections
-from citywatch.stores.desk.database import Database, last_change, now_us
+from citywatch.stores.desk.database import Database, last_change, now_us, set_cursor
 from citywatch.stores.desk.states import reopen_grown, wake_shelved
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ class Facts(Database):
         for start in range(0, facts.num_rows, CHUNK):
             with self.transaction() as con:
                 self._put(con, facts.slice(start, CHUNK), now)
-        if cursor is not None:
+                if cursor is not None and start + CHUNK >= facts.num_rows:
+                    set_cursor(con, "relay", cursor)
+        if cursor is not None and not facts.num_rows:
             self.move_cursor("relay", cursor)
 
     def _put(self, con: Connection, facts: pa.Table, now: int) -> None:
