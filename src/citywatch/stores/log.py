@@ -8,6 +8,7 @@ file covers the range of the small ones, which are removed when no reader can st
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -189,10 +190,11 @@ class Log:
 
     def remove_covered(self, published: int, grace_s: float = GRACE_S) -> int:
         """Remove small segments that were joined more than `grace_s` seconds ago; returns how many."""
+        found = list(self._found())  # before what is kept: what is appended meanwhile is none of ours
         kept = self.segments(published)
         gone = [
             segment
-            for segment in self._found()
+            for segment in found
             if segment.first > published and segment not in kept and _covered_for(segment, kept) > grace_s
         ]
         for segment in gone:
@@ -201,9 +203,9 @@ class Log:
 
 
 def _covered_for(segment: Segment, kept: Sequence[Segment]) -> float:
-    """Seconds since the file was made that holds the events of `segment`, too."""
-    cover = next(wide for wide in kept if wide.first <= segment.first and segment.last <= wide.last)
-    return time.time() - cover.path.stat().st_mtime
+    """Seconds since the file was made that holds the events of `segment`, too; endlessly few where none does."""
+    cover = next((wide for wide in kept if wide.first <= segment.first and segment.last <= wide.last), None)
+    return time.time() - cover.path.stat().st_mtime if cover else -math.inf
 
 
 def _widest_first(segments: Iterable[Segment]) -> list[Segment]:

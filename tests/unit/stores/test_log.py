@@ -62,6 +62,26 @@ def test_a_joined_segment_replaces_the_small_ones_at_once_and_they_stay_for_a_wh
     assert numbers(log) == list(range(1, log_module.JOIN_AT + 1))
 
 
+@pytest.mark.parametrize("moment", [0, 1])
+def test_what_is_appended_while_joined_segments_are_removed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    log = filled(tmp_path, [1] * log_module.JOIN_AT)
+    log.join_small(above=0)
+    listed, looks = Log._found, 0
+
+    def found(self: Log) -> list[log_module.Segment]:
+        nonlocal looks
+        if looks == moment:
+            self.append(batch([START], first=log_module.JOIN_AT + 1), FOOTER)
+        looks += 1
+        return list(listed(self))
+
+    monkeypatch.setattr(Log, "_found", found)
+    assert log.remove_covered(published=0, grace_s=-1) == log_module.JOIN_AT
+    assert numbers(log) == list(range(1, log_module.JOIN_AT + 2))
+
+
 def test_few_small_segments_are_left_alone(tmp_path: Path) -> None:
     assert filled(tmp_path, [1] * (log_module.JOIN_AT - 1)).join_small(above=0) is None
 
