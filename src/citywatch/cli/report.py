@@ -193,6 +193,8 @@ def truth_of(file: Path | None, settings: Settings) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from citywatch.analytics.truth import read_truth
+
     table = read_truth(file or Path())
     wait = pa.scalar(timedelta(microseconds=settings.lateness + settings.disorder))
     return table.append_column("due", pc.add(table["finish"], wait))
