@@ -22,6 +22,14 @@ def beside(work: Callable[[], Answer]) -> Callable[[], Answer]:
     return _threads().submit(work).result
 
 
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items; the next one is made while one is in use."""
+    following = beside(lambda: next(items, None))
+    while (item := following()) is not None:
+        following = beside(lambda: next(items, None))
+        yield item
+
+
 def cores() -> int:
     """How many this process may use, as far as they are worth a thread here: 1 to 4."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

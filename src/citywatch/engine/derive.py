@@ -248,8 +248,19 @@ class _Statement:
         inner += [f"{key_text(fields)} AS text{n}, hash(text{n}) AS hash{n}" for n, fields in enumerate(self._keys)]
         inner += [_value_hash(field, n) for n, field in enumerate(self._fields)]
         lists = "".join(f", {sql} AS {name}" for name, sql in self._memberships.items())
-        events = f"SELECT * REPLACE (CAST(data AS JSON) AS data), {local} FROM feed_{self.name}"
-        return f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)} FROM (SELECT *{lists} FROM ({events})))"
+        # The text of events is long: it is not even moved when no predicate asks for it.
+        asked = any(re.search(r"\bdata\b", text) for text in [*self.predicates, lists])
+        data = "REPLACE (CAST(data AS JSON) AS data)" if asked else ""
+        events = f"SELECT * {data}, {local} FROM feed_{self.name}"
+        wanted = "true" if guarded or any(stream.whole for _, stream, _, _ in self._atoms) else self._wanted()
+        return (
+            f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)} FROM (SELECT *{lists} FROM ({events})))"
+            f" WHERE {wanted}"
+        )
+
+    def _wanted(self) -> str:
+        """The condition that some rule holds for an event: keys are made of no others."""
+        return " OR ".join(f"p{p}" for p in range(len(self.predicates))) or "false"
 
     def prepare(self, con: duckdb.DuckDBPyConnection, local: str) -> None:
         """Have it parsed and planned once. It reads the columns whose names stand in it."""

@@ -50,8 +50,9 @@ def plate_sql(text: str) -> str:
     """Upper case letters and digits of `text`; NULL when none is left."""
     upper = f"upper(CASE WHEN strlen({text}) = length({text}) THEN {text} ELSE {_unfolded(text)} END)"
     cleaned = f"nullif(regexp_replace({upper}, '[^A-Z0-9]', '', 'g'), '')"
-    # Nearly all are clean already, and to look at them is quicker than to replace nothing in them.
-    return f"CASE WHEN regexp_full_match({text}, '[A-Z0-9]+') THEN {text} ELSE {cleaned} END"
+    # Nearly all are NULL or clean already, and to look at them is quicker than to replace nothing in them.
+    clean = f"{text} IS NULL OR regexp_full_match({text}, '[A-Z0-9]+')"
+    return f"CASE WHEN {clean} THEN {text} ELSE {cleaned} END"
 
 
 _UNFOLDED = "ß=SS ﬀ=FF ﬁ=FI ﬂ=FL ﬃ=FFI ﬄ=FFL ﬅ=ST ﬆ=ST ŉ=N ǰ=J ẖ=H ẗ=T ẘ=W ẙ=Y ẚ=A ı=I ſ=S"

@@ -17,6 +17,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from citywatch.engine.concurrency import ahead
 from citywatch.engine.embedded.bounded import Parse, Readable, Summary, in_order, only_rejected, sorter_in, spool
 from citywatch.engine.embedded.clock import BEGINNING
 from citywatch.engine.embedded.deskside import DeskSide, outage_event, silence_event
@@ -171,7 +172,7 @@ class Engine:
         with sorter_in(self.data.tmp) as sorter:
             self._spooled = sorter
             fill(sorter, lambda parsed: self._take(only_rejected(parsed), summary))
-            for submission in in_order(sorter):
+            for submission in ahead(in_order(sorter)):
                 self._take(submission, summary)
         if parse is not None:
             self.take_inbox(parse)
