@@ -7,13 +7,14 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import duckdb
 import pytest
 
 from citywatch.engine.embedded import Summary, doors
-from citywatch.engine.embedded.intake import Receipt, Submission
+from citywatch.engine.embedded.intake import Accepted, Receipt, Submission
 from citywatch.errors import CapacityError, CitywatchError
 from citywatch.mappings.parse import Parser
 from citywatch.settings import Settings
@@ -254,6 +255,38 @@ def test_a_failing_source_is_an_error(tmp_path: Path) -> None:
         listening = host.listen([(Broken(), Parser(Settings()).parse)])
         with pytest.raises(CitywatchError, match="no such port"):
             listening.wait()
+
+
+def test_after_many_events_the_rules_rest_and_take_what_comes_meanwhile_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from citywatch.engine.embedded import stepping
+    from citywatch.engine.embedded.steps import Steps
+
+    sizes: list[int] = []
+    advance = Steps.advance
+    asleep, awake = threading.Event(), threading.Event()
+
+    def noted(steps: Steps, accepted: Accepted) -> Any:
+        sizes.append(len(accepted.events))
+        return advance(steps, accepted)
+
+    def rest(_: float) -> None:
+        asleep.set()
+        awake.wait(30)
+
+    monkeypatch.setattr(Steps, "advance", noted)
+    monkeypatch.setattr(stepping, "time", SimpleNamespace(sleep=rest))
+    with engine(tmp_path / "data", rules(tmp_path / "rules", PLATES)) as host:
+        host.drain()
+        sizes.clear()
+        host.submit(parsed([event(n, 0) for n in range(300)]))
+        assert asleep.wait(30)
+        for n in range(300, 310):
+            host.submit(parsed([event(n, 0)]))
+        awake.set()
+        host.drain()
+    assert [size for size in sizes if size] == [300, 10]
 
 
 def test_a_slow_step_does_not_hold_up_those_who_send(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

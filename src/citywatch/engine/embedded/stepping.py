@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 _ROOM = 3
 _LOOK_S = 0.2
+
+_BUSY = range(200, 8192)
+"""After so many events at once more will come in a moment, and the statements are what costs: the rules rest first."""
+_REST_S = 0.06
 
 
 class Held:
@@ -151,6 +156,8 @@ class Stepping:
         if (accepted := self._backlog.next()) is not None:
             self._worker.offer(self._work_off)
             self._take(accepted)
+            if len(accepted.events) in _BUSY:
+                time.sleep(_REST_S)
 
     def _take(self, accepted: Accepted) -> None:
         steps = self._steps
