@@ -52,13 +52,13 @@ class Kafka(Server):
         lines = [filled(HERE / "kafka" / "server.properties", marks), *self.properties, ""]
         self._configuration.write_text("\n".join(lines), "utf-8")
         if not (data / "meta.properties").exists():
-            tool = [*self._java(), "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(self._configuration)]
+            tool = [*self.java(), "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(self._configuration)]
             done = subprocess.run(tool, capture_output=True, text=True, check=False, timeout=120)
             if done.returncode:
                 raise ServerError(f"Kafka's storage could not be made: {done.stdout}{done.stderr}")
 
     def command(self) -> Sequence[str]:
-        return [*self._java(), "kafka.Kafka", str(self._configuration)]
+        return [*self.java(), "kafka.Kafka", str(self._configuration)]
 
     def ready(self) -> bool:
         from confluent_kafka import KafkaException  # noqa: PLC0415 - jars are fetched before it is installed
@@ -74,6 +74,7 @@ class Kafka(Server):
     def _configuration(self) -> Path:
         return self.directory / "server.properties"
 
-    def _java(self) -> list[str]:
+    def java(self) -> list[str]:
+        """How Java is called for a program of Kafka's."""
         log = HERE / "kafka" / "log4j2.properties"
         return [java(), *_HEAP, f"-Dlog4j2.configurationFile={log}", "-cp", f"{jars('kafka')}/*"]

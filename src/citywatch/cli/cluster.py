@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from citywatch.cli.cluster_topics import kafka
 from citywatch.cli.finding import Finding
 from citywatch.errors import CitywatchError, StoreError, UsageError
-
-if TYPE_CHECKING:
-    from citywatch.connections.kafka.address import Address as Topics
 
 _WAIT_S = 10.0
 
@@ -29,14 +28,14 @@ def cluster(data: Path) -> Iterator[Finding]:
         yield Finding("note", "no connection is configured", hint)
     for address in addresses:
         try:
-            yield from _look(address)
+            yield from _look(address, data)
         except CitywatchError as error:
             yield Finding("bad", error.what, error.hint or "")
 
 
-def _look(address: str) -> Iterator[Finding]:
+def _look(address: str, data: Path) -> Iterator[Finding]:
     looks: dict[str, Callable[[str], Iterator[Finding]]] = {
-        "kafka": kafka,
+        "kafka": partial(kafka, data=data),
         "cassandra": cassandra,
         "hdfs": hdfs,
         "postgresql": postgresql,
@@ -47,53 +46,6 @@ def _look(address: str) -> Iterator[Finding]:
     began = time.monotonic()
     yield from looks[scheme](address)
     yield Finding("ok", f"{scheme}: looked at in {time.monotonic() - began:.1f} s")
-
-
-def kafka(text: str) -> Iterator[Finding]:
-    """The brokers, the topics, their replicas, and what this user may do with each."""
-    from citywatch.connections.kafka.address import parse
-    from citywatch.connections.kafka.configuration import client, properties, require
-
-    require()
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
-
-    address = parse(text)
-    admin = AdminClient(client(address.servers, properties(address.configuration)))
-    try:
-        known = admin.list_topics(timeout=_WAIT_S)
-        yield Finding("ok", f"{text}: {len(known.brokers)} brokers answer")
-        yield from _topics(admin, address, known.topics)
-    except KafkaException as error:
-        from citywatch.connections.kafka.faults import HINTS, of, words
-
-        hint = HINTS.get(of(error).code(), "is it running, and is this the listener for clients?")
-        raise StoreError(f"{text}: {words(of(error))}", hint=hint) from error
-
-
-def _topics(admin: Any, address: Topics, known: Any) -> Iterator[Finding]:
-    from confluent_kafka import TopicCollection
-
-    there = [topic for topic in address.topics if topic in known]
-    for topic in address.topics:
-        if topic not in known:
-            make = f"kafka-topics --create --topic {topic} --partitions 4 --bootstrap-server {address.servers}"
-            yield Finding("bad", f"topic {topic} is not there, or may not be seen", make)
-    if not there:
-        return
-    answers = admin.describe_topics(TopicCollection(there), include_authorized_operations=True)
-    for topic, answer in answers.items():
-        described = answer.result(_WAIT_S)
-        least = min(len(partition.isr) for partition in described.partitions)
-        may = {operation.name.lower() for operation in described.authorized_operations or ()}
-        missing = [right for right in ("read", "write", "describe") if may and right not in may]
-        give = f"kafka-acls --add --allow-principal User:NAME --operation {'/'.join(missing).title()} --topic {topic}"
-        says = f"topic {topic}: {len(described.partitions)} partitions, at least {least} replicas in step"
-        yield Finding("note" if missing else "ok", f"{says}{_lacks(missing)}", give if missing else "")
-
-
-def _lacks(missing: list[str]) -> str:
-    return f"; this user may not {' or '.join(missing)}" if missing else ""
 
 
 def cassandra(text: str) -> Iterator[Finding]:
