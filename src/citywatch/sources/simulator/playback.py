@@ -18,8 +18,8 @@ from citywatch.sources.simulator.stream import Planted
 
 BATCH = 20_000
 """Lines at once when nothing has to wait."""
-_PACE = 0.1
-"""Seconds between two looks at the clock: a chunk has its price, and nobody sees a tenth of a second."""
+_PACE = 0.25
+"""Seconds between two looks at the clock: a chunk has its price, and nobody sees a quarter of a second."""
 
 
 def play(
