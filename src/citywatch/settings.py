@@ -65,6 +65,11 @@ class Retention:
                 raise ValueError(f"{pattern!r} is no type of event: write drone.violation, drone.* or *")
         return cls(tuple((p, _span(events[p])) for p in patterns), **{name: _span(given[name]) for name in given})
 
+    def span(self, type_: str) -> int | None:
+        """µs that events of a type are kept; None for ever."""
+        matching = (span for pattern, span in self.events if _like(type_, pattern))
+        return next(matching, None)
+
     def span_sql(self, type_: str) -> str | None:
         """SQL of the µs that an event of the type in column `type_` is kept, NULL for ever; None where all are."""
         if not any(span for _, span in self.events):
@@ -78,6 +83,10 @@ def _span(text: Any) -> int | None:
     if span == 0:
         raise ValueError("data cannot be kept for no time at all")
     return span
+
+
+def _like(type_: str, pattern: str) -> bool:
+    return type_.startswith(pattern[:-1]) if pattern.endswith("*") else type_ == pattern
 
 
 def _like_sql(column: str, pattern: str) -> str:

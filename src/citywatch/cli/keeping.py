@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from citywatch.cli.options import data_option
-from citywatch.errors import DataDirectoryBusyError, StoreError
+from citywatch.cli.keeping_elsewhere import compact_archive, expire_archive, expire_desk
+from citywatch.cli.options import anywhere_option, data_option
+from citywatch.errors import DataDirectoryBusyError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from citywatch.stores.backup import Contents
@@ -26,9 +27,15 @@ _MIB = 1 << 20
 
 
 @click.command()
-@data_option
-def compact(*, data: Path) -> None:
-    """Put all events into files by day, as few as can be, now. An engine that runs does it, and goes on meanwhile."""
+@anywhere_option
+def compact(*, data: Path | str) -> None:
+    """Put all events into files by day, as few as can be, now. An engine that runs does it, and goes on meanwhile.
+
+    In an archive (--data hdfs://… or file://…): by day and type, of up to 512 MB; who reads meanwhile does not notice.
+    """
+    if isinstance(data, str):
+        compact_archive(data)
+        return
     done = _done(data, "compact")
     before, after = done["before"], done["after"]
     click.echo(
@@ -44,21 +51,34 @@ def retention() -> None:
 
 
 @retention.command()
-@data_option
+@anywhere_option
+@click.option(
+    "--keep", "keeps", multiple=True, metavar="WHAT=SPAN", help="For an archive: how long, as 'drone.*=90d', '*=1095d'."
+)
+@click.option("--database", metavar="URL", help="A desk on PostgreSQL instead: postgresql://owner@host:5432/name.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form."
 )
-def apply(*, data: Path, dry_run: bool, form: str) -> None:
+def apply(*, data: Path | str, keeps: tuple[str, ...], database: str | None, dry_run: bool, form: str) -> None:
     """Remove it now; a running `up` does the same by itself, four times a day.
 
-    Events that an alert rests on stay until the alert is closed.
+    Events that an alert rests on stay until the alert is closed. With --database: what the desk on PostgreSQL has, as
+    `[retention]` of the data directory says; its owner may. With --data hdfs://… or file://…: whole days of an archive,
+    as --keep says.
     """
-    removed = _done(data, "expire", dry_run=dry_run)
+    if isinstance(data, str):
+        removed = expire_archive(data, keeps, dry_run=dry_run)
+    elif keeps:
+        raise UsageError("--keep is for an archive", hint="[retention] in citywatch.toml is for a data directory")
+    elif database:
+        removed = expire_desk(database, data, dry_run=dry_run)
+    else:
+        removed = _done(data, "expire", dry_run=dry_run)
     if form == "json":
         click.echo(json.dumps({"dry_run": dry_run, "removed": removed}))
         return
-    rows = [(f"events of the type {kind}", n) for kind, n in removed.pop("events").items()]
+    rows = [(f"events of the type {kind}", n) for kind, n in removed.pop("events", {}).items()]
     rows += [(_WORDS[kind], n) for kind, n in removed.items()]
     for what, n in rows:
         click.echo(f"{n:>12,}  {what}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from citywatch.alert import Action
-from citywatch.settings import DAY, HOUR
+from citywatch.settings import DAY, HOUR, Retention
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.rejected import RAW_LIMIT
 from citywatch.triage import Wish
@@ -109,3 +109,16 @@ def test_a_request_is_taken_once_and_its_answer_read_once(desk: Desk) -> None:
     desk.answer(taken, {"done": 1})
     assert desk.take_answer(first) == {"done": 1}
     assert desk.take_answer(first) is None
+
+
+def test_what_is_due_is_removed_kind_by_kind_and_a_dry_run_only_counts(desk: Desk) -> None:
+    for name in ("closed", "newest"):
+        desk.put_facts(table([fact(name, first_seen=OLD)]), now=OLD)
+    close(desk, "closed", OLD + HOUR)
+    kept = Retention.of({"alerts": "30d", "rejected": "30d"})
+    desk.put_facts(table([fact("last", first_seen=NOW)]), now=NOW)
+    due = {"alerts": 1, "rejected": 0}
+    assert desk.expire(kept, NOW, dry_run=True) == due
+    assert desk.expire(kept, NOW, dry_run=False) == due
+    assert told(desk) == {alert_id("newest"), alert_id("last")}
+    assert desk.expire(Retention(), NOW, dry_run=False) == {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from citywatch.alert import Action
 from citywatch.analytics.question import questions
-from citywatch.errors import StoreError
+from citywatch.cli import cli
+from citywatch.errors import StoreError, UsageError
 from citywatch.stores.archive import publishing
+from citywatch.stores.archive.expiry import expire, keep
 from citywatch.stores.archive.manifest import Archive, File, Manifest
 from citywatch.stores.archive.merging import merge, mergeable
 from citywatch.stores.archive.publishing import publish
@@ -27,6 +32,7 @@ from citywatch.stores.archive.writing import MOST, write_files
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
 from citywatch.stores.history import History
+from citywatch.triage import Wish
 from tests.cluster.city import answer, city_in
 from tests.cluster.hdfs.files import paths
 from tests.cluster.running import citywatch
@@ -205,3 +211,59 @@ def test_schema_of_files_is_that_of_events(home: str, city: Path) -> None:
     path = next(file.path for files in archive.manifest().events.values() for file in files)
     table = pq.read_table(pa.BufferReader(archive.files.read(f"{archive.root}/{path}")))
     assert {"source", "id", "data", "received_at"} <= set(table.column_names)
+
+
+def expired(archive: Archive, *words: str, now: str, dry_run: bool = False) -> dict[str, Any]:
+    moment = int(datetime.fromisoformat(now).timestamp() * 1_000_000)
+    return expire(archive, keep(words), moment, dry_run=dry_run)
+
+
+def test_whole_days_of_a_type_go_when_they_are_too_old(home: str, city: Path) -> None:
+    archive = Archive(home)
+    published(city, archive)
+    before = events(archive)
+    reads = [row for row in stored(city, "type, CAST(time AS DATE)") if row[0] == "anpr.read"]
+    assert {str(day) for _, day in reads} == {"2026-05-01"}
+    assert expired(archive, "anpr.*=10d", now="2026-05-11T23:59:59Z") == {"events": {}, "rejected": 0}
+    due = expired(archive, "anpr.*=10d", now="2026-05-12T00:00:00Z", dry_run=True)
+    assert 0 < due["events"]["anpr.read"] <= len(reads)
+    assert events(archive) == before
+    assert expired(archive, "anpr.*=10d", now="2026-05-12T00:00:00Z") == due
+    assert len(events(archive)) == len(before) - due["events"]["anpr.read"]
+    assert expired(archive, "anpr.*=10d", now="2026-05-12T00:00:00Z") == {"events": {}, "rejected": 0}
+
+
+def test_what_an_open_alert_rests_on_stays_until_it_is_closed(home: str, city: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(city, data)
+    archive = Archive(home)
+    published(data, archive)
+    expired(archive, "*=1d", now="2027-01-01T00:00:00Z")
+    with Desk(data / "desk.sqlite") as desk:
+        needed = {(row["source"], row["id"]) for row in desk.needed_events().to_pylist()}
+        known = {row[:2] for row in stored(data, "source, id")}
+        assert {row[:2] for row in events(archive)} == needed & known
+        assert needed & known
+        for alert in list(desk.alerts()):
+            desk.act(alert["id"], Wish(Action.CLOSE, "somebody", "cli", outcome="false_positive"))
+    published(data, archive)
+    expired(archive, "*=1d", now="2027-01-01T00:00:00Z")
+    assert events(archive) == []
+
+
+@pytest.mark.parametrize("wrong", ["anpr.read", "*=tomorrow", "a*b=1d"])
+def test_words_that_say_no_span_are_wrong_usage(wrong: str) -> None:
+    with pytest.raises(UsageError, match="cannot keep"):
+        keep((wrong,))
+
+
+def test_the_commands_keep_an_archive_in_shape(home: str, city: Path) -> None:
+    published(city, Archive(home))
+    done = CliRunner().invoke(cli, ["compact", "--data", home])
+    assert "are now" in done.output
+    removed = CliRunner().invoke(
+        cli, ["retention", "apply", "--data", home, "--keep", "*=1d", "--dry-run", "--format", "json"]
+    )
+    assert removed.exit_code == 0, removed.output
+    assert CliRunner().invoke(cli, ["retention", "apply", "--data", home]).exit_code
+    assert CliRunner().invoke(cli, ["retention", "apply", "--data", str(city), "--keep", "*=1d"]).exit_code

@@ -94,14 +94,10 @@ class Keeping:
 
     def _expire_rest(self, desk: Desk, now: int, *, dry_run: bool) -> Iterator[tuple[str, int]]:
         retention = self._settings.retention
-        if retention.alerts:
-            yield "alerts", (desk.old_alerts if dry_run else desk.forget_alerts)(now - retention.alerts)
+        yield from desk.expire(retention, now, dry_run=dry_run).items()
         if retention.media:
             images = OldImages(self._data.media, now - retention.media, desk.needed_images())
             yield "media", images.count() if dry_run else images.remove()
-        for table, span in (("rejected", retention.rejected), ("audit", retention.audit)):
-            if span:
-                yield table, (desk.old_rows if dry_run else desk.forget_rows)(table, now - span)
 
     def snapshot(self, *, name: str) -> dict[str, Any]:
         """Make the snapshot `name`."""

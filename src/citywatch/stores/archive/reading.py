@@ -68,7 +68,7 @@ class Reader:
     def _table(self, wanted: str, files: list[File], columns: str, where: str = "") -> pa.Table:
         names = [column.split() for column in columns.split(", ")]
         empty = ", ".join(f"CAST(NULL AS {sql}) AS {name}" for name, sql in names)
-        relation = _scan(self._archive, files) if files else f"(SELECT {empty} WHERE false)"
+        relation = scan(self._archive, files) if files else f"(SELECT {empty} WHERE false)"
         try:
             answer: Any = self._con.sql(f"SELECT {wanted} FROM {relation} {where}").to_arrow_table()
         except duckdb.Error as error:
@@ -84,11 +84,12 @@ def create_view(
     stored = ", ".join(f'"{column}"' for column, _ in STORED)
     derived = ", ".join(f"{sql} AS {column}" for column, sql in derived_sql(zone).items())
     empty = ", ".join(f'CAST(NULL AS {sql}) AS "{column}"' for column, sql in STORED)
-    relation = _scan(archive, files) if files else f"(SELECT {empty} WHERE false)"
+    relation = scan(archive, files) if files else f"(SELECT {empty} WHERE false)"
     con.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {stored}, {derived} FROM {relation}")
 
 
-def _scan(archive: Archive, files: Sequence[File]) -> str:
+def scan(archive: Archive, files: Sequence[File]) -> str:
+    """SQL of a relation with the rows of some files."""
     listed = ", ".join("'" + archive.url(file).replace("'", "''") + "'" for file in files)
     return f"read_parquet([{listed}], hive_partitioning = false)"
 

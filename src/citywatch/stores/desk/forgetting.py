@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from citywatch.alert import State
+from citywatch.settings import Retention
 from citywatch.stores.desk.connection import Connection, Rows
 from citywatch.stores.desk.database import REMOVED, Database, set_cursor
 from citywatch.stores.desk.rejected import RAW_LIMIT
@@ -50,6 +51,16 @@ _OLD = {
 
 class Forgetting(Database):
     """Removing what is old. `before` is µs UTC."""
+
+    def expire(self, retention: Retention, now: int, *, dry_run: bool) -> dict[str, int]:
+        """Remove alerts, rejected records and audit that are older than they are kept; kind -> how many."""
+        removed = {}
+        if retention.alerts:
+            removed["alerts"] = (self.old_alerts if dry_run else self.forget_alerts)(now - retention.alerts)
+        for table, span in (("rejected", retention.rejected), ("audit", retention.audit)):
+            if span:
+                removed[table] = (self.old_rows if dry_run else self.forget_rows)(table, now - span)
+        return removed
 
     def needed_events(self) -> pa.Table:
         """Which events (source, id) stand in the evidence of alerts that are not closed."""
