@@ -153,12 +153,15 @@ class Log:
     def read(self, segment: Segment, above: int = 0, columns: Sequence[str] | None = None) -> pa.Table:
         """The events of a segment after number `above`. Raises StoreError naming a file that cannot be read."""
         try:
-            table = pq.read_table(segment.path, columns=list(columns) if columns else None, partitioning=None)
+            with pq.ParquetFile(segment.path) as file:
+                # Several threads for a small file cost more than they save.
+                wanted = list(columns) if columns else None
+                table = file.read(wanted, use_threads=segment.rows >= SMALL_ROWS)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{segment.path} cannot be read: {error}", hint="restore it from a backup") from error
         schema = batch_schema()
-        wanted = pa.schema([schema.field(name) for name in columns]) if columns else schema
-        return table.replace_schema_metadata(None).cast(wanted).slice(max(above - segment.first + 1, 0))
+        form = pa.schema([schema.field(name) for name in columns]) if columns else schema
+        return table.replace_schema_metadata(None).cast(form).slice(max(above - segment.first + 1, 0))
 
     def footer(self, segment: Segment) -> Footer:
         """What the segment says beside its events."""
