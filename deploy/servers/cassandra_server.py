@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.servers.jars import HERE, jars, java
-from deploy.servers.server import Server, filled, free_ports
+from deploy.servers.server import BRIEF, Server, filled, free_ports
 
 _HERE = HERE / "cassandra"
 ADMINISTRATOR = "cassandra"
@@ -45,7 +45,7 @@ class Cassandra(Server):
             "cassandra.jmx.local.port": self._jmx_port,
         }
         options = [f"@{_HERE / 'jvm.options'}", f"-javaagent:{agent}", *(f"-D{k}={v}" for k, v in given.items())]
-        return [java(), *options, "-cp", f"{lib}/*", "org.apache.cassandra.service.CassandraDaemon"]
+        return [java(), BRIEF, *options, "-cp", f"{lib}/*", "org.apache.cassandra.service.CassandraDaemon"]
 
     def ready(self) -> bool:
         from cassandra import DriverException  # noqa: PLC0415 - jars are fetched before it is installed

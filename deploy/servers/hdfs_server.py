@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from deploy.servers.jars import HERE, jars, java
-from deploy.servers.server import START_S, Server, ServerError, filled, free_ports
+from deploy.servers.server import BRIEF, START_S, Server, ServerError, filled, free_ports
 
 _HERE = HERE / "hdfs"
-_JAVA = ["-Xmx256m", "-XX:+UseSerialGC", "-Djava.net.preferIPv4Stack=true"]
+_JAVA = ["-Xmx256m", "-XX:+UseSerialGC", BRIEF, "-Djava.net.preferIPv4Stack=true"]
 _CLASSES = "org.apache.hadoop.hdfs.server"
 
 

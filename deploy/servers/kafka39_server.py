@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.servers.jars import HERE, jars, java
 from deploy.servers.kafka_server import Kafka
-from deploy.servers.server import Server, filled, free_ports
+from deploy.servers.server import BRIEF, Server, filled, free_ports
 
 _NAME = "kafka39"
 
@@ -67,4 +67,4 @@ class Kafka39(Kafka):
 
 def _java(heap: str) -> list[str]:
     log = f"-Dlog4j.configuration=file:{HERE / _NAME / 'log4j.properties'}"
-    return [java(), heap, log, "-cp", f"{jars(_NAME)}/*"]
+    return [java(), heap, BRIEF, log, "-cp", f"{jars(_NAME)}/*"]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.servers.jars import HERE, jars, java
-from deploy.servers.server import Server, ServerError, filled, free_ports
+from deploy.servers.server import BRIEF, Server, ServerError, filled, free_ports
 
-_HEAP = ["-Xms128m", "-Xmx512m", "-XX:+UseG1GC", "-Djava.awt.headless=true"]
+_HEAP = ["-Xms128m", "-Xmx512m", "-XX:+UseG1GC", BRIEF, "-Djava.awt.headless=true"]
 _CLUSTER = "citywatch-tests--00000"
 """Kafka wants 16 bytes in base64; any will do for a cluster of one."""
 

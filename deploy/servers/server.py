@@ -18,6 +18,9 @@ from deploy.servers import watch
 START_S = 120
 STOP_S = 30
 
+BRIEF = "-XX:TieredStopAtLevel=1"
+"""For Java: compile quickly rather than well. A server that lives for minutes needs half as much of the processor."""
+
 
 class ServerError(Exception):
     """A server did not start; says what it said last."""

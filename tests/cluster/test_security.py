@@ -155,8 +155,7 @@ def _said(commands: list[list[str]], principal: str) -> list[str]:
 
 
 def _run(broker: Kafka, command: list[str], directory: Path) -> None:
-    first, *more = broker.java()
-    tool = [first, "-XX:TieredStopAtLevel=1", *more, TOOLS[command[0]], *command[1:]]  # it runs for a second
+    tool = [*broker.java(), TOOLS[command[0]], *command[1:]]
     done = subprocess.run(tool, cwd=directory, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
