@@ -16,7 +16,8 @@ import pytest
 from citywatch.records.chunk import Parsed
 from citywatch.settings import MINUTE, SECOND
 from citywatch.sources.simulator.city import WORLDS, batches, cut
-from citywatch.sources.simulator.drones import Violations
+from citywatch.sources.simulator.drones import Violations, violation_plates
+from citywatch.sources.simulator.traffic import plates
 
 from .host import START, parsed, plan
 
@@ -122,7 +123,7 @@ def test_events_are_out_of_order_by_a_little() -> None:
 
 
 def test_one_violation_in_a_hundred_needs_a_human() -> None:
-    assert Violations(1, 10.0, 0).unclear(np.arange(200_000)).mean() == pytest.approx(0.01, rel=0.1)
+    assert Violations(1, 10.0, 0, 1).unclear(np.arange(200_000)).mean() == pytest.approx(0.01, rel=0.1)
     found = [event["data"] for event in events(600, world="drones", images=0) if event["type"] == "drone.violation"]
     assert all(("violation_code" in data) != bool(data.get("needs_human")) for data in found)
     assert any(data.get("needs_human") for data in found)
@@ -164,3 +165,17 @@ def test_history_comes_before_the_start_and_the_rate_after_it() -> None:
     assert before == pytest.approx(7200, rel=0.2)
     assert (received >= START).sum() == pytest.approx(3000, rel=0.2)
     assert received[0] < START - 7200 * SECOND + MINUTE
+
+
+def test_a_thin_history_has_its_violations_all_over_the_city() -> None:
+    seen = [event for event in events(1, history=7200) if event["type"] == "drone.violation"]
+    places = {event["data"]["address"] for event in seen}
+    assert len(seen) > 50
+    assert len(places) > len(seen) / 3
+
+
+def test_neighbours_in_number_have_plates_far_apart() -> None:
+    for plates_of in (plates, violation_plates):
+        texts = plates_of(np.arange(2_000)).to_pylist()
+        assert len(set(texts)) == len(texts)
+        assert sum(first[:3] == second[:3] for first, second in itertools.pairwise(texts)) < 5

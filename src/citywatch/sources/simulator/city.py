@@ -162,9 +162,7 @@ def _slabs(plan: Plan) -> Iterator[tuple[int, list[Drawn], list[Delivered]]]:
 
 def _streams(plan: Plan, rate: float) -> list[Stream]:
     """The streams of a world, sharing its rate among them."""
-    kinds = WORLDS[plan.world]
-    whole = sum(kind.share for kind in kinds)
-    rates = {kind: rate * kind.share / whole for kind in kinds}
+    rates = _shares(plan.world, rate)
     fleet = Fleet(
         cameras=CameraEvents.devices_at(rates[CameraEvents]) if CameraEvents in rates else 0,
         readers=min(READERS, round(rates.get(PlateReads, 0) * 0.75)),
@@ -175,11 +173,18 @@ def _streams(plan: Plan, rate: float) -> list[Stream]:
     return [_stream(kind, plan, rate, fleet) for kind, rate in rates.items()]
 
 
+def _shares(world: str, rate: float) -> dict[type[Stream], float]:
+    """The rate of each stream of a world."""
+    kinds = WORLDS[world]
+    whole = sum(kind.share for kind in kinds)
+    return {kind: rate * kind.share / whole for kind in kinds}
+
+
 def _stream(kind: type[Stream], plan: Plan, rate: float, fleet: Fleet) -> Stream:
     if issubclass(kind, DeviceStatus):
         return kind(plan.seed, rate, fleet)
     if issubclass(kind, Violations):
-        return kind(plan.seed, rate, plan.pictures)
+        return kind(plan.seed, rate, plan.pictures, Violations.devices_at(_shares(plan.world, plan.rate)[Violations]))
     return kind(plan.seed, rate)
 
 

@@ -30,6 +30,7 @@ _STEP = 433
 _CHARGE = 40 * MINUTE
 """A battery lasts so long, then it is changed."""
 _TRIPLES = 36**3
+_SCATTER = 1_345_325_483  # prime to 36**6, a golden part of it: neighbours in number get plates far apart
 HUMAN_SHARE = 0.01
 """Of all violations: those that the drone cannot qualify."""
 
@@ -114,7 +115,8 @@ class DronePositions(Steady):
 class Violations(Steady):
     """`drone.violation`: one in a hundred has no code and needs a human.
 
-    `pictures` is how many of them a second have a picture, at most.
+    `pictures` is how many of them a second have a picture, at most; `devices` how many drones see them: in a thin
+    history those of the whole city.
     """
 
     name = "violations"
@@ -122,9 +124,15 @@ class Violations(Steady):
     period = 60
     can_be_late = False
 
-    def __init__(self, seed: int, rate: float, pictures: float) -> None:
+    def __init__(self, seed: int, rate: float, pictures: float, devices: int) -> None:
         super().__init__(seed, rate)
+        self._devices = devices
         self._pictured = min(1.0, pictures / rate) if rate else 0.0
+
+    @property
+    def devices(self) -> int:
+        """How many drones there are."""
+        return self._devices
 
     def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         drone = numbers % self.devices
@@ -234,5 +242,5 @@ def _triples() -> Text:
 
 def violation_plates(numbers: Integers) -> Text:
     """Plates that begin with S, different for two thousand million violations in a row: nobody twice by chance."""
-    scattered = numbers % _TRIPLES**2 * 48_271 % _TRIPLES**2
+    scattered = numbers % _TRIPLES**2 * _SCATTER % _TRIPLES**2
     return join(["S", look_up(_triples(), scattered // _TRIPLES), look_up(_triples(), scattered % _TRIPLES)])

@@ -21,7 +21,7 @@ from citywatch.sources.simulator.text import Piece, Text, decimal, event, join, 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _FIRST_LETTERS = _LETTERS[:18]  # S to Z are for violations and for what is planned
 _PLATES = len(_FIRST_LETTERS) * 26 * 26 * 10_000
-_SCATTER = 48_271  # prime to the number of plates: neighbours in number get plates far apart
+_SCATTER = 75_202_369  # prime to the number of plates, a golden part of it: neighbours get plates far apart
 
 MAKES = ("Toyota", "Honda", "Ford", "Nissan", "Chevrolet", "Hyundai", "Jeep", "BMW", "Subaru", "Kia", "Tesla", "Isuzu")
 _MAKE_WEIGHTS = (18.0, 16.0, 13.0, 11.0, 9.0, 7.0, 6.0, 5.0, 5.0, 5.0, 3.0, 2.0)
