@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from citywatch.cli.alert_topic import telling_alerts, to_option
 from citywatch.cli.log import say
 from citywatch.cli.options import data_option
 from citywatch.cli.refusals import rejected_option, telling_rejected
@@ -51,6 +52,7 @@ def _setting(name: str, meaning: str) -> Callable[[Callable[..., None]], Callabl
 @_setting("stale", "Events received later than this are kept, and no rule sees them.")
 @_setting("zone", "The city's time zone (IANA name).")
 @store_option
+@to_option
 @rejected_option
 def run(
     *,
@@ -61,6 +63,7 @@ def run(
     mapping: str | None,
     date: datetime | None,
     store: str | None,
+    alerts_to: str | None,
     rejected_to: str | None,
     **settings: str | None,
 ) -> None:
@@ -84,6 +87,7 @@ def run(
         _interruptible(),
         host.engine() as engine,
         storing(host, store) as relaying,
+        telling_alerts(host, alerts_to) as alerts,
         telling_rejected(host, rejected_to) as refusals,
     ):
         summary = _read(engine, host, bounded)
@@ -92,8 +96,9 @@ def run(
         click.echo(json.dumps(summary.as_json()))
         if relaying is not None:
             relaying.drain()
-        if refusals is not None:
-            refusals.drain()
+        for relay in (alerts, refusals):
+            if relay is not None:
+                relay.drain()
 
 
 def _sorted_out(sources: Sequence[Source], *, once: bool) -> tuple[list[Source], list[Source]]:

@@ -114,6 +114,12 @@ class Reading(Database):
         query = f"{_SELECT} WHERE f.change > :cursor ORDER BY f.change LIMIT :limit"
         return [_listed(row) for row in self._stream(query, cursor, limit, now)]
 
+    def lines_since(self, cursor: int, *, limit: int = 500, now: int | None = None) -> list[tuple[int, str, str]]:
+        """(change, id, line of JSON) of the same; a line says too what was found in silence (`silent`)."""
+        query = f"{_SELECT} WHERE f.change > :cursor ORDER BY f.change LIMIT :limit"
+        rows = self._stream(query, cursor, limit, now)
+        return [(row["change"], row["id"].hex(), _line(row, ("inconclusive", "silent"))) for row in rows]
+
     def raised_since(
         self, cursor: int, *, since: int | None = None, limit: int = 500, now: int | None = None
     ) -> list[Listed]:
@@ -205,8 +211,9 @@ def _where(choice: Choice, extra: str | None = None) -> tuple[str, dict[str, Any
     return (f"WHERE {conditions}" if conditions else ""), params
 
 
-def _line(row: Row) -> str:
-    return alert_line(row["id"].hex(), row, Standing(row["touched_at"], row["state"], row["outcome"], row["assignee"]))
+def _line(row: Row, flags: Sequence[str] = ("inconclusive",)) -> str:
+    standing = Standing(row["touched_at"], row["state"], row["outcome"], row["assignee"])
+    return alert_line(row["id"].hex(), row, standing, flags)
 
 
 def _alert(row: Row) -> dict[str, Any]:
