@@ -7,13 +7,13 @@ leave the desk when Kafka has them.
 from __future__ import annotations
 
 import json
-import threading
 import uuid
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from citywatch.background import Background
 from citywatch.cli.log import say
-from citywatch.errors import CitywatchError, SourceError, StoreError
+from citywatch.errors import SourceError, StoreError
 from citywatch.stores.desk.told import Message, facts_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _SEND_S = 30.0
 _PAUSES_S = (1, 2, 5, 10, 30)
 
 
-class Feeding:
+class Feeding(Background):
     """A thread that hears the alert topic; a context manager.
 
     Parameters
@@ -45,38 +45,22 @@ class Feeding:
     """
 
     def __init__(self, address: Address, events: str, desk: Callable[[], AnyDesk]) -> None:
+        super().__init__("alert topic")
         self._address, self._events, self._desk = address, events, desk
-        self._stop = threading.Event()
-        self._error: CitywatchError | None = None
-        self._thread = threading.Thread(target=self._run, name="alert topic", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raise what ended the thread."""
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Hear, take in, send, in turn."""
         from confluent_kafka import KafkaException
 
         try:
             consumer, producer = self._clients()
             try:
-                while not self._stop.is_set():
+                while not self.stopping.is_set():
                     self._round(consumer, producer)
             finally:
                 consumer.close()
         except KafkaException as error:
-            self._error = SourceError(f"{self._address.name}: {error.args[0].str()}")
-        except CitywatchError as error:
-            self._error = error
+            raise SourceError(f"{self._address.name}: {error.args[0].str()}") from error
 
     def _clients(self) -> tuple[Consumer, Producer]:
         from confluent_kafka import Consumer, Producer
@@ -141,7 +125,7 @@ class Feeding:
             except StoreError as error:
                 if attempt == 0:
                     say(f"{error}; it is tried again until it works")
-                if self._stop.wait(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)]):
+                if self.stopping.wait(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)]):
                     raise
             else:
                 if attempt:

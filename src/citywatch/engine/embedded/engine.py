@@ -101,7 +101,7 @@ class Engine:
             self._stepping = Stepping(steps, relay_desk, self._told)
             stack.callback(self._stepping.stop)
             keeping = Keeping(self.data, self.settings, self)
-            self._upkeep = Upkeep(self.data, self.identities, self._reached, keeping)
+            self._upkeep = Upkeep(self.data, self.identities, self._reached, keeping).start()
             stack.callback(self._upkeep.stop)
             self._stepping.catch_up(self._intake.last)
             self._door = Door(self._commit)
@@ -231,7 +231,7 @@ class Engine:
             if misses:
                 self._blind(parse, since, until)
 
-        self._real_time = RealTime(self._now, lambda: self.tick(parse), jumped)
+        self._real_time = RealTime(self._now, lambda: self.tick(parse), jumped).start()
         self._open.callback(self._real_time.stop)
 
     def tick(self, parse: Parse) -> None:

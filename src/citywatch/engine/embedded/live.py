@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
+from citywatch.background import Background
 from citywatch.engine.embedded.bounded import Parse, Readable, Summary
 from citywatch.engine.embedded.doors import GATHER_ROWS
 from citywatch.engine.embedded.hearing import Hearing
@@ -336,37 +337,22 @@ def _next(waiting: queue.Queue[Chunk | None], stop: threading.Event) -> Chunk | 
     return None
 
 
-class RealTime:
+class RealTime(Background):
     """Calls `tick` twice a second, and tells when the machine's clock or the machine itself has jumped."""
 
     EVERY_S = 0.5
     JUMP_US = 10_000_000
 
     def __init__(self, now: Callable[[], int], tick: Callable[[], None], jumped: Callable[[int, int], None]) -> None:
+        super().__init__("real time")
         self._now, self._tick, self._jumped = now, tick, jumped
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="real time", daemon=True)
-        self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread."""
-        self._stop.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raise what ended the thread."""
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Tick until the end."""
         last = self._now()
-        try:
-            while not self._stop.wait(self.EVERY_S):
-                now = self._now()
-                if now - last > self.JUMP_US:
-                    self._jumped(last, now)
-                last = now
-                self._tick()
-        except BaseException as error:
-            self._error = error
+        while not self.stopping.wait(self.EVERY_S):
+            now = self._now()
+            if now - last > self.JUMP_US:
+                self._jumped(last, now)
+            last = now
+            self._tick()

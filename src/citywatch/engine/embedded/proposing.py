@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from citywatch.background import Background
 from citywatch.errors import DiskFullError
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
@@ -16,7 +14,7 @@ from citywatch.stores.violations import Following
 EVERY_S = 1.0
 
 
-class Proposing:
+class Proposing(Background):
     """A thread that takes new violations to the desk, a second after they were accepted. A context manager.
 
     Parameters
@@ -28,33 +26,14 @@ class Proposing:
     """
 
     def __init__(self, data: Path, *, within: int) -> None:
+        super().__init__("proposals")
         self._data = DataDirectory(data)
         self._within = within
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="proposals", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raise what ended the thread."""
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            with Desk(self._data.desk) as desk:
-                following = Following(self._data, desk, within=self._within)
-                while not self._stop.wait(EVERY_S):
-                    with suppress(DiskFullError):  # the intake says so to whoever sends; this can wait
-                        following.once()
-        except BaseException as error:
-            self._error = error
+    def work(self) -> None:
+        """Look once a second."""
+        with Desk(self._data.desk) as desk:
+            following = Following(self._data, desk, within=self._within)
+            while not self.stopping.wait(EVERY_S):
+                with suppress(DiskFullError):  # the intake says so to whoever sends; this can wait
+                    following.once()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from citywatch.background import Background
 from citywatch.connections.cassandra import Address, errors, said
 from citywatch.errors import CitywatchError, StoreError
 from citywatch.settings import Settings
@@ -25,7 +24,7 @@ STATUS = "stores"
 """Key of the desk's status: store -> how far behind it is, since when it is, and what is wrong."""
 
 
-class Relaying:
+class Relaying(Background):
     """A thread that takes what is accepted to Cassandra, soon afterwards. A context manager.
 
     While Cassandra is away nothing is lost: what it lacks stands in log and desk, and goes there when it is back.
@@ -46,10 +45,9 @@ class Relaying:
         key: bytes,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
+        super().__init__("relay")
         self._data, self._settings, self._address, self._key = data, settings, address, key
         self._tell = tell
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
         self._trouble: CitywatchError | None = None
         self._history = History(data.path)
         self._place: tuple[int, int] | None = None
@@ -58,22 +56,6 @@ class Relaying:
         self._refused, self._why = 0, ""
         self._looked = 0
         self._reported = 0.0
-        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def check(self) -> None:
-        """Raise what ended the thread."""
-        if self._error is not None:
-            raise self._error
 
     def drain(self, patience: float = 30.0) -> None:
         """Wait until Cassandra has all that was accepted before; raises StoreError when it is away for so long."""
@@ -88,26 +70,24 @@ class Relaying:
                 raise StoreError(what, hint=hint)
             time.sleep(0.05)
 
-    def _run(self) -> None:
-        try:
-            with Desk(self._data.desk) as desk:
-                while not self._stop.is_set():
-                    try:
-                        self._relay(desk)
-                    except errors() as error:
-                        self._fails(StoreError(f"{self._address.name}: {said(error)}"))
-                    except StoreError as error:
-                        self._fails(error)
-                    self._report(desk)
-                    self._stop.wait(RETRY_S)
-                self._report(desk, now=True)
-        except BaseException as error:
-            self._error = error
+    def work(self) -> None:
+        """Relay; where that fails, try again until the end."""
+        with Desk(self._data.desk) as desk:
+            while not self.stopping.is_set():
+                try:
+                    self._relay(desk)
+                except errors() as error:
+                    self._fails(StoreError(f"{self._address.name}: {said(error)}"))
+                except StoreError as error:
+                    self._fails(error)
+                self._report(desk)
+                self.stopping.wait(RETRY_S)
+            self._report(desk, now=True)
 
     def _relay(self, desk: Desk) -> None:
         with Relay(self._address, self._history, desk, self._settings, self._key) as relay:
             more = True
-            while not self._stop.wait(0 if more else EVERY_S):
+            while not self.stopping.wait(0 if more else EVERY_S):
                 self._place = relay.place
                 more = relay.once()
                 self._place = relay.place

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from citywatch.background import Background
 from citywatch.engine.embedded.keeping import Keeping
 from citywatch.errors import CitywatchError, DiskFullError
 from citywatch.stores.compaction import Compactor
@@ -22,7 +22,7 @@ _REMOVE_EVERY = 30
 _EXPIRE_AFTER_S, _EXPIRE_EVERY_S = 60.0, 6 * 3600.0
 
 
-class Upkeep:
+class Upkeep(Background):
     """A thread that keeps the stores in shape.
 
     Parameters
@@ -36,6 +36,7 @@ class Upkeep:
     def __init__(
         self, data: DataDirectory, identities: Identities, reached: Callable[[], int], keeping: Keeping
     ) -> None:
+        super().__init__("upkeep")
         self._data = data
         self._identities = identities
         self._reached = reached
@@ -44,21 +45,11 @@ class Upkeep:
         self._expire_at = time.monotonic() + _EXPIRE_AFTER_S
         self._log = Log(data.log)
         self._compactor = Compactor(data)
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
-        self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; what it was doing is finished first."""
-        self._stop.set()
-        self._thread.join()
+        """As always, and leave the desk."""
+        super().stop()
         self._desk.close()
-
-    def check(self) -> None:
-        """Raise what ended the thread."""
-        if self._error is not None:
-            raise self._error
 
     def once(self) -> bool:
         """Do one piece of what is due; False when nothing is."""
@@ -72,19 +63,17 @@ class Upkeep:
             return True
         return self._compactor.merge_day()
 
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Look every two seconds, and do all that is due."""
         turns = 0
-        try:
-            while not self._stop.wait(_EVERY_S):
-                while not self._stop.is_set() and self._once_if_room():
-                    self._serve()
+        while not self.stopping.wait(_EVERY_S):
+            while not self.stopping.is_set() and self._once_if_room():
                 self._serve()
-                self._expire_if_due()
-                turns += 1
-                if turns % _REMOVE_EVERY == 1:
-                    self._compactor.remove_replaced()
-        except BaseException as error:
-            self._error = error
+            self._serve()
+            self._expire_if_due()
+            turns += 1
+            if turns % _REMOVE_EVERY == 1:
+                self._compactor.remove_replaced()
 
     def _serve(self) -> None:
         """Do what was asked for at the desk; what goes wrong is the answer, and no reason to stop."""

@@ -1,0 +1,48 @@
+"""Work beside the work: a thread that ends with a `with`, and whose end by an error is told to whoever asks."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from typing import Self
+
+
+class Background(ABC):
+    """Runs `work` in a thread of its own, from `start` to `stop`; also a context manager."""
+
+    def __init__(self, name: str) -> None:
+        self.stopping = threading.Event()
+        """Set when the work is to end."""
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @abstractmethod
+    def work(self) -> None:
+        """What is done, until `stopping` is set."""
+
+    def start(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Let it end, and wait for that; what it was doing is finished first. Never raises."""
+        self.stopping.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise what ended it, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            self.work()
+        except BaseException as error:
+            self._error = error

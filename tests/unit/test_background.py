@@ -1,0 +1,40 @@
+"""Work beside the work ends when it is told to, and says what ended it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from citywatch.background import Background
+
+
+class _Counting(Background):
+    def __init__(self, most: int | None = None) -> None:
+        super().__init__("counting")
+        self.most = most
+        self.turns = 0
+        self.turned = threading.Event()
+
+    def work(self) -> None:
+        while not self.stopping.wait(0.001):
+            self.turns += 1
+            self.turned.set()
+            if self.turns == self.most:
+                raise ValueError("that is enough")
+
+
+def test_it_works_while_it_is_entered_and_is_through_when_it_is_left() -> None:
+    with _Counting() as counting:
+        assert counting.turned.wait(30)
+        counting.check()
+    assert not [thread for thread in threading.enumerate() if thread.name == "counting"]
+
+
+def test_what_ended_it_is_raised_where_it_is_asked_for_and_not_where_it_is_stopped() -> None:
+    counting = _Counting(most=2).start()
+    while counting.turns < 2:
+        assert not counting.stopping.wait(0.001)
+    counting.stop()
+    with pytest.raises(ValueError, match="that is enough"):
+        counting.check()
