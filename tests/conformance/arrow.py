@@ -27,7 +27,7 @@ def _row(event: Event) -> dict[str, Any]:
         "seq": event.position + 1,
         "stale": event.stale,
         "backfill": event.backfill,
-        "data": json.dumps(event.data, ensure_ascii=False),
+        "data": None if event.data is None else json.dumps(event.data, ensure_ascii=False),
         "time": _datetime(event.time),
         "received_at": _datetime(event.received_at),
         "ident_hi": int.from_bytes(identity[:8]),

@@ -35,15 +35,20 @@ FIELDS: dict[str, list[Any]] = {
 }
 
 
-def _payloads() -> list[dict[str, Any]]:
+NO_OBJECTS: list[Any] = [None, ["K1", {"plate": "K1"}], "K1", 60.5, '{"plate": "K1"}', True, []]
+"""Payloads without members: CloudEvents may carry any JSON. Such an event has no known field and no `data->>'name'`."""
+
+
+def _payloads() -> list[Any]:
     """The payloads there are, plain ones first: one draw each, and the same in every run."""
     chance = Random(20240108)  # noqa: S311 - a fixed table, no secret
-    found: list[dict[str, Any]] = [{"plate": "K1"}, {"plate": "K1", "label": "a"}, {"plate": "K1", "label": "b"}]
+    found: list[Any] = [{"plate": "K1"}, {"plate": "K1", "label": "a"}, {"plate": "K1", "label": "b"}]
     for _ in range(60):
         data = {name: chance.choice(values) for name, values in FIELDS.items()}
         place = chance.choice(PLACES)
         data |= {"lat": place[0], "lon": place[1]} if place else {}
         found.append({name: value for name, value in data.items() if value is not None})
+    found[9::8] = NO_OBJECTS
     return [*found, {"plate": "K1", "violation_code": 3.7}]
 
 

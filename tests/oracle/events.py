@@ -84,7 +84,8 @@ class Event:
     stale: bool
     backfill: bool
     fields: Mapping[str, Any]
-    data: Mapping[str, Any]
+    data: Any
+    """Any JSON; only an object has members."""
     position: int
     """In the order of reading, from 0."""
 
@@ -147,7 +148,7 @@ def _accept(position: int, item: Mapping[str, Any], intake: Intake, known: dict[
     late = received_at - time > settings.lateness
     stale = received_at - time > settings.stale
     fields |= {"source": source, "id": id_, "type": type_, "late": late}
-    data = item.get("data") or {}
+    data = item.get("data")
     event = Event(source, id_, type_, time, received_at, late, stale, backfill, fields, data, position)
     counts.events += 1
     counts.late += late
@@ -188,8 +189,7 @@ def _times(item: Mapping[str, Any], settings: Settings) -> tuple[int, int]:
 
 
 def _fields(item: Mapping[str, Any], time: int, received_at: int, settings: Settings) -> dict[str, Any]:
-    data = item.get("data") or {}
-    fields: dict[str, Any] = {name: cast(name, data.get(name)) for name in CASTS}
+    fields: dict[str, Any] = {name: cast(name, member(item.get("data"), name)) for name in CASTS}
     fields |= {"subject": item.get("subject"), "time": time, "received_at": received_at, "time_precision": "second"}
     fields["zones"] = None
     if fields["lat"] is not None and fields["lon"] is not None:
@@ -201,6 +201,11 @@ def _fields(item: Mapping[str, Any], time: int, received_at: int, settings: Sett
     fields["local_weekday"] = local.isoweekday()
     fields["timeframe"] = ["night", "morning", "afternoon", "evening"][local.hour // 6]
     return fields
+
+
+def member(data: Any, name: str) -> Any:
+    """What an object says under a name; None where it says nothing, and of whatever is no object."""
+    return data.get(name) if isinstance(data, Mapping) else None
 
 
 def cast(name: str, value: Any) -> Any:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from tests.oracle.events import Event, Settings, cast, instant
+from tests.oracle.events import Event, Settings, cast, instant, member
 
 Value = Callable[[Event], Any]
 
@@ -129,8 +129,8 @@ class _Parser:
             parameter = self.params[token[1:]]
             return lambda event: parameter
         if token == "data" and self.take("->>"):
-            member = self.tokens.pop(0)[1]
-            return lambda event: _as_text(event.data.get(member))
+            name = self.tokens.pop(0)[1]
+            return lambda event: _as_text(member(event.data, name))
         return lambda event: event.fields[token]
 
 
