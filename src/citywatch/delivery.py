@@ -18,6 +18,8 @@ class Kind(StrEnum):
     """More alerts came than the receiver is to be sent messages."""
     QUIET = "quiet"
     """What came in quiet hours."""
+    UPDATE = "update"
+    """An alert of which the receiver was told before, and which stands elsewhere now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Envelope:
 
     `key` is the same at every try. `enclosed` holds (alert in the contract's form, name of its route), the most
     serious first, at most as many as were asked for; `alerts` is how many there are, `rules` counts them by rule.
+    `earlier` are key and time (µs UTC) of the messages that an update follows.
     """
 
     number: int
@@ -58,6 +61,7 @@ class Envelope:
     alerts: int
     enclosed: Sequence[tuple[dict[str, Any], str]]
     rules: Mapping[str, int]
+    earlier: Sequence[tuple[str, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,14 @@ class Notifier(Protocol):
 
     `OPTIONS` are the keys that it takes in the file of routes, and the arguments it is made with. `RATE` is how many
     messages it sends at most unless a route says otherwise (None: any number; then a message carries up to `BUNDLE`
-    alerts). A notifier with several receivers names the option that lists them in `EACH`: it is made once for each.
+    alerts). One that `FOLLOWS` is handed an alert again when it was acknowledged, closed, corrected or opened again. A
+    notifier with several receivers names the option that lists them in `EACH`: it is made once for each.
     """
 
     OPTIONS: ClassVar[tuple[Option, ...]]
     RATE: ClassVar[str | None]
     BUNDLE: ClassVar[int]
+    FOLLOWS: ClassVar[bool]
 
     def send(self, message: Message) -> str:
         """Pass the message on; returns in words what became of it.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
 
-from citywatch.alert import Level
+from citywatch.alert import Level, Outcome, State
 from citywatch.errors import TargetRefusedError
 from citywatch.notify.feed import written_whole
 from citywatch.notify.http import send
@@ -38,12 +38,16 @@ RADIUS_KM = 0.1
 
 
 class Cap:
-    """Posts Common Alerting Protocol 1.2 messages, or writes each into a file of its own in a directory."""
+    """Posts Common Alerting Protocol 1.2 messages, or writes each into a file of its own in a directory.
+
+    An alert that is acknowledged, shelved or opened again afterwards is followed by an `Update`, one that is closed
+    by a `Cancel`; both refer to all messages of that alert before.
+    """
 
     OPTIONS: ClassVar[tuple[Option, ...]] = (
         Option("sender", TEXT, "who sends, as CAP wants it: a domain or an address, without blanks"),
         Option("url", URL, "where to post each message to", None),
-        Option("directory", PATH, "or: where to write each message, as `ID.xml`", None),
+        Option("directory", PATH, "or: where to write each message, as `IDENTIFIER.xml`", None),
         Option("keep", DURATION, "files older than this are removed from the directory", 7 * DAY),
         Option("area", TEXT, "the place of an alert whose own is not known", "the city"),
         Option("category", choice(*CATEGORIES), "CAP's category", "Security"),
@@ -56,6 +60,7 @@ class Cap:
     )
     RATE = "60/1m"
     BUNDLE = 1
+    FOLLOWS = True
 
     def __init__(
         self,
@@ -118,14 +123,27 @@ def document(message: Message, told: Mapping[str, Any]) -> bytes:
 def _head(message: Message, told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "identifier", message.key
     yield "sender", told["sender"]
-    yield "sent", _time(message.at)
+    yield "sent", _time(message.made or message.at)
     yield "status", "Test" if message.test else "Actual"
-    yield "msgType", "Alert"
+    yield "msgType", _kind(message)
     yield "scope", told["scope"]
     if told["scope"] == "Restricted":
         yield "restriction", told["restriction"]
     if told["scope"] == "Private":
         yield "addresses", told["addresses"]
+    if message.earlier:
+        yield "references", " ".join(f"{told['sender']},{key},{_time(made)}" for key, made in message.earlier)
+
+
+def _kind(message: Message) -> str:
+    """`Alert`, or what follows one: `Cancel` when it is closed, `Update` else."""
+    if not message.earlier or message.single is None:
+        return "Alert"
+    return "Cancel" if message.single["state"] == State.CLOSED else "Update"
+
+
+_RESPONSE = {State.OPEN: "Assess", State.ACKNOWLEDGED: "Monitor", State.SHELVED: "Monitor", State.CLOSED: "AllClear"}
+_CERTAINTY: Mapping[str, str] = {Outcome.TRUE_POSITIVE: "Observed", Outcome.FALSE_POSITIVE: "Unlikely"}
 
 
 def _info(message: Message, told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -134,10 +152,11 @@ def _info(message: Message, told: Mapping[str, Any]) -> Iterator[tuple[str, str]
     yield "language", told["language"]
     yield "category", told["category"]
     yield "event", alert["title"] if alert else f"{message.total:,} alerts"
-    yield "responseType", "Assess"
-    yield "urgency", urgency
+    state, outcome = (alert["state"], alert["outcome"]) if alert else (State.OPEN, None)
+    yield "responseType", _RESPONSE[state]
+    yield "urgency", "Past" if state == State.CLOSED else urgency
     yield "severity", severity
-    yield "certainty", "Likely"
+    yield "certainty", _CERTAINTY.get(outcome or "", "Likely")
     if alert:
         yield "onset", _time(micros(alert["first_seen"]))
     yield "expires", _time(message.at + told["expires"])
@@ -161,6 +180,9 @@ def _parameters(message: Message) -> Iterator[tuple[str, str]]:
         yield "citywatch:rule", alert["rule"]
         yield "citywatch:level", alert["level"]
         yield "citywatch:count", str(alert["count"])
+        yield "citywatch:state", alert["state"]
+        if alert["outcome"]:
+            yield "citywatch:outcome", alert["outcome"]
     else:
         yield from ((f"citywatch:rule:{rule}", str(count)) for rule, count in message.rules.items())
 

@@ -106,13 +106,20 @@ class Deliverer:
         return Lane(target, lambda: self._routes, self._city, self._host, after=after)
 
     def _plan(self, outbox: Outbox) -> None:
+        """Decide who is told of new alerts, and who again of those that stand elsewhere by now."""
         while found := outbox.to_plan(PAGE):
             now, routes = self._host.now(), self._routes
             planned = [row for fact, alert in found for row in self._decided(fact, alert, routes, now)]
             outbox.plan(planned, upto=found[-1][0])
-            for name in {row.target for row in planned} & self._lanes.keys():
-                if isinstance(lane := self._lanes[name], Lane):
-                    lane.wake()
+            self._wake({row.target for row in planned})
+        following = [name for name, target in self._routes.targets.items() if target.notifier.FOLLOWS]
+        if outbox.follow(following, now=self._host.now()):
+            self._wake(set(following))
+
+    def _wake(self, names: set[str]) -> None:
+        for name in names & self._lanes.keys():
+            if isinstance(lane := self._lanes[name], Lane):
+                lane.wake()
 
     def _decided(self, fact: int, alert: dict[str, Any], routes: Routes, now: int) -> list[Planned]:
         if now - micros(alert["first_seen"]) > self._city.live:

@@ -22,6 +22,7 @@ class Heartbeat:
     )
     RATE = None
     BUNDLE = 1
+    FOLLOWS = False
 
     def __init__(self, *, url: Given, every: int, **door: Any) -> None:
         self._url = url

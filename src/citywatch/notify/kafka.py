@@ -41,6 +41,7 @@ class Kafka:
     )
     RATE = None
     BUNDLE = 100
+    FOLLOWS = False
 
     def __init__(self, *, servers: str, topic: str, config: Path | None, timeout: int, form: str) -> None:
         self._servers, self._topic, self._config = servers, topic, config

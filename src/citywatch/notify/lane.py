@@ -22,6 +22,10 @@ IDLE = 2.0
 """Seconds at most between two looks of a receiver's thread: people bring back what was given up without waking it."""
 
 
+SHOWN = 100
+"""Alerts at most that a digest carries."""
+
+
 class Ending(Protocol):
     """A thread that will end."""
 
@@ -96,7 +100,7 @@ class Lane:
         if now < until:
             return min((until - now) / SECOND, IDLE)
         outbox.compose(name, self._room(outbox, now), bundle=self.target.bundle, now=now)
-        envelope = outbox.outgoing(name, now=now)
+        envelope = outbox.outgoing(name, most=max(SHOWN, self.target.bundle), now=now)
         if envelope is None:
             due = outbox.next_due(name)
             return IDLE if due is None else min(max((due - now) / SECOND, AGAIN), IDLE)
@@ -119,7 +123,7 @@ class Lane:
         except Exception as error:  # a fault in a notifier stops no other message; it is shown as what it is
             self._put_off(outbox, envelope, DeliveryError(f"{type(error).__name__}: {error}"))
         else:
-            outbox.sent(envelope, note=note, now=self._host.now())
+            outbox.sent(envelope, note=note, follows=self.target.notifier.FOLLOWS, now=self._host.now())
 
     def _check(self, envelope: Envelope) -> None:
         if not envelope.enclosed:
@@ -158,6 +162,8 @@ class Lane:
             rules=envelope.rules,
             zone=self._city.zone,
             at=self._host.now(),
+            made=envelope.made,
+            earlier=envelope.earlier,
             page=routes.page,
             runbooks={rule: words for rule in envelope.rules if (words := self._city.runbook(rule))},
         )

@@ -52,6 +52,7 @@ class Mail:
     )
     RATE = "10/10m"
     BUNDLE = 1
+    FOLLOWS = False
     EACH = "to"
 
     def __init__(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from citywatch.alert import Level
+from citywatch.alert import Level, State
 from citywatch.delivery import Kind
 from citywatch.wording import place_in_words
 
@@ -35,6 +35,10 @@ class Message:
         IANA zone in which times are told.
     at
         Now, µs UTC.
+    made
+        When it was made, µs UTC: the same at every try.
+    earlier
+        Key and `made` of the messages by which the receiver was told of the alert before, for an update.
     page
         Address of the console, for links.
     runbooks
@@ -53,11 +57,13 @@ class Message:
     page: str | None = None
     runbooks: Mapping[str, str] = field(default_factory=dict)
     test: bool = False
+    made: int = 0
+    earlier: Sequence[tuple[str, int]] = ()
 
     @property
     def single(self) -> Alert | None:
         """The alert, where the message is about one alone."""
-        return self.alerts[0] if self.kind is Kind.ALERT else None
+        return self.alerts[0] if self.kind in (Kind.ALERT, Kind.UPDATE) else None
 
     def link(self, alert: Alert | None = None) -> str | None:
         """Address of the alert's page, or of the list."""
@@ -85,7 +91,12 @@ def one_line(text: str) -> str:
 
 def _of_one(alert: Alert) -> str:
     place = place_in_words(alert)
-    return f"[{alert['level']}] {alert['title']}{f', {place}' if place else ''}"
+    state = "" if alert["state"] == State.OPEN else f" ({alert['state']}{_outcome(alert)})"
+    return f"[{alert['level']}] {alert['title']}{f', {place}' if place else ''}{state}"
+
+
+def _outcome(alert: Alert) -> str:
+    return f": {alert['outcome'].replace('_', ' ')}" if alert["outcome"] else ""
 
 
 def _of_many(message: Message) -> str:
@@ -100,4 +111,5 @@ _MANY = {
     Kind.BATCH: "alerts",
     Kind.DIGEST: "more alerts",
     Kind.QUIET: "alerts came in quiet hours",
+    Kind.UPDATE: "alert",
 }

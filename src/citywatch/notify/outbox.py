@@ -27,6 +27,10 @@ class Outbox(Protocol):
         """Write down who is told of the alerts up to a number."""
         ...
 
+    def follow(self, targets: Sequence[str], *, now: int | None = ...) -> int:
+        """Let receivers be told again of alerts that stand elsewhere than they were told."""
+        ...
+
     def compose(self, target: str, room: Room, *, bundle: int = ..., now: int | None = ...) -> None:
         """Put what is due into messages."""
         ...
@@ -35,8 +39,8 @@ class Outbox(Protocol):
         """The message that is to be sent next."""
         ...
 
-    def sent(self, envelope: Envelope, *, note: str | None = ..., now: int | None = ...) -> None:
-        """It arrived."""
+    def sent(self, envelope: Envelope, *, note: str | None = ..., follows: bool = ..., now: int | None = ...) -> None:
+        """It arrived, at a receiver that follows what becomes of alerts or not."""
         ...
 
     def put_off(

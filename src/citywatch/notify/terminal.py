@@ -44,6 +44,7 @@ class Terminal:
     OPTIONS: ClassVar[tuple[Option, ...]] = ()
     RATE = None
     BUNDLE = 1
+    FOLLOWS = False
 
     def __init__(self, *, zone: str, stream: TextIO | None = None, colour: bool | None = None) -> None:
         self._stream = sys.stdout if stream is None else stream

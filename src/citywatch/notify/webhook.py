@@ -46,6 +46,7 @@ class Webhook:
     )
     RATE = "60/1m"
     BUNDLE = 1
+    FOLLOWS = False
 
     def __init__(self, *, url: Given, secret: tuple[Secret, ...], **door: Any) -> None:
         self._url = url

@@ -12,11 +12,13 @@ from typing import Any
 
 from citywatch.alert import Level
 from citywatch.delivery import Envelope, Kind, Planned, Room, Standing
-from citywatch.stores.desk.connection import Connection
-from citywatch.stores.desk.database import Database, now_us, set_cursor
+from citywatch.stores.desk.connection import Connection, Row
+from citywatch.stores.desk.database import Database, last_change, now_us, set_cursor
 from citywatch.stores.desk.reading import _SELECT, _alert, resolve
 
 CURSOR = "deliveries"
+FOLLOWED = "followed"
+"""How far in the stream of changes it was looked for alerts whose receivers have to be told again."""
 
 WAITING, SENT, GIVEN_UP = "waiting", "sent", "given_up"
 
@@ -25,6 +27,12 @@ _SEVERITY = "CASE k.level " + " ".join(f"WHEN '{level}' THEN {-n}" for n, level 
 _ALL = 1 << 62
 
 _UNPLACED = "target = ? AND urgent = ? AND message IS NULL AND due <= ?"
+_FRESH = f"{_UNPLACED} AND told IS NULL"
+_CHANGED = f"{_UNPLACED} AND told IS NOT NULL"
+"""Told before, and to be told again."""
+
+_FOLLOWS = (Kind.ALERT, Kind.BATCH, Kind.UPDATE)
+"""Who read of an alert in a digest among others is not told of it again."""
 
 
 class Deliveries(Database):
@@ -49,13 +57,26 @@ class Deliveries(Database):
             )
             set_cursor(con, CURSOR, upto)
 
+    def follow(self, targets: Sequence[str], *, now: int | None = None) -> int:
+        """Let these receivers be told again of alerts that stand elsewhere than they were told; returns how many."""
+        now = now_us() if now is None else now
+        after, upto = self.cursor(FOLLOWED), last_change(self._con)
+        if upto == after:
+            return 0
+        wanted = f"f.change > :after AND d.target IN ({_placed(targets)})" if targets else "FALSE"
+        with self.transaction() as con:
+            again = _elsewhere(con, wanted, {"after": after, "now": now} | _named(targets))
+            _let_be_told(con, again, now)
+            set_cursor(con, FOLLOWED, upto)
+        return len(again)
+
     def compose(self, target: str, room: Room, *, bundle: int = 1, now: int | None = None) -> None:
         """Put what is due for a receiver into messages: single ones while there is room, the rest into one digest.
 
         `bundle` is how many alerts a message holds when there is no bound on messages.
         """
         now = now_us() if now is None else now
-        if not any(self._due(self._con, target, urgent, now) for urgent in (True, False)):
+        if not any(self._due(self._con, _UNPLACED, target, urgent, now) for urgent in (True, False)):
             return
         with self.transaction() as con:
             for urgent, left in ((True, room.urgent), (False, room.others)):
@@ -66,19 +87,20 @@ class Deliveries(Database):
                     self._within(con, target, urgent, left, now)
 
     def _within(self, con: Connection, target: str, urgent: bool, room: int, now: int) -> None:
-        held = con.execute(f"SELECT count(*) FROM deliveries WHERE {_UNPLACED} AND held", [target, urgent, now])
-        if held.fetchone()[0] > 1 and room:
-            _enclose(con, Kind.QUIET, target, urgent, now, extra="AND held")
+        if self._due(con, f"{_FRESH} AND held", target, urgent, now) > 1 and room:
+            _enclose(con, Kind.QUIET, target, urgent, now, which=f"{_FRESH} AND held")
             room -= 1
-        waiting = self._due(con, target, urgent, now)
+        waiting = self._due(con, _FRESH, target, urgent, now)
         for _ in range(waiting if waiting <= room else room - 1):
-            _enclose(con, Kind.ALERT, target, urgent, now, limit=1)
+            _enclose(con, Kind.ALERT, target, urgent, now, limit=1, which=_FRESH)
         if waiting > room > 0:
-            _enclose(con, Kind.DIGEST, target, urgent, now)
+            _enclose(con, Kind.DIGEST, target, urgent, now, which=_FRESH)
+        for _ in range(min(room - waiting, self._due(con, _CHANGED, target, urgent, now))):
+            _enclose(con, Kind.UPDATE, target, urgent, now, limit=1, which=_CHANGED)
 
     @staticmethod
-    def _due(con: Connection, target: str, urgent: bool, now: int) -> int:
-        query = f"SELECT count(*) FROM deliveries WHERE {_UNPLACED}"
+    def _due(con: Connection, which: str, target: str, urgent: bool, now: int) -> int:
+        query = f"SELECT count(*) FROM deliveries WHERE {which}"
         return int(con.execute(query, [target, urgent, now]).fetchone()[0])
 
     def outgoing(self, target: str, *, most: int = 100, now: int | None = None) -> Envelope | None:
@@ -114,14 +136,29 @@ class Deliveries(Database):
             alerts=row["alerts"],
             enclosed=[(alert, routes[n]) for n, alert in alerts],
             rules=dict(rules.fetchall()),
+            earlier=self._earlier(row) if row["kind"] == Kind.UPDATE else (),
         )
 
-    def sent(self, envelope: Envelope, *, note: str | None = None, now: int | None = None) -> None:
-        """The receiver has it."""
+    def _earlier(self, update: Row) -> list[tuple[str, int]]:
+        """Key and time of what the receiver of an update was told of its alert before."""
+        alert = update["key"].partition(".")[0]
+        rows = self._con.execute(
+            "SELECT key, made FROM messages WHERE target = ? AND state = ? AND message < ? "
+            "AND (key = ? OR (key > ? AND key < ?)) ORDER BY message",
+            [update["target"], SENT, update["message"], alert, f"{alert}.", f"{alert}/"],
+        )
+        return [(row["key"], row["made"]) for row in rows]
+
+    def sent(
+        self, envelope: Envelope, *, note: str | None = None, follows: bool = False, now: int | None = None
+    ) -> None:
+        """The receiver has it; one that `follows` is told again when its alerts stand elsewhere than it was told."""
         now = now_us() if now is None else now
         with self.transaction() as con:
             _settle(con, envelope, SENT, note, now)
-            _count(con, envelope.target, now, sent=1, told=envelope.alerts)
+            _count(con, envelope.target, now, sent=1, told=0 if envelope.kind is Kind.UPDATE else envelope.alerts)
+            if follows and envelope.kind in _FOLLOWS:
+                _write_down(con, envelope, now)
             con.execute(
                 "UPDATE targets SET failures = 0, until = 0, refused = FALSE, error = NULL WHERE target = ?",
                 [envelope.target],
@@ -258,19 +295,59 @@ class Deliveries(Database):
             return con.execute("DELETE FROM messages WHERE state <> ? AND at < ?", [WAITING, before]).rowcount
 
 
+def _placed(targets: Sequence[str]) -> str:
+    return ", ".join(f":target{number}" for number in range(len(targets)))
+
+
+def _named(targets: Sequence[str]) -> dict[str, Any]:
+    return {f"target{number}": target for number, target in enumerate(targets)}
+
+
+def _elsewhere(con: Connection, wanted: str, params: dict[str, Any]) -> list[int]:
+    """Deliveries that were made, of alerts that stand elsewhere by now than their receivers were told."""
+    joined = "JOIN deliveries d ON d.fact = f.n JOIN messages m ON m.message = d.message"
+    columns, tables = _SELECT.split("FROM", 1)
+    rows = con.execute(
+        f"{columns}, d.seq, d.told FROM{tables} {joined} WHERE m.state = '{SENT}' AND d.told IS NOT NULL AND {wanted}",
+        params,
+    )
+    return [row["seq"] for row in rows if _standing_of(_alert(row)) != row["told"]]
+
+
+def _standing_of(alert: dict[str, Any]) -> str:
+    return f"{alert['state']}/{alert['outcome'] or ''}"
+
+
+def _let_be_told(con: Connection, deliveries: Sequence[int], now: int) -> None:
+    con.executemany(
+        "UPDATE deliveries SET message = NULL, held = FALSE, due = ? WHERE seq = ?", [(now, seq) for seq in deliveries]
+    )
+
+
+def _write_down(con: Connection, envelope: Envelope, now: int) -> None:
+    """How the alerts stood of which a receiver was told; those that have changed since are told again."""
+    told = [(_standing_of(alert), envelope.number, bytes.fromhex(alert["id"])) for alert, _ in envelope.enclosed]
+    con.executemany(
+        "UPDATE deliveries SET told = ? WHERE message = ? AND fact = (SELECT n FROM facts WHERE id = ?)", told
+    )
+    _let_be_told(con, _elsewhere(con, "d.message = :message", {"message": envelope.number, "now": now}), now)
+
+
 def _enclose(
-    con: Connection, kind: Kind, target: str, urgent: bool, now: int, *, limit: int = _ALL, extra: str = ""
+    con: Connection, kind: Kind, target: str, urgent: bool, now: int, *, limit: int = _ALL, which: str = _UNPLACED
 ) -> int:
     """Put what is due, the most serious first and at most `limit`, into a new message; returns how many alerts."""
     chosen = con.execute(
         "SELECT d.seq, f.id FROM deliveries d JOIN facts f ON f.n = d.fact JOIN kinds k USING (kind) "
-        f"WHERE d.{_UNPLACED.replace('AND ', 'AND d.')} {extra} ORDER BY {_SEVERITY}, d.due, d.seq LIMIT ?",
+        f"WHERE d.{which.replace('AND ', 'AND d.')} ORDER BY {_SEVERITY}, d.due, d.seq LIMIT ?",
         [target, urgent, now, limit],
     ).fetchall()
     if not chosen:
         return 0
     made = min(now, now_us())
-    key = chosen[0]["id"].hex() if kind is Kind.ALERT else uuid.uuid4().hex
+    key = chosen[0]["id"].hex() if kind in (Kind.ALERT, Kind.UPDATE) else uuid.uuid4().hex
+    if kind is Kind.UPDATE:
+        key += f".{made}"
     message = con.execute(
         "INSERT INTO messages (key, target, kind, urgent, alerts, state, attempts, due, made, at) "
         "VALUES (?,?,?,?,?,?,0,?,?,?) RETURNING message",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-VERSION = 4
+VERSION = 5
 """Of the tables below; a desk says which one it has."""
 
 # kinds      the words that many alerts share, and how many alerts there are of each.
@@ -123,7 +123,12 @@ CREATE TABLE batches (
 );
 """
 
-_ADDED = {1: _TABLES, 2: _DELIVERIES, 3: _AUDIT_SUBJECTS, 4: _TICKETS}
+# deliveries.told  the state of the alert that the receiver was told last, `closed/corrected`; for those who follow it.
+_FOLLOWING = """
+ALTER TABLE deliveries ADD COLUMN told TEXT;
+"""
+
+_ADDED = {1: _TABLES, 2: _DELIVERIES, 3: _AUDIT_SUBJECTS, 4: _TICKETS, 5: _FOLLOWING}
 """Version -> the tables that came with it; a desk of an older version gets them when it is opened."""
 
 AUDIT_KEY = "INSERT INTO secrets VALUES ('audit', ?) ON CONFLICT DO NOTHING"
