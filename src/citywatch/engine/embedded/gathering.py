@@ -33,14 +33,11 @@ WAITING_ROWS = 200_000
 WAITING_BYTES = 64 << 20
 """When more than that waits to be parsed, senders are told to come again."""
 
-MANY = 2_000
-"""When fewer records wait the parser rests first, as long as it worked: their statements are what costs, and with more
-company each record pays less for them. A trickle leaves half of a core to others."""
+SOME, MANY = 500, 2_000
+"""Fewer records are better parsed in the company of others; so many pay for the parser's statements by themselves."""
 
-_REST_S = 0.025
-_TRICKLE_REST_S = 0.1
-_TRICKLE = 100
-"""After fewer records at once the rest may be longer."""
+_FEW = 100
+_REST_S, _LONG_REST_S = 0.025, 0.1
 
 
 class _Waiting(NamedTuple):
@@ -70,6 +67,7 @@ class Gathering:
         self._parse = parse
         self._waiting: list[_Waiting] = []
         self._rows = self._bytes = 0
+        self._enough = 0
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name=f"parser of {name}", daemon=True)
@@ -91,7 +89,8 @@ class Gathering:
             self._count(waiting, 1)
             self._live.begin()
             self._waiting.append(waiting)
-            self._changed.notify()
+            if self._rows >= self._enough:
+                self._changed.notify()
         return waiting.outcome
 
     def stop(self) -> None:
@@ -112,9 +111,18 @@ class Gathering:
             for alike in _alike(group):
                 self._take(alike)
             self._live.end(len(group))
-            trickle = sum(waiting.rows for waiting in group) < _TRICKLE
-            if self._rows < MANY and not self._closed:
-                time.sleep(min(time.monotonic() - began, _TRICKLE_REST_S if trickle else _REST_S))
+            self._rest(sum(waiting.rows for waiting in group), time.monotonic() - began)
+
+    def _rest(self, rows: int, worked: float) -> None:
+        """As long as it worked, at most, and until as much waits again: in company each record costs less.
+
+        A trickle leaves half of a core to others.
+        """
+        with self._changed:
+            self._enough = min(max(rows, SOME), MANY)
+            longest = _LONG_REST_S if rows < _FEW else _REST_S
+            self._changed.wait_for(lambda: self._rows >= self._enough or self._closed, min(worked, longest))
+            self._enough = 0
 
     def _gathered(self) -> list[_Waiting]:
         """What waits, bounded; empty at the end."""
