@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
+from citywatch.connections import addresses
 from citywatch.errors import CitywatchError, MissingPackageError, SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 SCHEME = "cassandra://"
 PASSWORD = "CITYWATCH_CASSANDRA_PASSWORD"  # noqa: S105 - the name of a variable
-PASSWORD_FILE = "CITYWATCH_CASSANDRA_PASSWORD_FILE"  # noqa: S105 - the name of a variable
 
 _PORT = 9042
 _EXAMPLE = "write cassandra://user@host/keyspace, several hosts as host1,host2"
@@ -61,8 +61,9 @@ def parse(text: str, environment: Mapping[str, str] = os.environ) -> Address:
     """The address behind `text`. Raises UsageError where it is wrong, SourceError where a file of it cannot be read."""
     place, _, query = text.partition("?")
     authority, _, path = place.removeprefix(SCHEME).partition("/")
-    options = _options(text, query)
-    user, hosts, port = _authority(text, authority)
+    options = addresses.options(text, query, _OPTIONS)
+    user = addresses.user(text, authority, PASSWORD)
+    hosts, port = _nodes(text, authority.rpartition("@")[2])
     keyspace, _, table = path.strip("/").partition("/")
     if not keyspace.isidentifier() or (table and not table.isidentifier()):
         raise UsageError(f"{text!r} names no keyspace{' or table' if table else ''}", hint=_EXAMPLE)
@@ -73,31 +74,14 @@ def parse(text: str, environment: Mapping[str, str] = os.environ) -> Address:
         keyspace=keyspace,
         table=table or None,
         user=user,
-        password=_password(options, environment) if user else None,
+        password=addresses.password(options, environment, PASSWORD) if user else None,
         dc=options.get("dc"),
         **{name: Path(options[name]) for name in ("ca", "cert", "key") if name in options},
     )
 
 
-def _options(text: str, query: str) -> dict[str, str]:
-    options = {}
-    for part in query.split("&") if query else []:
-        name, _, value = part.partition("=")
-        if name not in _OPTIONS or not value:
-            what = f"{name} has no value" if name in _OPTIONS else f"unknown option {name!r}"
-            raise UsageError(f"{text!r}: {what}", hint=f"known: {', '.join(_OPTIONS)}; quote the address for the shell")
-        options[name] = unquote(value)
-    return options
-
-
-def _authority(text: str, authority: str) -> tuple[str | None, tuple[str, ...], int]:
-    person, _, places = authority.rpartition("@")
-    if ":" in person:
-        shown = text.replace(f"{person}@", f"{person.partition(':')[0]}@", 1)
-        raise UsageError(
-            "a password in an address is seen by everybody on this machine",
-            hint=f"write {shown!r}, and put the password into {PASSWORD} or a file named in {PASSWORD_FILE}",
-        )
+def _nodes(text: str, places: str) -> tuple[tuple[str, ...], int]:
+    """Hosts and their port."""
     try:
         parts = [urlsplit(f"//{place}") for place in places.split(",")]
         ports = {part.port or _PORT for part in parts}
@@ -107,19 +91,7 @@ def _authority(text: str, authority: str) -> tuple[str | None, tuple[str, ...], 
     if len(hosts) < len(parts) or len(ports) > 1:
         what = "names no host" if len(hosts) < len(parts) else "names several ports; all nodes have the same"
         raise UsageError(f"{text!r} {what}", hint=_EXAMPLE)
-    return unquote(person) or None, hosts, ports.pop()
-
-
-def _password(options: Mapping[str, str], environment: Mapping[str, str]) -> str | None:
-    file = options.get("password-file") or environment.get(PASSWORD_FILE)
-    if "password-file" not in options and PASSWORD in environment:
-        return environment[PASSWORD]
-    if file is None:
-        return None
-    try:
-        return Path(file).read_text("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"cannot read the password in {file}: {error}", hint=f"see ls -l {file}") from error
+    return hosts, ports.pop()
 
 
 @contextmanager
@@ -206,7 +178,7 @@ def said(error: BaseException) -> str:
 def _hint(error: BaseException) -> str:
     text = said(error).lower()
     if "auth" in text or "credentials" in text or "password" in text:
-        return f"name the user in the address, and the password in {PASSWORD} or {PASSWORD_FILE}"
+        return f"name the user in the address, and the password in {PASSWORD} or {PASSWORD}_FILE"
     return "is the cluster up, and the port its native one (9042)?"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from citywatch.connections import addresses
 from citywatch.errors import UsageError
 
 PORT = 9092
@@ -53,7 +54,7 @@ def parse(text: str, options: Sequence[str] = ("mapping", "group", "from", "conf
     place, _, query = text.partition("?")
     _, _, rest = place.partition("://")
     authority, _, path = rest.partition("/")
-    given = _options(text, query, options)
+    given = addresses.options(text, query, options)
     topics = tuple(dict.fromkeys(name for name in unquote(path or topic).split(",") if name))
     if not topics:
         raise UsageError(f"{text!r} names no topic", hint=_EXAMPLE)
@@ -97,17 +98,6 @@ def _servers(text: str, authority: str) -> str:
         return servers(authority)
     except ValueError as error:
         raise UsageError(f"{text!r}: {error}", hint=_EXAMPLE) from error
-
-
-def _options(text: str, query: str, known: Sequence[str]) -> dict[str, str]:
-    options = {}
-    for part in query.split("&") if query else []:
-        name, _, value = part.partition("=")
-        if name not in known or not value:
-            what = f"{name} has no value" if name in known else f"unknown option {name!r}"
-            raise UsageError(f"{text!r}: {what}", hint=f"known: {', '.join(known)}; quote the address for the shell")
-        options[name] = unquote(value)
-    return options
 
 
 def _mappings(text: str, given: str | None, topics: Sequence[str]) -> dict[str, str]:

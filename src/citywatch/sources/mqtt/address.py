@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from citywatch.errors import SourceError, UsageError
+from citywatch.connections import addresses
+from citywatch.errors import UsageError
 from citywatch.settings import SECOND, duration
 
 PASSWORD = "CITYWATCH_MQTT_PASSWORD"  # noqa: S105 - the name of a variable
-PASSWORD_FILE = "CITYWATCH_MQTT_PASSWORD_FILE"  # noqa: S105 - the name of a variable
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _EXAMPLE = "write mqtt://host/TOPIC, such as mqtt://localhost/frigate/events"
@@ -64,8 +64,9 @@ def parse(text: str, environment: Mapping[str, str] = os.environ) -> Address:
     place, _, query = text.partition("?")
     scheme, _, rest = place.partition("://")
     authority, _, path = rest.partition("/")
-    options = _options(text, query)
-    host, port, user = _authority(text, scheme, authority)
+    options = addresses.options(text, query, _OPTIONS)
+    user = addresses.user(text, authority, PASSWORD)
+    host, port = _broker(text, scheme, authority)
     topic = unquote(path)
     if fault := _fault(topic):
         raise UsageError(f"{text!r}: {fault}", hint=_EXAMPLE)
@@ -78,7 +79,7 @@ def parse(text: str, environment: Mapping[str, str] = os.environ) -> Address:
         topic=topic,
         tls=scheme == "mqtts",
         user=user,
-        password=_password(options, environment) if user else None,
+        password=addresses.password(options, environment, PASSWORD) if user else None,
         client=options.get("client") or _own_name(scheme, host, port, topic),
         mapping=options.get("mapping"),
         expiry=_expiry(text, options.get("expiry")),
@@ -86,32 +87,16 @@ def parse(text: str, environment: Mapping[str, str] = os.environ) -> Address:
     )
 
 
-def _options(text: str, query: str) -> dict[str, str]:
-    options = {}
-    for part in query.split("&") if query else []:
-        name, _, value = part.partition("=")
-        if name not in _OPTIONS or not value:
-            what = f"{name} has no value" if name in _OPTIONS else f"unknown option {name!r}"
-            raise UsageError(f"{text!r}: {what}", hint=f"known: {', '.join(_OPTIONS)}; quote the address for the shell")
-        options[name] = unquote(value)
-    return options
-
-
-def _authority(text: str, scheme: str, authority: str) -> tuple[str, int, str | None]:
-    parts = urlsplit(f"//{authority}")
-    if ":" in authority.rpartition("@")[0]:
-        shown = text.replace(authority, f"{parts.username}@{authority.rpartition('@')[2]}", 1)
-        raise UsageError(
-            "a password in an address is seen by everybody on this machine",
-            hint=f"write {shown!r}, and put the password into {PASSWORD} or a file named in {PASSWORD_FILE}",
-        )
+def _broker(text: str, scheme: str, authority: str) -> tuple[str, int]:
+    """Its host and port."""
     try:
-        port = parts.port
+        parts = urlsplit(f"//{authority}")
+        host, port = parts.hostname, parts.port
     except ValueError as error:
         raise UsageError(f"{text!r}: {error}", hint=_EXAMPLE) from error
-    if not parts.hostname:
+    if not host:
         raise UsageError(f"{text!r} names no host", hint=_EXAMPLE)
-    return parts.hostname, port or _PORTS[scheme], unquote(parts.username) if parts.username else None
+    return host, port or _PORTS[scheme]
 
 
 def _fault(topic: str) -> str | None:
@@ -135,18 +120,6 @@ def _expiry(text: str, given: str | None) -> int:
         return min(duration(given) // SECOND, _FOREVER)
     except ValueError as error:
         raise UsageError(f"{text!r}: expiry: {error}") from error
-
-
-def _password(options: Mapping[str, str], environment: Mapping[str, str]) -> str | None:
-    file = options.get("password-file") or environment.get(PASSWORD_FILE)
-    if "password-file" not in options and PASSWORD in environment:
-        return environment[PASSWORD]
-    if file is None:
-        return None
-    try:
-        return Path(file).read_text("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"cannot read the password in {file}: {error}", hint=f"see ls -l {file}") from error
 
 
 def _own_name(scheme: str, host: str, port: int, topic: str) -> str:

@@ -14,7 +14,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from citywatch.errors import SourceError
-from citywatch.sources.mqtt.address import PASSWORD, PASSWORD_FILE, Address
+from citywatch.sources.mqtt.address import PASSWORD, Address
 from citywatch.sources.mqtt.inbox import Inbox, Message
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ _OFTEN = 2
 _AT_LEAST_ONCE = 1
 _OWN_NAMES = "two readers need different names: ?client=NAME"
 _HINTS = {
-    "Bad user name or password": f"name the user in the address, and the password in {PASSWORD} or {PASSWORD_FILE}",
-    "Not authorized": f"name the user in the address, and the password in {PASSWORD} or {PASSWORD_FILE}",
+    "Bad user name or password": f"name the user in the address, and the password in {PASSWORD} or {PASSWORD}_FILE",
+    "Not authorized": f"name the user in the address, and the password in {PASSWORD} or {PASSWORD}_FILE",
     "Client identifier not valid": "name another with ?client=",
     "Unsupported protocol version": "the broker has to speak MQTT 5",
 }
