@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -30,9 +30,10 @@ Shown = list[tuple[float, dict[str, object]]]
 def bench(scratch: Path) -> Iterator[Line]:
     """With the 24 plain rules beside the two that are waited for."""
     data = fresh(scratch / "live")
-    with _engine(data) as stdin, _tail(data) as shown, _commits(data / "log") as committed:
+    with _engine(data) as stdin, _tail(data) as shown:
         sent = _feed(stdin)
         time.sleep(3)
+        committed = _commits(data / "log")
     for rule, floor, aim in (("marked", 0.25, 0.05), ("paired", 1.0, 0.2)):
         since_commit, since_sent = _delays(rule, committed, shown), _delays(rule, sent, shown)
         yield _line(rule, since_commit, since_sent, floor, aim)
@@ -118,25 +119,16 @@ def _engine(data: Path) -> Iterator[IO[str]]:
         yield engine.stdin
 
 
-@contextmanager
-def _commits(log: Path) -> Iterator[dict[str, float]]:
-    """When each event was safe, by its id: event 0 is number 1 in the log, and so on."""
+def _commits(log: Path) -> dict[str, float]:
+    """When each event was safe, by its id: event 0 is number 1 in the log, and so on.
+
+    Files into which others were joined are newer, and those stay for ten minutes.
+    """
     written: dict[str, float] = {}
-    stop = threading.Event()
-
-    def look() -> None:
-        while not stop.wait(0.002):
-            for segment in log.glob("*.parquet"):
-                first, last = map(int, segment.stem.split("-"))
-                if str(last - 1) not in written:  # a segment that others were joined into is not news
-                    with suppress(FileNotFoundError):
-                        written.update(dict.fromkeys(map(str, range(first - 1, last)), segment.stat().st_mtime))
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    yield written
-    stop.set()
-    looking.join()
+    for file in sorted(log.glob("*.parquet"), key=lambda file: -file.stat().st_mtime):
+        first, last = map(int, file.stem.split("-"))
+        written.update(dict.fromkeys(map(str, range(first - 1, last)), file.stat().st_mtime))
+    return written
 
 
 @contextmanager

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _ROOM = 3
 _LOOK_S = 0.2
 
-_BUSY = range(200, 8192)
-"""After so many events at once more will come in a moment, and the statements are what costs: the rules rest first."""
+_BUSY, _BULK = 4_000, 8_192
+"""When so many events come in a second, but fewer than so many at once, the statements are what costs."""
 _REST_S = 0.06
 
 
@@ -69,6 +69,7 @@ class Stepping:
         # What was committed and perhaps not told before the last stop is told again, first of all.
         self._untold = deque(steps.untold())
         self._backlog = Backlog()
+        self._began = 0.0
         self._worker: Worker[Callable[[], None]] = Worker("the engine step", lambda do: do(), room=_ROOM)
 
     @property
@@ -155,9 +156,10 @@ class Stepping:
         """One batch of what waits; what does not wait any more was worked off with another."""
         if (accepted := self._backlog.next()) is not None:
             self._worker.offer(self._work_off)
+            before, self._began = self._began, time.monotonic()
             self._take(accepted)
-            if len(accepted.events) in _BUSY:
-                time.sleep(_REST_S)
+            if _BUSY * (self._began - before) < len(accepted.events) < _BULK:
+                time.sleep(_REST_S)  # so that more come together
 
     def _take(self, accepted: Accepted) -> None:
         steps = self._steps
