@@ -15,12 +15,18 @@ import pyarrow as pa
 from citywatch.alert import EVIDENCE_LIMIT, facts_schema
 from citywatch.engine.evaluator import Evaluator, Evidence, Matches
 from citywatch.engine.groups import PlainGroups
+from citywatch.engine.incoming import Events
 from citywatch.engine.outages import Outage
+from citywatch.engine.planned import Planned
 from citywatch.engine.runs import Keys
-from citywatch.engine.state import State
+from citywatch.engine.state import State, shown_sql
 from citywatch.engine.streams import Names
-from citywatch.engine.words import reason
+from citywatch.engine.words import EVENT_WORDS, reason
+from citywatch.event import batch_schema
 from citywatch.rules.model import Correlation, CorrelationType, Rule
+
+_SHOWN = shown_sql(f"SELECT *, seq AS ref, epoch_us(time) AS t, {EVENT_WORDS} AS words FROM shown_rows", "words")
+"""What alerts show of events of the batch, and what there is to say about each."""
 
 Order = tuple[int, str, str]
 """(time, source, id)."""
@@ -110,6 +116,7 @@ class AlertBook:
         self._texts: dict[Ident, list[str]] = {}
         self._described: dict[str, dict[Ident, OpenAlert]] = {}
         self._outages = state.outages()
+        self._shown = Planned(state.con, "shown", batch_schema(), _SHOWN)
         self.changes = Changes()
         """What the last batch has changed."""
         self._load()
@@ -251,16 +258,16 @@ class AlertBook:
 
     # Plain rules with a suppression
 
-    def fold_plain(self, found: Iterable[tuple[Rule, pa.Table]], names: Names) -> None:
-        """Add the events that plain rules hold for: by rule ref, t, late, key (JSON text)."""
-        groups = [(rule, PlainGroups.of(rule, rows, names)) for rule, rows in found]
+    def fold_plain(self, found: Iterable[tuple[Rule, pa.Table]], events: Events) -> None:
+        """Add the events of a batch that plain rules hold for: by rule ref, t, late, key (JSON text)."""
+        groups = [(rule, PlainGroups.of(rule, rows, events.names)) for rule, rows in found]
         if not groups:
             return
         refs = np.unique(np.concatenate([g.ref[g.shown()] for _, g in groups]))
-        events = {row["ref"]: row for row in self._state.batch_events(refs).to_pylist()}
+        shown = {row["ref"]: row for row in self._shown(events(refs)).to_pylist()}
         for rule, g in groups:
             for start, end in zip(g.starts.tolist(), g.ends.tolist(), strict=True):
-                rows = [events[ref] for ref in g.ref[start : min(end, start + EVIDENCE_LIMIT)].tolist()]
+                rows = [shown[ref] for ref in g.ref[start : min(end, start + EVIDENCE_LIMIT)].tolist()]
                 alert = self._plain_alert(rule, g.texts[int(g.k[start])], int(g.bucket[start]))
                 alert.late = bool(g.late[start:end].all()) and (alert.late or not alert.count)
                 last = int(g.t[end - 1])

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from citywatch.engine.planned import Feed, in_parts
 from citywatch.engine.runs import Floats, Ints, Keys, Mask
 from citywatch.event import BY_NAME, batch_schema, derived_sql
 from citywatch.rules.model import Rule, Ruleset, Selection
@@ -76,28 +77,6 @@ class Derived:
 
     plain: dict[int, pa.Table] = field(default_factory=dict)
     streams: list[list[pa.Table]] = field(default_factory=list)
-
-
-_PART = 8192
-
-
-def in_parts(batch: pa.Table) -> pa.Table:
-    """The batch in parts that DuckDB scans at the same time; copies nothing."""
-    return pa.Table.from_batches(batch.to_batches(max_chunksize=_PART), schema=batch.schema)
-
-
-class Feed:
-    """A table that a prepared statement reads, and that is another one each time. A registered table would be bound."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self.table = table
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        table: Any = self.table
-        return table.__arrow_c_stream__(requested_schema)
-
-    def __arrow_c_schema__(self) -> object:
-        return self.table.schema.__arrow_c_schema__()
 
 
 def key_text(fields: Sequence[str]) -> str:

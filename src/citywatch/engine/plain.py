@@ -13,8 +13,11 @@ import pyarrow.compute as pc
 
 from citywatch.alert import facts_schema
 from citywatch.engine.alerts import alert_id
+from citywatch.engine.incoming import Events
+from citywatch.engine.planned import Planned
 from citywatch.engine.state import EVENT_TEXT
 from citywatch.engine.words import EVENT_WORDS
+from citywatch.event import batch_schema
 from citywatch.rules.model import Rule
 
 _FACTS = f"""
@@ -25,43 +28,37 @@ SELECT
     time AS first_seen, time AS last_seen, CAST(1 AS BIGINT) AS count, late, lat, lon, address,
     {EVENT_WORDS} AS reason, '{{}}' AS "values", '[' || {EVENT_TEXT} || ']' AS evidence,
     false AS inconclusive, r.silent
-FROM (SELECT m.rule_at, b.*, epoch_us(b.time) AS t FROM matched m JOIN batch b ON b.seq = m.ref) e
-JOIN matched_rules r USING (rule_at)
+FROM (SELECT *, epoch_us(time) AS t FROM single_rows) JOIN single_rules r USING (rule_at)
 """
 
 
-def single_facts(
-    con: duckdb.DuckDBPyConnection, rules: Sequence[Rule], matched: Mapping[int, pa.ChunkedArray[Any]], *, silent: bool
-) -> pa.Table:
-    """Facts of the events (refs) that each plain rule (by its place in `rules`) holds for; reads the view `batch`."""
-    places = list(matched)
-    chosen = [rules[i] for i in places]
-    con.register(
-        "matched_rules",
-        pa.table(
-            {
-                "rule_at": pa.array(places, pa.int32()),
-                "rule": [r.name for r in chosen],
-                "rule_id": [r.id for r in chosen],
-                "rule_version": [r.version for r in chosen],
-                "title": [r.title for r in chosen],
-                "level": [r.level.value for r in chosen],
-                "status": [r.status.value for r in chosen],
-                "silent": [silent] * len(chosen),
-            }
-        ),
-    )
-    con.register(
-        "matched",
-        pa.table(
-            {
-                "rule_at": np.repeat(np.array(places, np.int32), [len(matched[i]) for i in places]),
-                "ref": np.concatenate([matched[i].to_numpy() for i in places]),
-            }
-        ),
-    )
-    facts = con.sql(_FACTS).to_arrow_table().select(facts_schema().names).cast(facts_schema())
-    return _with_ids_of_control_characters(facts)
+class Single:
+    """Facts of the events that rules hold for, by the place of each rule in `rules`."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, rules: Sequence[Rule], *, silent: bool) -> None:
+        con.register("single_rules", _as_table(rules, silent=silent))
+        schema = batch_schema().append(pa.field("rule_at", pa.int32()))
+        self._facts = Planned(con, "single", schema, _FACTS)
+
+    def facts(self, matched: Mapping[int, pa.ChunkedArray[Any]], events: Events) -> pa.Table:
+        """From the refs of the events that each rule holds for, by its place."""
+        places = np.repeat(np.array(list(matched), np.int32), [len(refs) for refs in matched.values()])
+        rows = events(np.concatenate([refs.to_numpy() for refs in matched.values()]))
+        facts = self._facts(rows.append_column("rule_at", pa.array(places)))
+        return _with_ids_of_control_characters(facts.select(facts_schema().names).cast(facts_schema()))
+
+
+def _as_table(rules: Sequence[Rule], *, silent: bool) -> pa.Table:
+    texts = {
+        "rule": [r.name for r in rules],
+        "rule_id": [r.id for r in rules],
+        "rule_version": [r.version for r in rules],
+        "title": [r.title for r in rules],
+        "level": [r.level.value for r in rules],
+        "status": [r.status.value for r in rules],
+    }
+    places, quiet = pa.array(np.arange(len(rules), dtype=np.int32)), pa.array([silent] * len(rules), pa.bool_())
+    return pa.table({"rule_at": places, **{n: pa.array(v, pa.string()) for n, v in texts.items()}, "silent": quiet})
 
 
 def _with_ids_of_control_characters(facts: pa.Table) -> pa.Table:

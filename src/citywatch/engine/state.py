@@ -17,14 +17,17 @@ import pyarrow as pa
 from citywatch.engine import concurrency
 from citywatch.engine.derive import BaseRows, floats
 from citywatch.engine.outages import Outage
+from citywatch.engine.planned import in_parts
 from citywatch.engine.runs import BEGINNING, Ints
-from citywatch.engine.words import EVENT_WORDS
 
 _BASE = "stream INTEGER, k UBIGINT, t BIGINT, ref BIGINT, v UBIGINT, flag BOOLEAN, lat DOUBLE, lon DOUBLE, key VARCHAR"
 _KEPT = (
     "ref BIGINT, t BIGINT, source VARCHAR, id VARCHAR, type VARCHAR, "
     "lat DOUBLE, lon DOUBLE, address VARCHAR, data VARCHAR"
 )
+KEPT = ("seq", "time", "source", "id", "type", "lat", "lon", "address", "data")
+"""Columns of a batch that are kept of base events."""
+
 OUTAGE_TABLES = """
 CREATE TABLE IF NOT EXISTS outage (from_us BIGINT, until_us BIGINT);
 CREATE TABLE IF NOT EXISTS silence (feed VARCHAR, from_us BIGINT, until_us BIGINT, speakers VARCHAR[]);
@@ -47,6 +50,12 @@ EVENT_TEXT = (
     """ || CASE WHEN starts_with(data, '{') THEN data ELSE '{}' END || '}'"""
 )
 """SQL of an event as it stands in evidence: source, id, type, time, data. An event may have none, or no object."""
+
+
+def shown_sql(events: str, *more: str) -> str:
+    """SQL of what alerts show of the events of a query, and `more`: KEPT with `ref`, `t` and `text`, the event itself."""
+    columns = ["ref", "t", "source", "id", "lat", "lon", "address", "data", f"{EVENT_TEXT} AS text", *more]
+    return f"SELECT {', '.join(columns)} FROM ({events})"
 
 
 class State:
@@ -98,26 +107,25 @@ class State:
         self.con.execute("INSERT INTO stream VALUES (?, ?)", [number, fingerprint])
         return int(number)
 
-    def append(self, rows: Mapping[int, BaseRows], watermark: int, retention: int, *, beside: bool = False) -> None:
-        """Add a batch's rows by stream number, and the events they stand for out of the registered `batch`.
+    def append(
+        self, rows: Mapping[int, BaseRows], kept: pa.Table, watermark: int, retention: int, *, beside: bool = False
+    ) -> None:
+        """Add a batch's rows by stream number, and the events that they stand for (`KEPT` of a batch).
 
         `beside`: in another thread; whoever asks for `con` waits for it.
         """
         base = pa.concat_tables([_as_table(number, part) for number, part in rows.items()])
         n = self._slice_for(int(base["t"].to_numpy().max()), watermark, retention)
         if beside:
-            self._writing = concurrency.beside(lambda: self._insert(n, base))
+            self._writing = concurrency.beside(lambda: self._insert(n, base, kept))
         else:
-            self._insert(n, base)
+            self._insert(n, base, kept)
 
-    def _insert(self, n: int, base: pa.Table) -> None:
+    def _insert(self, n: int, base: pa.Table, kept: pa.Table) -> None:
         self._con.register("new_base", base)
         self._con.execute(f"INSERT INTO base_{n} SELECT * FROM new_base")
-        self._con.register("new_refs", pa.table({"ref": np.unique(base["ref"].to_numpy())}))
-        self._con.execute(
-            f"INSERT INTO kept_{n} SELECT seq, epoch_us(time), source, id, type, lat, lon, address, data "
-            "FROM batch WHERE seq IN (SELECT ref FROM new_refs)"
-        )
+        self._con.register("new_kept", in_parts(kept))
+        self._con.execute(f"INSERT INTO kept_{n} SELECT * REPLACE (epoch_us(time) AS time) FROM new_kept")
 
     def _slice_for(self, latest: int, watermark: int, retention: int) -> int:
         width = max(retention // _SLICES_PER_RETENTION, 1)
@@ -167,17 +175,7 @@ class State:
     def events(self, refs: Ints) -> pa.Table:
         """What alerts show of kept events: ref, t, source, id, lat, lon, address, data, text."""
         self.con.register("asked", pa.table({"ref": refs}))
-        return self._shown("SELECT * FROM kept SEMI JOIN asked USING (ref)")
-
-    def batch_events(self, refs: Ints) -> pa.Table:
-        """The same of events of the registered `batch`, and `words`: what there is to say about each."""
-        self.con.register("asked", pa.table({"ref": refs}))
-        events = f"SELECT *, seq AS ref, epoch_us(time) AS t, {EVENT_WORDS} AS words FROM batch"
-        return self._shown(f"{events} WHERE seq IN (SELECT ref FROM asked)", "words")
-
-    def _shown(self, events: str, *more: str) -> pa.Table:
-        columns = ["ref", "t", "source", "id", "lat", "lon", "address", "data", f"{EVENT_TEXT} AS text", *more]
-        shown: pa.Table = self.con.sql(f"SELECT {', '.join(columns)} FROM ({events})").to_arrow_table()
+        shown: pa.Table = self.con.sql(shown_sql("SELECT * FROM kept SEMI JOIN asked USING (ref)")).to_arrow_table()
         return shown
 
     def keys(self, asked: pa.Table) -> dict[tuple[int, int, Hashable], str]:

@@ -18,13 +18,14 @@ import pyarrow.compute as pc
 
 from citywatch.engine.alerts import AlertBook, Changes, joined
 from citywatch.engine.concurrency import side_by_side
-from citywatch.engine.derive import BaseRows, Derivation, Derived, base_rows, in_parts
+from citywatch.engine.derive import BaseRows, Derivation, Derived, base_rows
 from citywatch.engine.families import Batch, Found, families
+from citywatch.engine.incoming import Events
 from citywatch.engine.own import blind_facts, overflow_facts
-from citywatch.engine.plain import single_facts
+from citywatch.engine.plain import Single
 from citywatch.engine.registry import evaluator_for, stream_specs
 from citywatch.engine.runs import BEGINNING, Ints, Keys
-from citywatch.engine.state import State
+from citywatch.engine.state import KEPT, State
 from citywatch.engine.streams import Stream
 from citywatch.rules.model import Rule, Ruleset, Status
 from citywatch.settings import MINUTE, Settings
@@ -82,6 +83,7 @@ class Step:
         self._derivation = Derivation(
             con, ruleset, self._plain, [s.spec for s in self._streams], zone=settings.zone, shard=shard
         )
+        self._single = Single(con, self._plain, silent=silent)
         self._book = AlertBook(self._state, rules, grace=settings.stale - settings.lateness, silent=silent)
         self._retention = max((s.spec.retention for s in self._streams), default=0)
         self._load()
@@ -103,7 +105,7 @@ class Step:
 
     def fork(self) -> Step:
         """A step that goes on from here by itself over the same tables, for what the host will roll back."""
-        shared = (self._con, self._settings, self._derivation, *self._plain, *self._correlations)
+        shared = (self._con, self._settings, self._derivation, self._single, *self._plain, *self._correlations)
         return deepcopy(self, {id(part): part for part in shared})
 
     def _make_streams(self) -> list[Stream]:
@@ -170,11 +172,10 @@ class Step:
         watermark = max(before, self.clock - self._settings.lateness - self._settings.disorder)
         facts = []
         new: dict[int, BaseRows] = {}
-        self._con.register("batch", in_parts(batch))
         if len(batch):
-            derived = self._derivation(batch)
-            facts += self._plain_facts(derived, batch)
-            new = self._take_in(derived, batch, before)
+            derived, events = self._derivation(batch), Events(batch)
+            facts += self._plain_facts(derived, events)
+            new = self._take_in(derived, events, before)
         self._watermark = watermark
         facts += self._correlate(new, before)
         facts.append(blind_facts(self._book))
@@ -187,13 +188,13 @@ class Step:
         )
         return joined(facts)
 
-    def _plain_facts(self, derived: Derived, batch: pa.Table) -> list[pa.Table]:
+    def _plain_facts(self, derived: Derived, events: Events) -> list[pa.Table]:
         single = {i: rows["ref"] for i, rows in derived.plain.items() if not self._plain[i].suppression}
         folded = [(self._plain[i], rows) for i, rows in derived.plain.items() if self._plain[i].suppression]
-        self._book.fold_plain(folded, _Names(batch))
-        return [single_facts(self._con, self._plain, single, silent=self._silent)] if single else []
+        self._book.fold_plain(folded, events)
+        return [self._single.facts(single, events)] if single else []
 
-    def _take_in(self, derived: Derived, batch: pa.Table, before: int) -> dict[int, BaseRows]:
+    def _take_in(self, derived: Derived, events: Events, before: int) -> dict[int, BaseRows]:
         """Begin to write the batch's base events into tables; returns them by stream number."""
         new = {
             stream.number: base_rows(tables, several=len(stream.spec.atoms) > 1)
@@ -201,9 +202,9 @@ class Step:
             if tables
         }
         if new:
-            self._state.append(new, before, self._retention, beside=len(batch) >= LARGE)
             refs = np.unique(np.concatenate([rows.ref for rows in new.values()]))
-            self._names.add(refs, _Names(batch)(refs))
+            self._state.append(new, events(refs, KEPT), before, self._retention, beside=len(events) >= LARGE)
+            self._names.add(refs, events.names(refs))
         return new
 
     def _correlate(self, new: dict[int, BaseRows], before: int) -> list[pa.Table]:
@@ -239,13 +240,9 @@ def _judged(batch: pa.Table) -> pa.Table:
 class _Names:
     """Source and id of events that may still have to be put in order, by ref."""
 
-    def __init__(self, batch: pa.Table | None = None) -> None:
-        empty = pa.table({"source": pa.array([], pa.string()), "id": pa.array([], pa.string())})
-        self._refs: Ints = np.zeros(0, np.int64) if batch is None else batch["seq"].to_numpy()
-        self._table = empty if batch is None else batch.select(["source", "id"])
-        if len(self._refs) > 1 and not (self._refs[1:] > self._refs[:-1]).all():
-            order = np.argsort(self._refs)
-            self._refs, self._table = self._refs[order], self._table.take(order)
+    def __init__(self) -> None:
+        self._refs: Ints = np.zeros(0, np.int64)
+        self._table = pa.table({"source": pa.array([], pa.string()), "id": pa.array([], pa.string())})
 
     def __call__(self, refs: Ints) -> pa.Table:
         return self._table.take(np.searchsorted(self._refs, refs))
