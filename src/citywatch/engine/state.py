@@ -53,7 +53,7 @@ EVENT_TEXT = (
 
 
 def shown_sql(events: str, *more: str) -> str:
-    """SQL of what alerts show of the events of a query, and `more`: KEPT with `ref`, `t` and `text`, the event itself."""
+    """SQL of what alerts show of the events of a query: `ref`, `t`, what is kept of them, `text` (whole) and `more`."""
     columns = ["ref", "t", "source", "id", "lat", "lon", "address", "data", f"{EVENT_TEXT} AS text", *more]
     return f"SELECT {', '.join(columns)} FROM ({events})"
 
