@@ -37,7 +37,7 @@ SOME, MANY = 500, 2_000
 """Fewer records are better parsed in the company of others; so many pay for the parser's statements by themselves."""
 
 _FEW = 100
-_REST_S, _LONG_REST_S = 0.025, 0.1
+BRIEF_REST_S, _LONG_REST_S = 0.025, 0.1
 
 
 class _Waiting(NamedTuple):
@@ -120,7 +120,7 @@ class Gathering:
         """
         with self._changed:
             self._enough = min(max(rows, SOME), MANY)
-            longest = _LONG_REST_S if rows < _FEW else _REST_S
+            longest = _LONG_REST_S if rows < _FEW else BRIEF_REST_S
             self._changed.wait_for(lambda: self._rows >= self._enough or self._closed, min(worked, longest))
             self._enough = 0
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from citywatch.background import Background
 from citywatch.engine.embedded.bounded import Parse, Readable, Summary
 from citywatch.engine.embedded.doors import GATHER_ROWS
+from citywatch.engine.embedded.gathering import BRIEF_REST_S, SOME
 from citywatch.engine.embedded.hearing import Hearing
 from citywatch.engine.embedded.intake import Receipt, Submission
 from citywatch.engine.embedded.parts import in_parts, placed_together
@@ -257,8 +258,11 @@ class Listener:
                 if isinstance(self._source, Feed):
                     self._source.committed(len(chunks))
                 ended = time.monotonic()
-                if sum(len(chunk.records) for chunk in chunks) < _TRICKLE * (ended - before):
+                rows = sum(len(chunk.records) for chunk in chunks)
+                if rows < _TRICKLE * (ended - before):
                     self._stop.wait(min(4 * (ended - began), _REST_S))
+                elif rows < SOME:
+                    self._stop.wait(min(ended - began, BRIEF_REST_S))
         except BaseException as error:
             self._error = error
         finally:
