@@ -216,10 +216,15 @@ def _widest_first(segments: Iterable[Segment]) -> list[Segment]:
 
 
 def _small_run(segments: Sequence[Segment]) -> list[Segment]:
-    """The longest run of small neighbours at the newest end of `segments`, empty when it is not worth a join."""
+    """The longest run of small neighbours at the newest end of `segments`, empty when it is not worth a join.
+
+    It does not begin with one that is larger than all others: what was joined is joined again when as much has come.
+    """
     run: list[Segment] = []
     for segment in reversed(segments):
         if segment.rows >= SMALL_ROWS or len(run) == 4 * JOIN_AT:
             break
         run.append(segment)
+    while len(run) > 1 and run[-1].rows > sum(segment.rows for segment in run[:-1]):
+        run.pop()
     return run[::-1] if len(run) >= JOIN_AT else []

@@ -86,6 +86,15 @@ def test_few_small_segments_are_left_alone(tmp_path: Path) -> None:
     assert filled(tmp_path, [1] * (log_module.JOIN_AT - 1)).join_small(above=0) is None
 
 
+@pytest.mark.parametrize(
+    ("first", "begin"), [(log_module.JOIN_AT, 1), (log_module.JOIN_AT + 1, log_module.JOIN_AT + 2)]
+)
+def test_what_was_joined_is_joined_again_when_as_much_has_come(tmp_path: Path, first: int, begin: int) -> None:
+    joined = filled(tmp_path, [first] + [1] * log_module.JOIN_AT).join_small(above=0)
+    assert joined is not None
+    assert (joined.first, joined.last) == (begin, first + log_module.JOIN_AT)
+
+
 def test_a_large_segment_ends_a_run_of_small_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_module, "SMALL_ROWS", 5)
     log = filled(tmp_path, [1, 9] + [1] * log_module.JOIN_AT)
