@@ -161,7 +161,9 @@ class Log:
             raise StoreError(f"{segment.path} cannot be read: {error}", hint="restore it from a backup") from error
         schema = batch_schema()
         form = pa.schema([schema.field(name) for name in columns]) if columns else schema
-        return table.replace_schema_metadata(None).cast(form).slice(max(above - segment.first + 1, 0))
+        table = table.replace_schema_metadata(None)
+        cast = table if table.schema.equals(form) else table.cast(form)
+        return cast.slice(max(above - segment.first + 1, 0))
 
     def footer(self, segment: Segment) -> Footer:
         """What the segment says beside its events."""
