@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
@@ -13,6 +14,7 @@ from citywatch.errors import SourceError
 
 AT_ONCE = 20_000
 _PATIENCE_S = 60.0
+_LOOK_S = 0.2
 
 Span = tuple[str, int, int, int]
 """Topic, partition, first offset, and the offset before which it ends."""
@@ -58,9 +60,12 @@ class Spans:
         ended = begin >= end
         if not ended:
             self._consumer.assign([TopicPartition(topic, number, begin)])
+        deadline = time.monotonic() + _PATIENCE_S
         while not ended:
-            messages = self._consumer.consume(AT_ONCE, timeout=_PATIENCE_S)
-            if not messages:
+            messages = self._consumer.consume(AT_ONCE, timeout=_LOOK_S)  # waits so long where there are fewer
+            if messages:
+                deadline = time.monotonic() + _PATIENCE_S
+            elif time.monotonic() > deadline:
                 raise SourceError(f"{self._servers}: no answer", hint="is the broker up? `citywatch doctor --cluster`")
             fine = [message for message in messages if message.error() is None]
             ended = _ended(messages) or any(offset(message) >= end - 1 for message in fine)
