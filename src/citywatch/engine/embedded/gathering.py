@@ -44,6 +44,7 @@ class _Waiting(NamedTuple):
     chunk: Chunk
     outcome: Future[Outcome]
     size: int
+    since: float
 
     @property
     def rows(self) -> int:
@@ -79,7 +80,7 @@ class Gathering:
         The outcome is set when it would survive a power cut, or it has the CitywatchError for which nothing of the
         chunk was accepted.
         """
-        waiting = _Waiting(chunk, Future(), chunk.records.nbytes)
+        waiting = _Waiting(chunk, Future(), chunk.records.nbytes, time.monotonic())
         waiting.outcome.set_running_or_notify_cancel()  # who has gone away cannot call it off
         with self._changed:
             if self._closed:
@@ -116,12 +117,14 @@ class Gathering:
     def _rest(self, rows: int, worked: float) -> None:
         """As long as it worked, at most, and until as much waits again: in company each record costs less.
 
-        A trickle leaves half of a core to others.
+        Nobody waits for that longer than a while. A trickle leaves half of a core to others.
         """
+        patience = _LONG_REST_S if rows < _FEW else BRIEF_REST_S
         with self._changed:
+            waited = time.monotonic() - self._waiting[0].since if self._waiting else 0.0
             self._enough = min(max(rows, SOME), MANY)
-            longest = _LONG_REST_S if rows < _FEW else BRIEF_REST_S
-            self._changed.wait_for(lambda: self._rows >= self._enough or self._closed, min(worked, longest))
+            rest = max(min(worked, patience - waited), 0.0)
+            self._changed.wait_for(lambda: self._rows >= self._enough or self._closed, rest)
             self._enough = 0
 
     def _gathered(self) -> list[_Waiting]:
