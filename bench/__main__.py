@@ -17,11 +17,16 @@ from bench.measure import ROOT, Line, cores
 
 BENCHES = ("startup", "parsing", "throughput", "latency", "doors", "many_rules", "identities", "tickets")
 
+CLUSTER = ("kafka", "spark_detect", "spark_latency", "spark_archive", "cassandra_upserts")
+"""Only by name: they need Java 17 and the jars of `make jars`, and write no page."""
+
 
 def main() -> int:
     """Measure; 1 when something promised does not hold."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHES], metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument(
+        "names", nargs="*", choices=[[], *BENCHES, *CLUSTER], metavar="NAME", help=", ".join((*BENCHES, *CLUSTER))
+    )
     parser.add_argument("--cores", type=int, default=2, help="use so many cores (default: 2)")
     parser.add_argument("--scratch", type=Path, default=ROOT / ".cache" / "bench", help="where generated files go")
     parser.add_argument("--dry", action="store_true", help="do not write bench/results.md")

@@ -119,6 +119,12 @@ class Host:
 
         return [self.parser() for _ in range(cores())]
 
+    def parsers_for(self, source: object) -> Parse | list[Parse]:
+        """What a live source is parsed with: what waits in a log is worth a parser for each core."""
+        from citywatch.engine.embedded import LogFeed
+
+        return self.parsers() if isinstance(source, LogFeed) else self.parser()
+
     def media(self) -> Media:
         """The images of the data directory, for one thread."""
         return Media(self.directory.media, limit=self.settings.image_bytes)

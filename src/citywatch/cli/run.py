@@ -129,7 +129,7 @@ def _listen(engine: Engine, host: Host, sources: Sequence[Source], read: Summary
         engine.go_live(host.parser(), misses=not all(isinstance(source, LogFeed) for source in sources))
         stack.callback(host.follow_edits(engine))
         say(f"listening to {', '.join(source.name for source in sources)}")
-        listening = engine.listen([(source, host.parser()) for source in sources], say)
+        listening = engine.listen([(source, host.parsers_for(source)) for source in sources], say)
         stack.callback(listening.stop)
         try:
             listening.wait()

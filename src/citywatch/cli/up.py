@@ -202,7 +202,7 @@ def _work(engine: Engine, hosted: Host, sources: Sequence[Source], done: Callabl
         engine.go_live(hosted.parser())
         stack.callback(hosted.follow_edits(engine))
         live = [source for source in sources if source not in bounded]
-        listening = engine.listen([(source, hosted.parser()) for source in live], say)
+        listening = engine.listen([(source, hosted.parsers_for(source)) for source in live], say)
         stack.callback(listening.stop)
         stack.enter_context(open_doors(engine, hosted))
         while not done():

@@ -25,7 +25,7 @@ from citywatch.engine.embedded.doors import Door
 from citywatch.engine.embedded.hearing import BRIEF, LONG, Hearing
 from citywatch.engine.embedded.intake import Intake, Receipt, Submission
 from citywatch.engine.embedded.keeping import Keeping
-from citywatch.engine.embedded.live import Listening, LiveSource, LogFeed, RealTime
+from citywatch.engine.embedded.live import Listening, LiveSource, LogFeed, Parsers, RealTime
 from citywatch.engine.embedded.stepping import Stepping
 from citywatch.engine.embedded.steps import Steps
 from citywatch.engine.embedded.upkeep import Upkeep
@@ -207,7 +207,7 @@ class Engine:
                 self._intake.clock.remove(waited_for)
 
     def listen(
-        self, sources: Sequence[tuple[Readable, Parse]], say: Callable[[str], None] = lambda _: None
+        self, sources: Sequence[tuple[Readable, Parsers]], say: Callable[[str], None] = lambda _: None
     ) -> Listening:
         """Read live sources from now on, each with a parser of its own. `say` takes what people should know at once."""
         return Listening(self, sources, say)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 
 from citywatch.background import Background
-from citywatch.engine.embedded.bounded import Parse, Readable, Summary
+from citywatch.engine.embedded.bounded import Parse, Readable, Summary, in_turn
 from citywatch.engine.embedded.doors import GATHER_ROWS
 from citywatch.engine.embedded.gathering import BRIEF_REST_S, SOME
 from citywatch.engine.embedded.hearing import Hearing
@@ -35,8 +35,14 @@ _REST_S = 0.4
 _LOOK_S = 0.2
 _ROOM = 256
 """So many chunks of a source wait to be parsed; then it is not read any further."""
+_WORTH_ROWS = 10_000
+"""Fewer records are sooner parsed by one parser than by two."""
 _QUIET_S = 2.0
 """A source that is read has nothing left when nothing came for so long: the pause of a pipe is not its end."""
+
+
+Parsers = Parse | Sequence[Parse]
+"""One for all that comes, or several that work side by side when much has come."""
 
 
 @runtime_checkable
@@ -155,7 +161,7 @@ class Listening:
     """Reads live sources, each in threads of its own, as they come. Made by `Engine.listen`."""
 
     def __init__(
-        self, engine: Engine, sources: Sequence[tuple[Readable, Parse]], say: Callable[[str], None] = lambda _: None
+        self, engine: Engine, sources: Sequence[tuple[Readable, Parsers]], say: Callable[[str], None] = lambda _: None
     ) -> None:
         self._engine = engine
         self._say = say
@@ -206,9 +212,10 @@ class Listener:
     after few records it rests a while for more to come, so that a trickle leaves the machine to others.
     """
 
-    def __init__(self, engine: Engine, source: Readable, live: LiveSource, parse: Parse) -> None:
+    def __init__(self, engine: Engine, source: Readable, live: LiveSource, parsers: Parsers) -> None:
         self.summary = Summary()
-        self._engine, self._source, self._live, self._parse = engine, source, live, parse
+        self._engine, self._source, self._live = engine, source, live
+        self._parsers = [parsers] if callable(parsers) else parsers
         self._waiting: queue.Queue[Chunk | None] = queue.Queue(_ROOM)
         self._stop = threading.Event()
         self._error: BaseException | None = None
@@ -252,7 +259,9 @@ class Listener:
             ended = time.monotonic()
             for chunks in self._gathered():
                 began, before = time.monotonic(), ended
-                if not all(self._submit(self._parse(chunk), chunk.placing) for chunk in joined(chunks)):
+                pieces = [piece for part in _parts(chunks, len(self._parsers)) for piece in joined(part)]
+                parsed = zip(self._parsed(pieces), pieces, strict=True)
+                if not all(self._submit(each, piece.placing) for each, piece in parsed):
                     return
                 self._live.end(len(chunks))
                 if isinstance(self._source, Feed):
@@ -267,6 +276,11 @@ class Listener:
             self._error = error
         finally:
             self._engine.forget(self._live.name)
+
+    def _parsed(self, pieces: Sequence[Chunk]) -> Iterable[Parsed]:
+        if min(len(pieces), len(self._parsers)) == 1:
+            return map(self._parsers[0], pieces)
+        return in_turn(pieces, self._parsers)
 
     def _gathered(self) -> Iterator[list[Chunk]]:
         """All that waits, again and again, until the source has ended or is to be left."""
@@ -295,6 +309,16 @@ class Listener:
                     self.summary.add(receipt)
                 break
         return True
+
+
+def _parts(chunks: Sequence[Chunk], parsers: int) -> Iterator[Sequence[Chunk]]:
+    """The chunks in their order, in as many parts as can be parsed at a time and are worth it."""
+    rows = np.cumsum([len(chunk.records) for chunk in chunks])
+    count = min(parsers, max(int(rows[-1]) // _WORTH_ROWS, 1))
+    ends = np.searchsorted(rows, rows[-1] * np.arange(1, count) / count) + 1
+    for begin, end in pairwise([0, *ends.tolist(), len(chunks)]):
+        if begin < end:
+            yield chunks[begin:end]
 
 
 def joined(chunks: Sequence[Chunk]) -> Iterator[Chunk]:

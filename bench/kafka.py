@@ -1,0 +1,199 @@
+"""`run kafka://` beside `run FILE` over the same events, in one run on the same cores; and from a topic to another.
+
+A topic is read until its last event is safe and its rules are done, a file to its end; both from the start of the
+process, with a data directory of their own. The broker shares the cores with the reader.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from bench import generate
+from bench.measure import CITYWATCH, ROOT, Line, cached, fresh, percentile, rate, size
+from deploy.servers.kafka_server import Kafka
+
+COUNT = 500_000
+PARTITIONS = 4
+RATE, SECONDS = 1000, 40
+GROUP = 10
+_WARM_S = 10.0
+_PATIENCE_S = 600.0
+_RULES = ROOT / "bench" / "rules"
+
+
+def bench(scratch: Path) -> Iterator[Line]:
+    """The ratio, one core against two, and how long an event takes to the topic of alerts."""
+    name = "half.ndjson"
+    events = cached(scratch / name, lambda path: generate.events(path, first=0, count=COUNT, measured_from=COUNT))
+    with Kafka(fresh(scratch / "kafka")) as broker:
+        _filled(broker.address, "city", events)
+        allowed = sorted(os.sched_getaffinity(0))
+        from_file = _run(scratch / "file", [str(events), "--once"], allowed)
+        address = f"kafka://{broker.address}/city"
+        from_topic = _run(scratch / "topic", [address], allowed)
+        on_one = _run(scratch / "one", [address], allowed[:1])
+        yield _compared(from_file, from_topic)
+        gain = on_one.seconds / from_topic.seconds
+        yield Line(f"`run kafka://`, from 1 core to {len(allowed)}", f"{gain:.2f} times as fast")
+        yield _latency(broker.address, scratch)
+
+
+class _Ran:
+    """Wall seconds, seconds of the processor, and the most memory that a run held."""
+
+    def __init__(self, seconds: float, processor: float, peak: int) -> None:
+        self.seconds, self.processor, self.peak = seconds, processor, peak
+
+
+def _compared(file: _Ran, topic: _Ran) -> Line:
+    ratio, processor = file.seconds / topic.seconds, file.processor / topic.processor
+    measured = f"{ratio:.2f} of `run FILE` ({rate(COUNT, topic.seconds)} and {rate(COUNT, file.seconds)};"
+    measured += f" by time of the processor {processor:.2f}; {size(topic.peak)})"
+    return Line(f"`run kafka://`, {COUNT:,} events, plain24", measured, "0.6", "-", ratio >= 0.6)
+
+
+def _run(data: Path, arguments: Sequence[str], allowed: Sequence[int]) -> _Ran:
+    """Run until all events are in and the rules have seen them."""
+    command = [str(CITYWATCH), "run", *arguments, "--data", str(fresh(data)), "--rules", str(_RULES / "plain24")]
+    at = ",".join(map(str, allowed))
+    began, peak = time.perf_counter(), 0
+    with subprocess.Popen(["taskset", "-c", at, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
+        stopped = "--once" in arguments
+        while (done := os.wait4(run.pid, os.WNOHANG))[0] == 0:
+            peak = max(peak, _held(run.pid))
+            if not stopped and _accepted(data) >= COUNT:
+                run.send_signal(signal.SIGINT)  # the rules are finished before it ends
+                stopped = True
+            if time.perf_counter() - began > _PATIENCE_S:
+                run.kill()
+                raise RuntimeError(f"not read after {_PATIENCE_S:.0f} s: {_accepted(data):,} of {COUNT:,}")
+            time.sleep(0.02)
+        seconds = time.perf_counter() - began
+        assert run.stdout
+        said = json.loads(run.stdout.read().splitlines()[-1])
+        run.returncode = os.waitstatus_to_exitcode(done[1])
+    if said["events"] != COUNT or run.returncode:
+        raise RuntimeError(f"{COUNT:,} events were sent, and these were counted: {said}")
+    return _Ran(seconds, done[2].ru_utime + done[2].ru_stime, peak)
+
+
+def _accepted(data: Path) -> int:
+    """Events that are safe: the last number of the newest segment."""
+    numbers = [int(path.stem.split("-")[1]) for path in (data / "log").glob("*-*.parquet")]
+    return max(numbers, default=0)
+
+
+def _held(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+
+
+def _filled(servers: str, topic: str, events: Path) -> None:
+    """A topic with the events, by source, in the order of their receipt: others would be backfill."""
+    _made(servers, topic, PARTITIONS)
+    producer = Producer({"bootstrap.servers": servers, "linger.ms": 20, "queue.buffering.max.messages": 2 * COUNT})
+    with events.open("rb") as lines:
+        for line in sorted(lines, key=lambda line: line.split(b'"receivedat":"', 1)[1][:30]):
+            producer.produce(topic, line.rstrip(), key=line.split(b'"source":"', 1)[1].split(b'"', 1)[0])
+            producer.poll(0)
+    if producer.flush(300):
+        raise RuntimeError("Kafka does not take the events of the bench")
+
+
+def _made(servers: str, topic: str, partitions: int) -> None:
+    admin = AdminClient({"bootstrap.servers": servers})
+    for done in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
+        done.result(60)
+
+
+def _latency(servers: str, scratch: Path) -> Line:
+    """From handing an event to Kafka until the topic of alerts has its alert; plain rules."""
+    for topic in ("live", "alerts"):
+        _made(servers, topic, 1)
+    with _live(servers, scratch), _reader(servers) as reader:
+        _wait_for_first(servers, reader)
+        sent = _send(servers)
+        found = dict(_heard(reader, time.time() + 10))
+    begin = min(sent.values()) + _WARM_S
+    delays = [found[id_] - at for id_, at in sent.items() if at > begin and id_ in found]
+    if len(delays) < RATE * (SECONDS - _WARM_S) / 100 * 0.99:
+        raise RuntimeError(f"only {len(delays)} alerts came")
+    p50, p99 = percentile(delays, 0.5), percentile(delays, 0.99)
+    what = "`run kafka://`, 1,000 events/s, event to alert topic, plain rules"
+    return Line(what, f"p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms", "p99 250 ms", "-", p99 < 0.25)
+
+
+@contextmanager
+def _live(servers: str, scratch: Path) -> Iterator[None]:
+    rules = [word for name in ("live", "plain24") for word in ("--rules", str(_RULES / name))]
+    words = ["run", f"kafka://{servers}/live", "--data", str(fresh(scratch / "live-run")), *rules]
+    command = [str(CITYWATCH), *words, "--to", f"kafka://{servers}/alerts"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        try:
+            yield
+        finally:
+            run.send_signal(signal.SIGINT)
+
+
+@contextmanager
+def _reader(servers: str) -> Iterator[Consumer]:
+    reader = Consumer({"bootstrap.servers": servers, "group.id": "bench", "fetch.wait.max.ms": 10})
+    reader.assign([TopicPartition("alerts", 0, 0)])
+    yield reader
+    reader.close()
+
+
+def _wait_for_first(servers: str, reader: Consumer) -> None:
+    producer, deadline = Producer({"bootstrap.servers": servers}), time.time() + 120
+    producer.produce("live", _event("first", "marked"))
+    producer.flush(30)
+    while reader.poll(1.0) is None:
+        if time.time() > deadline:
+            raise RuntimeError("no alert came")
+
+
+def _send(servers: str) -> dict[str, float]:
+    """Events at their pace; when each that makes an alert was handed over, by id."""
+    producer = Producer({"bootstrap.servers": servers, "linger.ms": 1})
+    sent: dict[str, float] = {}
+    began = time.perf_counter()
+    for group in range(RATE * SECONDS // GROUP):
+        time.sleep(max(0.0, began + group * GROUP / RATE - time.perf_counter()))
+        for number in range(group * GROUP, (group + 1) * GROUP):
+            marked = number % 100 == 10
+            producer.produce("live", _event(str(number), "marked" if marked else "ok"))
+            if marked:
+                sent[str(number)] = time.time()
+        producer.poll(0)
+    producer.flush(30)
+    return sent
+
+
+def _event(id_: str, label: str) -> bytes:
+    head = {"specversion": "1.0", "id": id_, "source": "bench", "type": "sensor.reading"}
+    data = {"device_id": f"s{hash(id_) % 997}", "sensor_kind": "noise", "value": 50.5, "label": label, "note": "x" * 80}
+    return json.dumps({**head, "time": datetime.now(UTC).isoformat(), "data": data}).encode()
+
+
+def _heard(reader: Consumer, until: float) -> Iterator[tuple[str, float]]:
+    """(id of the event, when the topic had its alert: the broker's clock is this one's)."""
+    while time.time() < until:
+        message = reader.poll(0.2)
+        if message is not None and message.error() is None:
+            alert = json.loads(message.value() or b"")
+            yield alert["evidence"][0]["id"], message.timestamp()[1] / 1000
