@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,11 +27,9 @@ from tests.conformance.cases import Said
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming import StreamingQuery
 
     from citywatch.engine.spark.told import Told
-
-Records = Callable[["SparkSession"], "DataFrame"]
-"""Makes the frame that a job reads."""
 
 MASTER = "local[2,4]"
 """Two cores; a task that fails is tried four times, as on a cluster."""
@@ -66,31 +65,48 @@ class Run:
         return sum(told.counts[name] for told in self.told)
 
 
-def detect(directory: Path, rules: Path, records: Records, *, shards: int = 1) -> Run:
-    """Read what there is, with the state and the desk in `directory`; a new Spark context, and new workers."""
+def started() -> SparkSession:
+    """A Spark session in this process."""
     os.environ.update(ENVIRONMENT)
-    conf = properties()
-    from citywatch.engine.spark.job import Job, session
+    from citywatch.engine.spark.job import session
+
+    spark = session(MASTER, properties())
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+def detect(spark: SparkSession, directory: Path, rules: Path, records: DataFrame, **job: Any) -> Run:
+    """Read what there is, with the state and the desk in `directory`; `job` as the fields of `engine.spark.job.Job`."""
+    from citywatch.engine.spark.job import Job
     from citywatch.engine.spark.telling import DeskTold
 
     host, run = Host(directory, [rules]), Run()
     host.directory.prepare(host.settings)
     recipe = ParserRecipe(host.settings, tuple(host.mappings), host.gazetteer)
-    job = Job(host.ruleset, host.settings, recipe, str(directory / "checkpoint"), shards, once=True)
-    spark = session(MASTER, conf)
-    spark.sparkContext.setLogLevel("ERROR")
-    try:
-        with Desk(host.directory.desk) as desk:
-            write = DeskTold(desk)
+    made = Job(host.ruleset, host.settings, recipe, str(directory / "checkpoint"), once=True, **job)
+    with Desk(host.directory.desk) as desk:
+        write = DeskTold(desk)
 
-            def tell(told: Told) -> None:
-                write(told)
-                run.told.append(told)
+        def tell(told: Told) -> None:
+            write(told)
+            run.told.append(told)
 
-            job.start(records(spark), tell).awaitTermination()
-    finally:
-        spark.stop()
+        _finished(lambda: made.start(records, tell))
     return run
+
+
+def _finished(start: Callable[[], StreamingQuery]) -> None:
+    """Run a query to its end. Spark gives up a Python of its driver that starts slowly, as on a busy machine."""
+    from pyspark.errors import StreamingQueryException
+
+    for left in (2, 1, 0):
+        try:
+            start().awaitTermination()
+        except StreamingQueryException as error:
+            if not left or "failed to connect back" not in str(error):
+                raise
+        else:
+            return
 
 
 def alerts(directory: Path) -> dict[str, Said]:
@@ -101,16 +117,22 @@ def alerts(directory: Path) -> dict[str, Said]:
 
 
 class Job:
-    """`citywatch spark detect` in a session of its own."""
+    """`citywatch spark detect`, or another of its jobs, in a session of its own."""
 
-    def __init__(self, *arguments: object, log: Path) -> None:
+    def __init__(
+        self, *arguments: object, log: Path, job: str = "detect", environment: Mapping[str, str] | None = None
+    ) -> None:
         conf = [word for name, value in properties().items() for word in ("--conf", f"{name}={value}")]
         program = str(Path(sys.executable).with_name("citywatch"))
-        command = [program, "spark", "detect", *map(str, arguments), "--master", MASTER, *conf]
+        command = [program, "spark", job, *map(str, arguments), "--master", MASTER, *conf]
         self._log, self._out = log, log.with_suffix(".out")
         with log.open("ab") as log_file, self._out.open("wb") as out:
             self._process = subprocess.Popen(
-                command, stdout=out, stderr=log_file, env={**os.environ, **ENVIRONMENT}, start_new_session=True
+                command,
+                stdout=out,
+                stderr=log_file,
+                env={**os.environ, **ENVIRONMENT, **(environment or {})},
+                start_new_session=True,
             )
 
     def wait_for(self, condition: Callable[[], bool], within: float = 200) -> None:
@@ -121,6 +143,11 @@ class Job:
                 self.kill()
                 pytest.fail(f"the job ended, or waited too long:\n{self._log.read_text('utf-8')[-3000:]}")
             time.sleep(0.02)
+
+    def said(self, pattern: str) -> str | None:
+        """The first group of a pattern in what it has said on standard error."""
+        found = re.search(pattern, self._log.read_text("utf-8"))
+        return found[1] if found else None
 
     def kill_worker(self) -> bool:
         """End one of the Python processes that work for Spark; False where there is none."""

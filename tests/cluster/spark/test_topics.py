@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from citywatch.stores.desk import Desk
+from tests.cluster.cassandra.keyspaces import SECRET, Keyspace, keyspace
+from tests.cluster.servers import cassandra
 from tests.cluster.spark import city
 from tests.cluster.spark.running import Job, alerts
 from tests.cluster.topics import Cluster, Sent
 from tests.conformance.cases import Said
 from tests.conformance.command_line import said
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600), pytest.mark.xdist_group("spark")]
 
 EVENTS = 10_000
 
 
+@pytest.fixture
+def store() -> Iterator[Keyspace]:
+    with keyspace(cassandra()) as made:
+        yield made
+
+
 def test_a_job_whose_worker_and_then_all_of_it_is_killed_says_what_one_machine_says(
-    cluster: Cluster, tmp_path: Path
+    cluster: Cluster, store: Keyspace, tmp_path: Path
 ) -> None:
     rules, lines = city.rules(tmp_path / "rules"), city.events(EVENTS, seed=2)
     ends = [city.end(lines, number) for number in range(2)]
     city.write(tmp_path / "in", [*lines, *ends])
     said("run", tmp_path / "in" / "*.ndjson", "--once", "--rules", rules, "--data", tmp_path / "one")
-    topic, told, data = cluster.make(partitions=2), cluster.make(), tmp_path / "two"
+    topic, told, refused, data = cluster.make(partitions=2), cluster.make(), cluster.make(), tmp_path / "two"
     commits, offsets = data / "spark" / "detect" / "commits", data / "spark" / "detect" / "offsets"
     read = (cluster.url(topic), "--data", data, "--rules", rules, "--once", "--at-once", EVENTS // 5)
-    command = (*read, "--shards", 2, "--to", cluster.url(told))
+    besides = ("--to", cluster.url(told), "--rejected-to", cluster.url(refused), "--store", store.url)
+    command = (*read, "--shards", 2, *besides, "--metrics-port", 0)
     cluster.send(topic, lines[: EVENTS // 4 * 3], key=_device)
     cluster.send(topic, [None, b"\xff no JSON"], partition=1)
 
-    job = Job(*command, log=tmp_path / "log")
+    job = Job(*command, log=tmp_path / "log", environment=SECRET)
     job.wait_for((offsets / "1").exists)
     job.wait_for(job.kill_worker)
     assert not (commits / "1").exists(), "the batch was over before its worker was killed"
     job.wait_for((offsets / "2").exists)
+    shown = metrics(job)
     job.kill()
     assert (commits / "1").exists(), "the batch of the killed worker was not tried again"
     assert not (commits / "2").exists(), "the batch was over before the job was killed"
@@ -46,15 +58,29 @@ def test_a_job_whose_worker_and_then_all_of_it_is_killed_says_what_one_machine_s
     cluster.send(topic, lines[EVENTS // 4 * 3 :], key=_device)
     for number, end in enumerate(ends):
         cluster.send(topic, [end], partition=number)
-    last = Job(*command, log=tmp_path / "log").last_line()
+    last = Job(*command, log=tmp_path / "log", environment=SECRET).last_line()
 
     expected = alerts(tmp_path / "one")
     assert 100 < len(before) < len(expected)
     assert last["alerts"] == len(expected) - len(before)
     assert alerts(data) == expected
     assert {alert.id: alert for alert in map(_said, _read(cluster, told))} == expected
+    assert {row.id for row in store.rows("SELECT id FROM {}.alerts")} == expected.keys()
+    assert shown["citywatch_spark_batches_total"] >= 1
+    assert shown['citywatch_records_total{outcome="events"}'] >= EVENTS // 10
+    assert sum(n for name, n in shown.items() if name.startswith(f'citywatch_source_lag{{source="kafka://{topic}"')) > 0
     with Desk(data / "desk.sqlite") as desk:
-        assert desk.rejected_count() == EVENTS // 1000 + 2
+        rejected = {record["id"]: record["reason"] for record in desk.rejected()}
+    assert len(rejected) == EVENTS // 1000 + 2
+    assert {key: json.loads(value)["reason"] for key, value in cluster.messages(refused)} == rejected
+
+
+def metrics(job: Job) -> dict[str, float]:
+    """The samples of `/metrics`."""
+    with urlopen(job.said(r"metrics at (http\S+)") or "") as answer:  # noqa: S310 - the address that it has said
+        lines = answer.read().decode().splitlines()
+    pairs = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+    return {name: float(value) for name, _, value in pairs}
 
 
 def _device(line: Sent) -> str | None:

@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pyarrow as pa
 import pytest
-import yaml
 
 from citywatch.engine.spark.conditions import Conditions, Parse, Past
 from citywatch.mappings.gazetteer import Gazetteer
 from citywatch.mappings.recipe import ParserRecipe
 from citywatch.records.chunk import Chunk, Format, Origin, records_schema
 from citywatch.stores.sorter import ordered
-from tests.cluster.spark import city
-from tests.conformance.cases import Case, Document, Item, Said
-from tests.conformance.examples import document
+from tests.cluster.spark.edits import (
+    ASKED,
+    CHANGED,
+    EDITED,
+    ENDS,
+    HALF,
+    ITEMS,
+    RULES,
+    SPANS,
+    after_the_edit,
+    expected,
+    fact,
+)
+from tests.conformance.cases import Case
 from tests.conformance.loading import load, settings_of
 from tests.conformance.spark_stages import Job
-from tests.oracle import Alert, Settings, duration, evaluate, instant
 
 BATCHES = 2
-RULES = [document(rule) for rule in yaml.safe_load_all(city._RULES)]
-ITEMS: list[Item] = [json.loads(line) for line in city.events(4_000, plates=300) if line.endswith("}")]
-HALF = len(ITEMS) // 2
-CHANGED = max(instant(item["receivedat"]) for item in ITEMS[:HALF])
-Fact = tuple[Any, ...]
-
-
-def edited(rule: Document) -> Document:
-    """The same question put otherwise: what was kept for it is of no use to it."""
-    alone = "rules" not in rule.get("correlation", {}) and rule["name"] not in ("hit", "often")
-    return {**rule, "where": f"({rule.get('where', 'true')}) AND true"} if alone else rule
-
-
-EDITED = [edited(rule) for rule in RULES]
-ASKED = {rule["name"] for rule in EDITED if rule not in RULES} | {"temporal", "temporal_ordered", "absence"}
-"""Rules whose matches are decided otherwise, those that name one among them."""
-SPANS = {rule["name"]: duration(rule["correlation"]["timespan"]) for rule in RULES if "correlation" in rule}
 
 
 class Remembered:
@@ -82,53 +73,38 @@ def run(conditions: Sequence[Conditions], past: Past | None) -> Job:
             job.begin(replace(conditions[1], past=past))
         start, end = (HALF * n // BATCHES for n in (number, number + 1))
         job.advance(ITEMS[start:end], start)
+    job.advance(ENDS, 2 * HALF)
     return job
 
 
-def fact(alert: Said | Alert) -> Fact:
-    return alert.rule, alert.group, alert.first_seen, alert.last_seen, alert.count, alert.evidence
-
-
-def after_the_edit(facts: Iterable[Fact]) -> set[Fact]:
-    """Those of edited rules of which no match can have come before the edit."""
-    spans = {name: span for name, span in SPANS.items() if name in ASKED}
-    return {f for f in facts if f[0] in spans and f[2] // spans[f[0]] * spans[f[0]] >= CHANGED}
-
-
-@pytest.fixture(scope="module")
-def expected() -> set[Fact]:
-    """What the contract says of the newer rules, had they been there from the beginning."""
-    return {fact(alert) for alert in evaluate(EDITED, ITEMS[: 2 * HALF], Settings(), None).alerts}
-
-
-def test_rules_that_were_not_edited_lose_nothing(unaware: Job, expected: set[Fact]) -> None:
+def test_rules_that_were_not_edited_lose_nothing(unaware: Job) -> None:
     found = {fact(alert) for alert in unaware.said.values()}
-    kept = {f for f in expected if f[0] not in ASKED}
+    kept = {f for f in expected() if f[0] not in ASKED}
     assert len({f[0] for f in kept}) >= 2
     assert {f for f in found if f[0] not in ASKED} == kept
 
 
 def test_edited_rules_read_the_past_in_silence_and_then_say_what_they_would_have_said_all_along(
-    conditions: tuple[Conditions, Conditions], expected: set[Fact]
+    conditions: tuple[Conditions, Conditions],
 ) -> None:
     job = run(conditions, Remembered())
     facts = {id_: fact(alert) for id_, alert in job.said.items()}
-    wanted = after_the_edit(expected)
+    wanted = after_the_edit(expected())
     assert len({f[0] for f in wanted}) >= 6
     assert after_the_edit(facts.values()) == wanted
     past = {facts[id_] for id_ in job.quiet}
-    assert len(past & expected) > 20
+    assert len(past & expected()) > 20
     assert all(f[2] <= CHANGED for f in past)
 
 
 def test_where_no_past_can_be_read_what_an_unknown_event_could_take_away_is_told_in_silence(
-    unaware: Job, conditions: tuple[Conditions, Conditions], expected: set[Fact]
+    unaware: Job, conditions: tuple[Conditions, Conditions]
 ) -> None:
     new = {rule.version for rule in conditions[1].ruleset.rules} - {r.version for r in conditions[0].ruleset.rules}
     told = {id_: fact(alert) for id_, alert in unaware.said.items() if alert.rule_version in new}
     loud = {f[:3] for id_, f in told.items() if id_ not in unaware.quiet and f[0] in SPANS}
     doubtful = {"few", "spike", "new_terms", "absence"}
     assert {f[0] for f in loud} > {"few", "new_terms", "absence"}
-    assert {f for f in loud if f[0] in doubtful} <= {f[:3] for f in expected}
+    assert {f for f in loud if f[0] in doubtful} <= {f[:3] for f in expected()}
     assert {told[id_][0] for id_ in unaware.quiet} <= doubtful
-    assert {told[id_][:3] for id_ in unaware.quiet} - {f[:3] for f in expected}, "nothing was wrong to begin with"
+    assert {told[id_][:3] for id_ in unaware.quiet} - {f[:3] for f in expected()}, "nothing was wrong to begin with"
