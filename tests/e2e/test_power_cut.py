@@ -19,7 +19,8 @@ from tests.e2e import scenario
 from tests.e2e.scenario import City
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.e2e.scenario"])
+# Arrow loads pandas before its first array of a list: once here, and not again in hundreds of processes.
+FORKS.set_forkserver_preload(["pandas", "tests.e2e.scenario"])
 
 
 def start(kind: str, where: City, at: int = -1, *, torn: bool = False) -> Any:
