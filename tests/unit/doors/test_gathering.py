@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -85,6 +86,27 @@ def test_what_waits_is_one_chunk_and_each_sender_hears_of_its_own(tmp_path: Path
     assert stored(tmp_path) == ["0", "1", "2", "3"]
     with Desk(tmp_path / "desk.sqlite") as desk:
         assert desk.rejected_count() == 5
+
+
+def test_the_parser_rests_until_enough_waits_or_it_is_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, calls = [0.0], list[int]()
+    parser = Parser(Settings()).parse
+
+    def slow(chunk: Chunk) -> Parsed:
+        now[0] += 1000.0
+        calls.append(len(chunk.records))
+        return parser(chunk)
+
+    monkeypatch.setattr(gathering, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for name, value in {"BRIEF_REST_S": 10_000.0, "_LONG_REST_S": 10_000.0, "SOME": 3}.items():
+        monkeypatch.setattr(gathering, name, value)
+    with gathered(tmp_path, slow) as (_, gathers):
+        assert gathers.enter(chunk(event(0, 0))).result(20) == Outcome(1, 0)
+        few, more = gathers.enter(chunk(event(1, 0))), gathers.enter(chunk(event(2, 0), event(3, 0)))
+        assert (few.result(20), more.result(20)) == (Outcome(1, 0), Outcome(2, 0))
+        left = gathers.enter(chunk(event(4, 0)))
+    assert left.result(20) == Outcome(1, 0)
+    assert calls == [1, 3, 1]
 
 
 def test_ids_of_content_are_those_of_each_request_by_itself(tmp_path: Path) -> None:
