@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import Counter
 from pathlib import Path
@@ -15,11 +14,9 @@ from citywatch.stores.directory import DataDirectory
 from citywatch.stores.gallery import Gallery
 from citywatch.stores.media import Media
 from citywatch.stores.pictures import clean
+from tests.e2e.forks import FORKS
 from tests.e2e.power import Power
 from tests.unit.stores.pictures import picture
-
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.e2e.test_images"])
 
 
 def receive(data: Path, at: int, torn: bool) -> None:

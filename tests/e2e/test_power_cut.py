@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import signal
 import sqlite3
@@ -16,11 +15,8 @@ import pytest
 from citywatch.stores.directory import DataDirectory
 from citywatch.stores.history import Manifest
 from tests.e2e import scenario
+from tests.e2e.forks import FORKS
 from tests.e2e.scenario import City
-
-FORKS = multiprocessing.get_context("forkserver")
-# Arrow loads pandas before its first array of a list: once here, and not again in hundreds of processes.
-FORKS.set_forkserver_preload(["pandas", "tests.e2e.scenario"])
 
 
 def start(kind: str, where: City, at: int = -1, *, torn: bool = False) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
 import os
 import shutil
 from collections import Counter
@@ -16,11 +15,10 @@ import pytest
 from citywatch.stores.desk import Desk
 from citywatch.stores.issuing import issue
 from citywatch.ticketing import Decision, Verdict
+from tests.e2e.forks import FORKS
 from tests.e2e.power import Power
 from tests.unit.desk.violations import violation
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.e2e.test_tickets"])
 FIRST = 9_900_000_001
 
 
