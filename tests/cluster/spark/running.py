@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -189,11 +188,3 @@ def _session(leader: int) -> Sequence[int]:
 
 def _parent(pid: int) -> int:
     return int(Path("/proc", str(pid), "stat").read_text("ascii", "replace").rpartition(")")[2].split()[1])
-
-
-def copied(source: Path, target: Path, names: Sequence[str]) -> None:
-    """Files with their times, each whole at once."""
-    target.mkdir(exist_ok=True)
-    for name in names:
-        shutil.copy2(source / name, target / f".{name}")
-        (target / f".{name}").rename(target / name)
