@@ -27,9 +27,10 @@ from tests.cluster.spark.edits import (
     expected,
     fact,
 )
-from tests.conformance.cases import Case
+from tests.conformance.cases import Case, when
 from tests.conformance.loading import load, settings_of
 from tests.conformance.spark_stages import Job
+from tests.oracle import duration
 
 BATCHES = 2
 
@@ -108,3 +109,15 @@ def test_where_no_past_can_be_read_what_an_unknown_event_could_take_away_is_told
     assert {f for f in loud if f[0] in doubtful} <= {f[:3] for f in expected()}
     assert {told[id_][0] for id_ in unaware.quiet} <= doubtful
     assert {told[id_][:3] for id_ in unaware.quiet} - {f[:3] for f in expected()}, "nothing was wrong to begin with"
+
+
+def test_a_shard_without_events_hears_of_backfill_in_another_and_goes_on(
+    conditions: tuple[Conditions, Conditions],
+) -> None:
+    job = Job(conditions[0])
+    head = {"specversion": "1.0", "source": "c", "type": "anpr.read", "data": {"label": "a", "plate": "K1"}}
+    received = [when(CHANGED), when(CHANGED - duration("10m"))]
+    for number, at in enumerate(received):
+        job.advance([{**head, "id": str(number), "time": at, "receivedat": at}], number)
+    assert job.counts["events"] == 2
+    assert [alert.evidence for alert in job.said.values() if alert.rule == "hit"] == [(("c", "0"),)]

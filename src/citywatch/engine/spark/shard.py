@@ -154,7 +154,8 @@ def _among(events: pa.Table, places: pa.Table) -> Any:
     if not len(places):
         return pa.array(np.zeros(len(events), np.bool_))
     wanted = set(zip(*(places[name].to_pylist() for name in PLACE), strict=True))
-    return pa.array([place in wanted for place in zip(*(events[name].to_pylist() for name in PLACE), strict=True)])
+    found = [place in wanted for place in zip(*(events[name].to_pylist() for name in PLACE), strict=True)]
+    return pa.array(found, pa.bool_())
 
 
 def _set(events: pa.Table, name: str, values: Any) -> pa.Table:
