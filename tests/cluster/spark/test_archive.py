@@ -1,0 +1,168 @@
+"""`citywatch spark archive` keeps every message once, bytes included; `spark report` has the rows of one machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from citywatch.analytics.period import Period
+from citywatch.analytics.question import Asked, questions
+from citywatch.cli.elsewhere import asked_of, connected
+from citywatch.stores.archive.manifest import Archive
+from citywatch.stores.archive.merging import merge
+from citywatch.stores.archive.publishing import publish
+from citywatch.stores.archive.reading import Reader, create_view, scan
+from citywatch.stores.desk import Desk
+from citywatch.stores.directory import DataDirectory
+from tests.cluster.city import answer, city_in
+from tests.cluster.running import citywatch
+from tests.cluster.servers import hdfs, owner
+from tests.cluster.spark import city
+from tests.cluster.spark.running import ENVIRONMENT, MASTER, Job, properties
+from tests.cluster.topics import Cluster, Sent
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600), pytest.mark.xdist_group("spark")]
+
+EVENTS = 6_000
+BATCH = EVENTS // 3
+_numbers = count()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Address of a directory of the test's own on HDFS, which is not there yet; who started HDFS may do all there."""
+    monkeypatch.delenv("HADOOP_USER_NAME", raising=False)
+    return f"{hdfs()}/tests/spark-{owner()}-{tmp_path.name}-{next(_numbers)}"
+
+
+def _source(line: Sent) -> str | None:
+    try:
+        return str(json.loads(line or "")["source"])
+    except ValueError:
+        return None
+
+
+def _written(archive: Archive) -> int:
+    """Files that stand there, whether they count or not."""
+    try:
+        return sum(path.endswith(".parquet") for path, _ in archive.files.below(archive.root))
+    except FileNotFoundError:
+        return 0
+
+
+def _raw(archive: Archive) -> dict[tuple[str, str], bytes]:
+    """Source and id of every event that counts, and its bytes."""
+    with duckdb.connect() as con:
+        files = Reader(archive, con).events()
+        rows = con.execute(f"SELECT source, id, raw FROM {scan(archive, files)}").fetchall()
+    found = {(source, id_): bytes(raw) for source, id_, raw in rows}
+    assert len(found) == len(rows), "an event is there twice"
+    return found
+
+
+def test_every_message_is_kept_once_though_the_job_is_killed_in_the_middle_of_a_batch(
+    cluster: Cluster, home: str, tmp_path: Path
+) -> None:
+    lines = city.events(EVENTS, seed=3)
+    late = {**json.loads(lines[0]), "id": "late", "time": "2024-01-05T12:00:00Z", "source": "late"}
+    sent = [*lines[: EVENTS // 2], json.dumps(late), *lines[EVENTS // 2 :]]
+    topic, archive, data = cluster.make(partitions=2), Archive(home), tmp_path / "data"
+    cluster.send(topic, sent, key=_source)
+    cluster.send(topic, [None, b"\xff no JSON"], partition=1)
+    commits, offsets = (data / "spark" / "archive" / name for name in ("commits", "offsets"))
+    words = ("--from", cluster.url(topic), "--to", home, "--data", data, "--once", "--at-once", BATCH, "--shards", 2)
+
+    job = Job(*words, log=tmp_path / "log", job="archive")
+    job.wait_for((offsets / "1").exists)
+    job.wait_for(lambda: _written(archive) > len(archive.manifest().files()))
+    job.kill()
+    assert not (commits / "1").exists(), "the batch was over before the job was killed"
+    before = _raw(archive)
+    assert 0 < len(before) < EVENTS
+    last = Job(*words, log=tmp_path / "log", job="archive").last_line()
+
+    wanted: dict[tuple[str, str], bytes] = {}
+    for line in filter(_source, sent):
+        event = json.loads(line)
+        wanted.setdefault((event["source"], event["id"]), line.encode())
+    found = _raw(archive)
+    assert found.keys() == wanted.keys()
+    assert [key for key, raw in before.items() if found[key] != raw] == []
+    assert [(found[key], raw) for key, raw in wanted.items() if found[key] != raw] == [], (
+        "the first copy, as it was sent"
+    )
+    assert archive.manifest().seq == len(wanted) == len(before) + last["events"]
+    broken = _reasons(archive)
+    assert len(broken) == EVENTS // 1000 + 2
+    assert [reason for reason in broken if "tombstone" in reason]
+    assert "day=2024-01-05/type=anpr.read" in archive.manifest().events
+    assert archive.clean(grace_s=-60) >= 1, "what the killed batch had written counts for nothing"
+    assert _raw(archive) == found
+
+    _compacted(archive, found.keys())
+
+
+def _reasons(archive: Archive) -> list[str]:
+    with duckdb.connect() as con:
+        return [str(reason) for reason in Reader(archive, con).rejected()["reason"].to_pylist()]
+
+
+def _compacted(archive: Archive, keys: object) -> None:
+    """Files become few while somebody reads, who sees every event once, before and after."""
+    with duckdb.connect() as con:
+        reader = Reader(archive, con)
+        reader.create_view()
+        assert merge(archive, 2) > 0
+        assert archive.clean() == 0, "files that somebody may read stay"
+        rows = con.execute("SELECT source, id FROM events").fetchall()
+    assert len(rows) == len(set(rows))
+    assert set(rows) == keys
+    assert {len(files) for files in archive.manifest().events.values()} == {1}
+    assert _raw(archive).keys() == keys
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A minute of a city in a data directory, and on HDFS."""
+    data = city_in(tmp_path_factory.mktemp("city") / "data")
+    address = f"{hdfs()}/tests/spark-report-{owner()}"
+    with Desk(data / "desk.sqlite") as desk, pytest.MonkeyPatch.context() as patch:
+        patch.delenv("HADOOP_USER_NAME", raising=False)
+        publish(DataDirectory(data), desk.directory_name(), Archive(address))
+        yield data, address
+
+
+def test_every_report_from_spark_has_the_rows_of_the_laptop(spark: SparkSession, published: tuple[Path, str]) -> None:
+    from citywatch.engine.spark.asking import Workers
+
+    data, address = published
+    archive, with_rows = Archive(address), 0
+    with connected() as con:
+        reader = Reader(archive, con)
+        create_view(con, archive, [], reader.zone)
+        workers = Workers(spark, archive, reader.events(), reader.zone)
+        opened = asked_of(reader, con, lambda _: pytest.fail("no truth is asked for"), workers)
+        for name, asking in questions().items():
+            if not asking.takes_truth:
+                expected = answer(data, name)
+                assert asking.answer(opened, Asked(Period(None, None))) == expected, name
+                with_rows += bool(len(expected.rows))
+    assert with_rows > 25
+
+
+def test_the_command_prints_what_the_laptop_prints(published: tuple[Path, str]) -> None:
+    data, address = published
+    conf = [word for name, value in properties().items() for word in ("--conf", f"{name}={value}")]
+    asked = ("spark", "report", "messages", "--data", address, "--format", "json", "--master", MASTER, *conf)
+    expected = citywatch("report", "messages", "--data", data, "--format", "json")
+    assert citywatch(*asked, env={**os.environ, **ENVIRONMENT}).stdout == expected.stdout
