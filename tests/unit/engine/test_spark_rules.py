@@ -115,9 +115,9 @@ def test_a_shard_without_events_hears_of_backfill_in_another_and_goes_on(
     conditions: tuple[Conditions, Conditions],
 ) -> None:
     job = Job(conditions[0])
-    head = {"specversion": "1.0", "source": "c", "type": "anpr.read", "data": {"label": "a", "plate": "K1"}}
-    received = [when(CHANGED), when(CHANGED - duration("10m"))]
-    for number, at in enumerate(received):
-        job.advance([{**head, "id": str(number), "time": at, "receivedat": at}], number)
+    head = {"specversion": "1.0", "source": "c", "type": "anpr.read"}
+    received = [(when(CHANGED), {"label": "a"}), (when(CHANGED - duration("10m")), {})]
+    for number, (at, data) in enumerate(received):
+        job.advance([{**head, "id": str(number), "time": at, "receivedat": at, "data": data}], number)
     assert job.counts["events"] == 2
     assert [alert.evidence for alert in job.said.values() if alert.rule == "hit"] == [(("c", "0"),)]
