@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from citywatch.engine.embedded import Summary, doors
+from citywatch.engine.embedded import Summary, doors, live
 from citywatch.engine.embedded.intake import Accepted, Receipt, Submission
 from citywatch.errors import CapacityError, CitywatchError
 from citywatch.mappings.parse import Parser
@@ -243,6 +245,27 @@ def test_listening_to_sources_until_they_end(tmp_path: Path) -> None:
         host.drain()
         total = listening.summary(Summary())
     assert (total.read, total.events, total.duplicates, total.rejected) == (5, 3, 1, 1)
+
+
+def test_no_thread_of_a_source_that_does_not_block_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_LEAVE_S", 20.0)
+    told = threading.Event()
+
+    class Endless(File):
+        def chunks(self) -> Any:
+            for n in itertools.count():
+                yield chunk([event(n, 0)])
+                told.set()
+                time.sleep(0.1)
+
+    with engine(tmp_path) as host:
+        listening = host.listen([(Endless(name="endless"), Parser(Settings()).parse)])
+        assert told.wait(20)
+        listening.stop()
+        listening.stop()
+        assert not [thread.name for thread in threading.enumerate() if "endless" in thread.name]
 
 
 def test_a_failing_source_is_an_error(tmp_path: Path) -> None:

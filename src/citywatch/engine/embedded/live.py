@@ -33,6 +33,8 @@ _TRICKLE = 200
 """Fewer records a second than these are a trickle, of which more are gathered before they are parsed."""
 _REST_S = 0.4
 _LOOK_S = 0.2
+_LEAVE_S = 0.5
+"""A reader that does not block ends within this, as a rule; one that does is left where it is."""
 _ROOM = 256
 """So many chunks of a source wait to be parsed; then it is not read any further."""
 _WORTH_ROWS = 10_000
@@ -237,10 +239,14 @@ class Listener:
 
     def stop(self) -> None:
         """Take nothing more."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         self._threads[1].join(_PATIENCE_S * 100)
         if isinstance(self._source, Feed):
             self._source.close()
+        # A thread that is cut off within a library when the process ends can bring the process down with it.
+        self._threads[0].join(_LEAVE_S)
 
     def _read(self) -> None:
         try:
