@@ -29,7 +29,7 @@ from citywatch.stores.desk.tables import AUDIT_KEY, VERSION, statements
 LOCK = 0x63697479
 """Of the desk's writers, among advisory locks of the database; with the number of the schema."""
 
-_APPEND_ONLY = ("actions", "audit", "audit_subjects", "decisions", "secrets")
+APPEND_ONLY = ("actions", "audit", "audit_subjects", "decisions", "secrets")
 """Tables whose rows a console may add, and never change or remove."""
 
 _STREAMED = 2_000
@@ -43,21 +43,21 @@ class Desk(AnyDesk):
     def __init__(self, server: Server, *, live: int = DAY) -> None:
         self._server = server
         self.live = live
-        with _as_store_errors(server.address):
+        with store_errors(server.address):
             self._lent = server.pool.getconn()
         self._con = _Statements(self._lent)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """All or nothing; takes the lock of the writers at its start, so that what was read in it stays true."""
-        with _as_store_errors(self._server.address), self._lent.transaction():
+        with store_errors(self._server.address), self._lent.transaction():
             self._lent.execute("SELECT pg_advisory_xact_lock(%s, current_schema()::regnamespace::oid::int)", [LOCK])
             yield self._con
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection of its own for a long read: what others write meanwhile is not seen, and does not wait."""
-        with _as_store_errors(self._server.address), self._server.pool.connection() as con, con.transaction():
+        with store_errors(self._server.address), self._server.pool.connection() as con, con.transaction():
             con.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             with closing(_Streamed(con)) as streamed:
                 yield streamed
@@ -98,7 +98,7 @@ class Server:
 
     def __init__(self, address: Address, *, most: int = 16) -> None:
         self.address = address
-        with _as_store_errors(address), psycopg.connect(address.conninfo(), autocommit=True, connect_timeout=10) as con:
+        with store_errors(address), psycopg.connect(address.conninfo(), autocommit=True, connect_timeout=10) as con:
             _prepare(con, address)
         self.pool = ConnectionPool(
             address.conninfo(),
@@ -117,7 +117,7 @@ class Server:
 
     def grant(self, role: str) -> None:
         """Let a role use the desk, and no more than that."""
-        with _as_store_errors(self.address), self.pool.connection() as con, con.transaction():
+        with store_errors(self.address), self.pool.connection() as con, con.transaction():
             _grant(con, self.address.schema, role)
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ def _grant(con: psycopg.Connection[Any], schema: str, role: str) -> None:
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}",
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
         "REVOKE INSERT, UPDATE, DELETE ON version FROM {role}",
-        f"REVOKE UPDATE, DELETE ON {', '.join(_APPEND_ONLY)} FROM {{role}}",
+        f"REVOKE UPDATE, DELETE ON {', '.join(APPEND_ONLY)} FROM {{role}}",
     ):
         con.execute(psycopg.sql.SQL(words).format(**names))
 
@@ -249,7 +249,8 @@ def _adapt(con: psycopg.Connection[Any]) -> None:
 
 
 @contextmanager
-def _as_store_errors(address: Address) -> Iterator[None]:
+def store_errors(address: Address) -> Iterator[None]:
+    """Raise what PostgreSQL says as StoreError, with what to do next."""
     try:
         yield
     except (psycopg.Error, PoolTimeout) as error:
