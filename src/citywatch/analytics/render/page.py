@@ -25,15 +25,18 @@ p { margin: .3rem 0; max-width: 44rem; }
 .period { color: #4a5561; }
 figure { margin: 1.5rem 0 0; }
 figure svg { max-width: 100%; height: auto; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; min-width: 60%; max-width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .3rem 1.6rem .3rem 0; border-bottom: 1px solid #dde2e7; vertical-align: top;
-  overflow-wrap: anywhere; }
-th { font-weight: 600; border-bottom: 2px solid #9aa5b1; white-space: nowrap; }
+th, td { text-align: left; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid #dde2e7; vertical-align: top;
+  overflow-wrap: break-word; }
+th { font-weight: 600; border-bottom: 2px solid #9aa5b1; vertical-align: bottom; }
 .number { text-align: right; white-space: nowrap; }
 th:last-child, td:last-child { padding-right: 0; }
 footer { margin-top: 2.5rem; padding-top: .6rem; border-top: 1px solid #dde2e7; color: #4a5561; font-size: .85rem; }
 @media print {
   body { margin: 0; max-width: none; font-size: 10.5pt; }
+  .wide { overflow: visible; }
+  th, td { overflow-wrap: anywhere; }
   thead { display: table-header-group; }
   tr, figure { break-inside: avoid; }
   h2 { break-after: avoid; }
@@ -147,7 +150,8 @@ def _table(columns: Sequence[str], cells: Cells) -> str:
 
     head = "".join(cell("th", column, heading(column)) for column in columns)
     body = "\n".join(f"<tr>{''.join(cell('td', column, text) for column, text in row.items())}</tr>" for row in cells)
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    return f'<div class="wide" tabindex="0">{table}</div>'
 
 
 def _more(answer: Answer) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ _DECIMALS = {"_kmh": 1, "_km": 2, "_s": 1}
 
 _WORDS = frozenset(("step", "check", "part", "period", "population", "label", "most_often"))
 """Columns whose texts are names such as `add_to_dispatch`: a person reads them with blanks."""
+
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z")
 
 SHOWN = 1000
 """A person is not shown more rows, but told how many there are; programs have them all."""
@@ -89,7 +92,8 @@ def _text(column: str, value: Any) -> str:
     if column.endswith("share"):
         return f"{value:.2%}"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value).replace("_", " ") if column in _WORDS else str(value)
+        text = _MOMENT.sub(r"\1 \2 UTC", str(value))
+        return text.replace("_", " ") if column in _WORDS else text
     if end := _end(column):
         return f"{value:,.{_DECIMALS[end]}f}"
     if value == int(value):
