@@ -8,22 +8,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from citywatch.alert import Action
 from citywatch.connections.postgresql import Address
-from citywatch.settings import HOUR
+from citywatch.settings import DAY, HOUR
+from citywatch.triage import Wish
 from tests.cluster.running import citywatch
-from tests.unit.desk.facts import fact, table
-from tests.unit.desk.test_forgetting import OLD, close, told
+from tests.unit.desk.facts import NOW, alert_id, fact, table
 
 if TYPE_CHECKING:
     from citywatch.stores.desk.server import Desk
 
 pytestmark = pytest.mark.cluster
 
+OLD = NOW - 40 * DAY
+
+
+def told(desk: Desk) -> set[str]:
+    return {alert["id"] for alert in desk.alerts()}
+
 
 def test_what_is_old_goes_from_the_desk_on_a_server(desk: Desk, address: Address, tmp_path: Path) -> None:
     for name in ("open", "closed", "newest"):
         desk.put_facts(table([fact(name, first_seen=OLD)]), now=OLD)
-    close(desk, "closed", OLD + HOUR)
+    desk.act(alert_id("closed"), Wish(Action.CLOSE, "kim", "cli", outcome="true_positive"), now=OLD + HOUR)
     desk.put_facts(table([fact("last", first_seen=OLD)]), now=OLD + 2 * HOUR)
     (tmp_path / "citywatch.toml").write_text('[retention]\nalerts = "30d"\n', "utf-8")
     server = {name: address.options[name] for name in ("host", "port", "user", "dbname")}
