@@ -11,7 +11,7 @@ import pytest
 
 from citywatch.cli.refusals import LARGEST
 from tests.cluster.running import Run, citywatch, refused
-from tests.cluster.topics import Cluster
+from tests.cluster.topics import Cluster, Sent
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(200)]
 
@@ -24,7 +24,7 @@ def event(number: int, **data: Any) -> str:
 
 
 OLD = event(7, address="Café").encode("cp1252")
-SENT = [event(1), OLD, event(2), event(3, lat=160), b"\xff\x00", event(4)]
+SENT: list[Sent] = [event(1), OLD, event(2), event(3, lat=160), b"\xff\x00", event(4)]
 
 
 def told(cluster: Cluster, topic: str) -> dict[str | None, Any]:

@@ -94,3 +94,18 @@ def test_what_a_replay_could_read_is_listed_no_more_until_it_is_rejected_again(d
 def test_an_unknown_record_is_an_error_that_says_where_to_look(desk: Desk) -> None:
     with pytest.raises(StoreError, match="citywatch rejected list"):
         desk.rejected_raw("nothing")
+
+
+def test_records_are_told_in_the_order_in_which_they_were_kept_first_and_again_when_all_was_forgotten(
+    desk: Desk,
+) -> None:
+    desk.put_rejected(records({"id": "a"}, {"id": "b"}))
+    first = desk.rejected_since(0, 1)
+    assert [record["id"] for _, record in first] == ["a"]
+    desk.put_rejected(records({"id": "a"}, {"id": "c"}))
+    rest = desk.rejected_since(first[-1][0], 10)
+    assert [record["id"] for _, record in rest] == ["b", "c"]
+    assert desk.rejected_since(rest[-1][0], 10) == []
+    desk.forget_rows("rejected", 2**62)
+    desk.put_rejected(records({"id": "d"}))
+    assert [record["id"] for _, record in desk.rejected_since(rest[-1][0], 10)] == ["d"]

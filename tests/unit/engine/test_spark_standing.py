@@ -1,0 +1,84 @@
+"""How a job on Spark stands: what it counts, and what it makes of Spark's words."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from citywatch.alert import facts_schema
+from citywatch.cli.spark_reporting import metrics
+from citywatch.engine.spark.standing import Standing, lag
+from citywatch.engine.spark.told import Told
+from citywatch.event import batch_schema
+from citywatch.records.chunk import rejected_schema
+
+PROGRESS = {
+    "sources": [
+        {
+            "description": "KafkaV2[Subscribe[t]]",
+            "endOffset": {"t": {"0": 90, "1": 40}},
+            "latestOffset": json.dumps({"t": {"0": 100, "1": 40, "2": 7}}),
+        },
+        {"description": "RatePerMicroBatch", "endOffset": 3, "latestOffset": None},
+    ],
+    "durationMs": {"triggerExecution": 1500},
+    "processedRowsPerSecond": 12.5,
+}
+
+
+def told(batch: int, events: int, seen: list[int]) -> Told:
+    """A batch that says alerts with these last matches (µs)."""
+    facts = facts_schema().empty_table()
+    if seen:
+        rows = [dict.fromkeys(facts.column_names) | {"last_seen": at} for at in seen]
+        facts = facts.from_pylist(rows, schema=facts.schema)
+    counts = Counter(events=events, state_bytes=100, reloads=1)
+    return Told(batch, facts, rejected_schema().empty_table(), batch_schema().empty_table(), counts, clock=batch)
+
+
+def test_totals_go_on_from_the_start_before_and_a_batch_that_is_told_again_counts_once() -> None:
+    first = Standing("t", {})
+    first.hear(told(0, 5, []))
+    first.hear(told(1, 7, []))
+    second = Standing("t", first.status())
+    second.hear(told(1, 7, []))
+    second.hear(told(2, 1, []))
+    assert second.status()["counts"]["events"] == 13
+    assert second.status()["clock"] == 2
+
+
+def test_what_is_not_read_is_known_by_partition_also_where_a_partition_is_new() -> None:
+    assert lag(PROGRESS) == {"t": {"0": 10, "1": 0, "2": 7}}
+    assert lag({"sources": [{"description": "FileStreamSource[x]", "endOffset": {"logOffset": 1}}]}) == {}
+
+
+def test_a_prometheus_reads_lag_delay_batches_and_state() -> None:
+    standing = Standing("t", {})
+    standing.progressed(PROGRESS)
+    standing.hear(told(0, 5, [time.time_ns() // 1000 - 1_200_000, 0]))
+    lines = "".join(standing.exposition()).splitlines()
+    assert 'citywatch_source_lag{source="kafka://t",partition="0"} 10' in lines
+    assert 'citywatch_records_total{outcome="events"} 5' in lines
+    assert "citywatch_spark_batches_total 1" in lines
+    assert "citywatch_spark_state_bytes_total 100" in lines
+    assert "citywatch_spark_batch_seconds 1.5" in lines
+    assert 'citywatch_alert_delay_seconds_bucket{le="1"} 0' in lines
+    assert 'citywatch_alert_delay_seconds_bucket{le="30"} 1' in lines
+    assert "citywatch_alert_delay_seconds_count 1" in lines, "an alert of the past is not late"
+
+
+def test_the_page_of_metrics_is_served_on_loopback_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    with metrics(Standing("t", {}), 0):
+        address = capsys.readouterr().err.strip().rpartition(" ")[2]
+        assert address.startswith("http://127.0.0.1:")
+        with urlopen(address) as answer:  # noqa: S310 - as it has just been said
+            assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            assert b"citywatch_spark_batches_total 0" in answer.read()
+        with pytest.raises(HTTPError, match="404") as raised:
+            urlopen(address.replace("metrics", "secrets"))  # noqa: S310 - as above
+        raised.value.close()
