@@ -122,7 +122,10 @@ class Archive:
         """The present one; raises StoreError where there is none."""
         found = self.manifest()
         if not found.number:
-            raise StoreError(f"{self.address} holds no archive", hint="`citywatch archive --to` or `citywatch spark archive` makes one")
+            raise StoreError(
+                f"{self.address} holds no archive",
+                hint="`citywatch archive --to` or `citywatch spark archive` makes one",
+            )
         return found
 
     def commit(self, manifest: Manifest, replaced: list[File]) -> Manifest | None:
