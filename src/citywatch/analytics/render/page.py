@@ -30,7 +30,9 @@ table { border-collapse: collapse; min-width: 60%; max-width: 100%; font-variant
 th, td { text-align: left; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid #dde2e7; vertical-align: top;
   overflow-wrap: break-word; }
 th { font-weight: 600; border-bottom: 2px solid #9aa5b1; vertical-align: bottom; }
-.number { text-align: right; white-space: nowrap; }
+.number { text-align: right; }
+td.number { white-space: nowrap; }
+td:not(.number) { min-width: 6rem; }
 th:last-child, td:last-child { padding-right: 0; }
 footer { margin-top: 2.5rem; padding-top: .6rem; border-top: 1px solid #dde2e7; color: #4a5561; font-size: .85rem; }
 @media print {
@@ -138,6 +140,8 @@ def _name(row: dict[str, str], along: str, by: str | None) -> str:
     called = row.get(f"{along} name", "")
     if along == "check":
         called = ""  # what a check means is too long for a label
+    if "to_device" in row:
+        return f"{row['from_device']} → {row['to_device']}"  # a way has two ends: bars of one name would be drawn as one
     name = f"{row[along]} {called}".strip() if along != "local_weekday" else called
     return f"{row[by]} · {name}" if by and by != along else name
 
