@@ -141,7 +141,7 @@ def _name(row: dict[str, str], along: str, by: str | None) -> str:
     if along == "check":
         called = ""  # what a check means is too long for a label
     if "to_device" in row:
-        return f"{row['from_device']} → {row['to_device']}"  # a way has two ends: bars of one name would be drawn as one
+        return f"{row['from_device']} → {row['to_device']}"  # bars of one name would be drawn as one
     name = f"{row[along]} {called}".strip() if along != "local_weekday" else called
     return f"{row[by]} · {name}" if by and by != along else name
 
