@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
 from tests.mqtt.broker import until
@@ -61,7 +63,10 @@ class Run:
             assert self.process.poll() is None, self.errors.read_text("utf-8")
             return what()
 
-        until(there, within=within)
+        try:
+            until(there, within=within)
+        except pytest.fail.Exception as error:
+            pytest.fail(f"{error}; it said:\n{self.errors.read_text('utf-8')[-2000:]}\n{status(self.data)}")
 
     def wait_for(self, records: int, within: float = 100) -> None:
         """Wait until so many records were read in all, and the rules have seen what became events of them."""
@@ -80,6 +85,12 @@ def read(data: Path) -> int:
     """Records that a data directory has read."""
     counts = status(data).get("counts", {})
     return sum(counts.get(name, 0) for name in ("events", "duplicates", "rejected"))
+
+
+def born(data: Path) -> int:
+    """Alerts that a data directory has ever had."""
+    with Desk(DataDirectory(data).desk) as desk:
+        return sum(count for *_, count in desk.tallies())
 
 
 def settled(data: Path) -> bool:

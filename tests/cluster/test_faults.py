@@ -14,7 +14,7 @@ import yaml
 
 from deploy.servers.kafka_server import Kafka
 from tests.cluster.listening import listening, refused, stored
-from tests.cluster.running import Run, citywatch, facts, read, status
+from tests.cluster.running import Run, born, citywatch, facts, read, status
 from tests.cluster.test_reading import OLDER, PERSON, event
 from tests.cluster.topics import Cluster
 from tests.cluster.traffic import Traffic
@@ -67,6 +67,7 @@ def test_readers_that_share_a_group_take_over_from_each_other_without_loss_or_do
     assert sorted(ids(one) + ids(other)) == list(range(sent))
 
 
+@pytest.mark.timeout(600)
 def test_a_broker_that_is_stopped_and_started_is_a_delay_that_is_shown_and_no_loss(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with Kafka(tmp_path / "kafka") as broker:
@@ -82,7 +83,7 @@ def test_a_broker_that_is_stopped_and_started_is_a_delay_that_is_shown_and_no_lo
             up.wait(lambda: (up.late() or 0) > 5)
             assert read(data) < traffic.sent - 50, "nothing came while it was down"
             broker.start()
-            up.wait(lambda: read(data) > before + 100)
+            up.wait(lambda: read(data) > before + 100, within=200)
             traffic.more()
             sent = traffic.end()
             up.wait_for(sent)
@@ -163,8 +164,9 @@ def test_a_run_that_is_killed_amid_traffic_raises_what_a_file_of_the_same_messag
             with Run(data, cluster.url(name), "--rules", rules) as run:
                 seen = read(data)
                 run.wait(lambda seen=seen: read(data) > seen + 50)
+                run.wait(lambda: born(data) > (before[-1][1] if before else 0))
                 run.end(kill)
-            before.append((read(data), len(facts(data)), traffic.sent))
+            before.append((read(data), born(data), traffic.sent))
             traffic.more(100)
         with Run(data, cluster.url(name), "--rules", rules) as run:
             run.wait(lambda: read(data) > before[-1][2])
