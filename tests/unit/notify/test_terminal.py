@@ -8,38 +8,7 @@ import pytest
 from citywatch.errors import SettingError
 from citywatch.notify import open_notifier
 from citywatch.notify.terminal import Terminal, one_line
-
-ZONE = "America/New_York"
-
-
-def alert(**told: Any) -> dict[str, Any]:
-    event = {
-        "source": "drone/4",
-        "id": "17",
-        "type": "drone.violation",
-        "time": "2026-05-01T12:00:00.000000Z",
-        "data": told.pop("data", {"plate": "GZH7067", "violation_code": 38, "address": "1316 Madison Ave"}),
-    }
-    return {
-        "id": "ab" * 32,
-        "rule": "cloned_plate",
-        "title": "Same plate too far apart",
-        "level": "high",
-        "status": "stable",
-        "group": {"plate": "GZH7067"},
-        "first_seen": "2026-05-01T12:00:00.000000Z",
-        "last_seen": "2026-05-01T12:04:00.000000Z",
-        "count": 1,
-        "late": False,
-        "lat": 40.7484,
-        "lon": -73.9857,
-        "address": None,
-        "reason": "GZH7067 seen 31.2 km apart",
-        "values": {},
-        "evidence": [event],
-        "state": "open",
-        **told,
-    }
+from tests.unit.notify.alerts import ZONE, alert
 
 
 def printed(told: dict[str, Any], *, alarm: bool = True, colour: bool = False) -> str:
@@ -49,7 +18,7 @@ def printed(told: dict[str, Any], *, alarm: bool = True, colour: bool = False) -
 
 
 def test_a_line_says_when_where_how_bad_what_why_and_which() -> None:
-    assert printed(alert()) == (
+    assert printed(alert(id="ab" * 32)) == (
         "2026-05-01 08:04:00  HIGH           Same plate too far apart: GZH7067 seen 31.2 km apart"
         " · at 1316 Madison Ave  cloned_plate abababab\n"
     )
