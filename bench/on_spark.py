@@ -57,7 +57,8 @@ def made(servers: str, topic: str, partitions: int) -> None:
 def city(servers: str, scratch: Path) -> str:
     """A topic with two partitions that holds `EVENTS` events, by device."""
     file = cached(
-        scratch / f"city-{EVENTS}.ndjson", lambda path: generate.events(path, first=0, count=EVENTS, measured_from=EVENTS)
+        scratch / f"city-{EVENTS}.ndjson",
+        lambda path: generate.events(path, first=0, count=EVENTS, measured_from=EVENTS),
     )
     made(servers, "city", 2)
     producer = Producer({"bootstrap.servers": servers, "linger.ms": 20, "queue.buffering.max.messages": 2 * EVENTS})
