@@ -25,6 +25,14 @@ from citywatch.engine.words import EVENT_WORDS, reason
 from citywatch.event import batch_schema
 from citywatch.rules.model import Correlation, CorrelationType, Rule
 
+_OPEN_ALERT = pa.schema(
+    [
+        pa.field(name, pa.int64() if name == "expiry" else pa.string())
+        for name in ("id", "rule", "version", "expiry", "body")
+    ]
+)
+_OPEN_EVIDENCE = pa.schema([pa.field("id", pa.string()), pa.field("texts", pa.list_(pa.string()))])
+
 _SHOWN = shown_sql(f"SELECT *, seq AS ref, epoch_us(time) AS t, {EVENT_WORDS} AS words FROM shown_rows", "words")
 """What alerts show of events of the batch, and what there is to say about each."""
 
@@ -73,9 +81,10 @@ class OpenAlert:
         """What makes it one alert."""
         return Ident(self.rule, self.key, self.bucket)
 
-    def body(self) -> str:
-        """The JSON that is kept in the state: an array in the order of the fields."""
-        return json.dumps([getattr(self, name) for name in self.__slots__], ensure_ascii=False)
+    def row(self) -> dict[str, Any]:
+        """What is kept in the state; `body` is a JSON array in the order of the fields."""
+        body = json.dumps([getattr(self, name) for name in self.__slots__], ensure_ascii=False)
+        return {"id": self.id, "rule": self.rule, "version": self.version, "expiry": self.expiry, "body": body}
 
     @classmethod
     def from_body(cls, body: str) -> OpenAlert:
@@ -117,6 +126,12 @@ class AlertBook:
         self._described: dict[str, dict[Ident, OpenAlert]] = {}
         self._outages = state.outages()
         self._shown = Planned(state.con, "shown", batch_schema(), _SHOWN)
+        self._keep = Planned(state.con, "keep_alert", _OPEN_ALERT, "INSERT INTO open_alert FROM keep_alert_rows")
+        self._keep_evidence = Planned(
+            state.con, "keep_evidence", _OPEN_EVIDENCE, "INSERT INTO open_evidence FROM keep_evidence_rows"
+        )
+        self._kept: set[str] = set()
+        """Ids of the alerts that are in the state's table."""
         self.changes = Changes()
         """What the last batch has changed."""
         self._load()
@@ -127,6 +142,7 @@ class AlertBook:
             rule = self._rules.get(alert.rule)
             if rule and rule.version == alert.version:
                 self._remember(alert)
+                self._kept.add(alert.id)
                 if rule.correlation:
                     self._fresh.setdefault(alert.rule, {})[alert.ident] = alert
 
@@ -264,7 +280,7 @@ class AlertBook:
         if not groups:
             return
         refs = np.unique(np.concatenate([g.ref[g.shown()] for _, g in groups]))
-        shown = {row["ref"]: row for row in self._shown(events(refs)).to_pylist()}
+        shown = {row["ref"]: row for row in self._shown.ask(events(refs)).to_pylist()}
         for rule, g in groups:
             for start, end in zip(g.starts.tolist(), g.ends.tolist(), strict=True):
                 rows = [shown[ref] for ref in g.ref[start : min(end, start + EVIDENCE_LIMIT)].tolist()]
@@ -322,27 +338,21 @@ class AlertBook:
     def _write(self, changed: list[OpenAlert]) -> dict[str, list[str]]:
         """Replace the rows of changed alerts; returns the evidence of all of them, by id."""
         con = self._state.con
-        body = pa.table(
-            {
-                "id": pa.array([a.id for a in changed], pa.string()),
-                "rule": pa.array([a.rule for a in changed], pa.string()),
-                "version": pa.array([a.version for a in changed], pa.string()),
-                "expiry": pa.array([a.expiry for a in changed], pa.int64()),
-                "body": pa.array([a.body() for a in changed], pa.string()),
-            }
-        )
-        con.register("changed", body)
-        con.execute("DELETE FROM open_alert WHERE id IN (SELECT id FROM changed)")
-        con.execute("INSERT INTO open_alert SELECT * FROM changed")
         texts = {self._changed[i].id: t for i, t in self._texts.items()}
+        known = pa.table({"id": pa.array([a.id for a in changed if a.id in self._kept], pa.string())})
+        if len(known):
+            con.register("known", known)
+            con.register("described", pa.table({"id": pa.array(list(texts), pa.string())}))
+            con.execute("DELETE FROM open_alert WHERE id IN (FROM known)")
+            con.execute("DELETE FROM open_evidence WHERE id IN (FROM known) AND id IN (FROM described)")
+        self._keep.write(pa.Table.from_pylist([a.row() for a in changed], _OPEN_ALERT))
         if texts:
-            fresh = pa.table({"id": list(texts), "texts": pa.array(list(texts.values()), pa.list_(pa.string()))})
-            con.register("fresh_evidence", fresh)
-            con.execute("DELETE FROM open_evidence WHERE id IN (SELECT id FROM fresh_evidence)")
-            con.execute("INSERT INTO open_evidence SELECT * FROM fresh_evidence")
+            rows = [{"id": id_, "texts": shown} for id_, shown in texts.items()]
+            self._keep_evidence.write(pa.Table.from_pylist(rows, _OPEN_EVIDENCE))
         if len(texts) < len(changed):
-            rows = con.execute("SELECT id, texts FROM open_evidence SEMI JOIN changed USING (id)").fetchall()
-            texts |= {id_: t for id_, t in rows if id_ not in texts}
+            others = con.execute("SELECT id, texts FROM open_evidence SEMI JOIN known USING (id)").fetchall()
+            texts |= {id_: t for id_, t in others if id_ not in texts}
+        self._kept.update(a.id for a in changed)
         return texts
 
     def _facts(self, changed: list[OpenAlert], texts: dict[str, list[str]]) -> pa.Table:
@@ -393,6 +403,7 @@ class AlertBook:
             if alert := self._open.pop(ident, None):
                 self._fresh.get(ident.rule, {}).pop(ident, None)
                 gone.append(alert.id)
+        self._kept.difference_update(gone)
         if gone:
             self._state.con.register("gone", pa.table({"id": gone}))
             self._state.con.execute(

@@ -44,7 +44,7 @@ class Single:
         """From the refs of the events that each rule holds for, by its place."""
         places = np.repeat(np.array(list(matched), np.int32), [len(refs) for refs in matched.values()])
         rows = events(np.concatenate([refs.to_numpy() for refs in matched.values()]))
-        facts = self._facts(rows.append_column("rule_at", pa.array(places)))
+        facts = self._facts.ask(rows.append_column("rule_at", pa.array(places)))
         return _with_ids_of_control_characters(facts.select(facts_schema().names).cast(facts_schema()))
 
 

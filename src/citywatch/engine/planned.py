@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -30,7 +32,7 @@ class Feed:
 
 
 class Planned:
-    """A query of the relation `<name>_rows`, planned when it is asked for the first time.
+    """A statement about the relation `<name>_rows`, planned when it is needed for the first time.
 
     A copy is the thing itself: what was planned belongs to the connection, which copies share, too.
     """
@@ -46,14 +48,24 @@ class Planned:
     def __deepcopy__(self, _: object) -> Planned:
         return self
 
-    def __call__(self, rows: pa.Table) -> pa.Table:
+    def ask(self, rows: pa.Table) -> pa.Table:
         """The answer for these rows, which have the schema."""
+        with self._about(rows) as execute:
+            answer: pa.Table = self._con.sql(execute).to_arrow_table()
+        return answer
+
+    def write(self, rows: pa.Table) -> None:
+        """Execute it for these rows, which have the schema."""
+        with self._about(rows) as execute:
+            self._con.execute(execute)
+
+    @contextmanager
+    def _about(self, rows: pa.Table) -> Iterator[str]:
         self._feed.table = in_parts(rows)
         if not self._planned:
             self._con.execute(f"PREPARE {self._name} AS {self._sql}")
             self._planned = True
         try:
-            answer: pa.Table = self._con.sql(f"EXECUTE {self._name}").to_arrow_table()
+            yield f"EXECUTE {self._name}"
         finally:
             self._feed.table = rows.schema.empty_table()
-        return answer

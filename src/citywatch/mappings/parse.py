@@ -39,6 +39,7 @@ from citywatch.settings import Settings
 
 _TIME = pa.timestamp("us", tz="UTC")
 _CHUNKS_REMEMBERED = 1_000
+_SHAPES_REMEMBERED = 10_000
 _ROWS_JUDGED = 100
 
 Keys = tuple[list[str] | None, list[str] | None]
@@ -99,6 +100,7 @@ class Parser:
         self._gazetteer = gazetteer or Gazetteer()
         self._clock = clock
         self._seen: dict[str, set[str]] = {}
+        self._shapes: dict[int, Keys] = {}
         self._chunks = 0
         con = duckdb.connect(config={"threads": threads, "enable_external_access": False})
         con.execute("SET TimeZone = 'UTC'")
@@ -131,10 +133,11 @@ class Parser:
         return Parsed(events, rejected, chunk.origin, cast["row"].to_numpy(), refused)
 
     def _forget(self) -> None:
-        """From time to time, fields that no record has any more."""
+        """From time to time, fields and shapes that no record has any more."""
         self._chunks += 1
-        if self._chunks % _CHUNKS_REMEMBERED == 0:
+        if self._chunks % _CHUNKS_REMEMBERED == 0 or len(self._shapes) > _SHAPES_REMEMBERED:
             self._seen.clear()
+            self._shapes.clear()
 
     def _named(self, mapping: Mapping | str | None) -> Mapping | None:
         if not isinstance(mapping, str):
@@ -174,8 +177,8 @@ class Parser:
         if not good.all():
             refusals.add(relation["row"].to_numpy()[~good].tolist(), ["not JSON"] * int((~good).sum()), None)
             relation, envelope = relation.filter(pa.array(good)), envelope.filter(pa.array(good))
-        _, first, shape = np.unique(envelope["shape"].to_numpy(), return_index=True, return_inverse=True)
-        keys = self._keys(relation.take(first))
+        hashes, first, shape = np.unique(envelope["shape"].to_numpy(), return_index=True, return_inverse=True)
+        keys = self._keys(hashes.tolist(), relation.take(first))
         shape, keys = self._inner(relation, shape, keys, [asked] if asked else self._mappings)
         verdicts = [verdict(*of, self._mappings, asked=asked, only_cloudevents=only) for of in keys]
         jobs = []
@@ -193,13 +196,18 @@ class Parser:
                 jobs.append(self._foreign_job(judged.mapping, records, columns, chunk))
         return jobs
 
-    def _keys(self, examples: pa.Table) -> list[Keys]:
-        numbered = examples.append_column("number", pa.array(range(examples.num_rows)))
-        answer = self._sql.run(
-            "SELECT json_keys(raw) AS keys, json_keys(raw, '$.data') AS data_keys"
-            f" FROM {self._sql.table('examples', numbered)} ORDER BY number"
-        )
-        return list(zip(answer["keys"].to_pylist(), answer["data_keys"].to_pylist(), strict=True))
+    def _keys(self, shapes: list[int], examples: pa.Table) -> list[Keys]:
+        """Keys of each shape, of which there is an example; those of messages that came before are known."""
+        unknown = [number for number, shape in enumerate(shapes) if shape not in self._shapes]
+        if unknown:
+            new = examples.take(unknown).append_column("number", pa.array(unknown))
+            answer = self._sql.run(
+                "SELECT json_keys(raw) AS keys, json_keys(raw, '$.data') AS data_keys"
+                f" FROM {self._sql.table('examples', new)} ORDER BY number"
+            )
+            found = zip(answer["keys"].to_pylist(), answer["data_keys"].to_pylist(), strict=True)
+            self._shapes.update(zip((shapes[number] for number in unknown), found, strict=True))
+        return [self._shapes[shape] for shape in shapes]
 
     def _inner(
         self, relation: pa.Table, shape: Positions, keys: list[Keys], mappings: Sequence[Mapping]

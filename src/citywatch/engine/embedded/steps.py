@@ -15,6 +15,7 @@ from citywatch.alert import facts_schema
 from citywatch.engine.embedded.clock import BEGINNING
 from citywatch.engine.embedded.hearing import Silence
 from citywatch.engine.embedded.intake import Accepted
+from citywatch.engine.planned import Planned
 from citywatch.engine.state import OUTAGE_TABLES
 from citywatch.engine.step import Step, catch_up, reach
 from citywatch.errors import StoreError
@@ -72,6 +73,14 @@ class Steps:
         self.cursor, self.clock, self.told = self._place()
         self._relayed = 0
         self._step: Step | None = None
+        self._outbox = {
+            table: Planned(
+                self._con, f"fill_{table}", _numbered(empty, 0).schema, f"INSERT INTO {table} FROM fill_{table}_rows"
+            )
+            for table, empty in (("outbox", facts_schema().empty_table()), ("outbox_correction", _no_corrections()))
+        }
+        self._waiting = set(self._outbox)
+        """Tables in which something may be that the desk has to be told."""
 
     def copy(self, target: Path) -> None:
         """Copy the database as it was committed last to a new file."""
@@ -179,8 +188,10 @@ class Steps:
         told = self.told
         if len(facts) or len(corrections):
             told += 1
-            self._insert("outbox", told, facts)
-            self._insert("outbox_correction", told, corrections)
+            for table, rows in (("outbox", facts), ("outbox_correction", corrections)):
+                if len(rows):
+                    self._outbox[table].write(_numbered(rows, told))
+                    self._waiting.add(table)
         self._con.execute("UPDATE host SET cursor = ?, clock = ?, told = ?", [cursor, clock, told])
         self.cursor, self.clock = cursor, clock
         if told == self.told:
@@ -188,16 +199,13 @@ class Steps:
         self.told = told
         return Told(told, facts, corrections)
 
-    def _insert(self, table: str, n: int, rows: pa.Table) -> None:
-        if len(rows):
-            self._con.register("told", rows)
-            self._con.execute(f"INSERT INTO {table} SELECT {n}, * FROM told")
-            self._con.unregister("told")
-
     def _forget_relayed(self) -> None:
+        """Remove what the desk has; tables in which nothing can be are not even asked."""
         if self._relayed:
-            for table in ("outbox", "outbox_correction"):
+            for table in self._waiting:
                 self._con.execute(f"DELETE FROM {table} WHERE n <= {self._relayed}")
+            if self._relayed == self.told:
+                self._waiting.clear()
             self._relayed = 0
 
     def _place(self) -> tuple[int, int, int]:
@@ -237,6 +245,11 @@ class Steps:
             for batch in query.to_arrow_reader(_BATCH_ROWS):
                 sorter.add(pa.Table.from_batches([batch]).cast(batch_schema()))
             yield from sorter.batches(_BATCH_ROWS)
+
+
+def _numbered(rows: pa.Table, n: int) -> pa.Table:
+    """Rows of an outbox: the number under which they are told comes first."""
+    return rows.add_column(0, "n", pa.array([n] * len(rows), pa.int64()))
 
 
 def _latest(events: pa.Table) -> int:
