@@ -58,7 +58,7 @@ class Postgresql(Server):
         if os.getuid() == 0:
             shutil.chown(self.directory, OWNER)
         if not (self._data / "PG_VERSION").exists():
-            made = [*self._as_owner(), str(programs() / "initdb"), "-D", str(self._data), "-U", OWNER, "-A", "trust"]
+            made = [*self.as_owner(), str(programs() / "initdb"), "-D", str(self._data), "-U", OWNER, "-A", "trust"]
             made += ["-E", "UTF8", "--no-locale", "--no-sync"]
             done = subprocess.run(made, capture_output=True, text=True, check=False, timeout=120, cwd="/")
             if done.returncode:
@@ -71,7 +71,7 @@ class Postgresql(Server):
         settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": self.directory, "fsync": "off"}
         settings["shared_buffers"] = "64MB"
         given = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return [*self._as_owner(), str(programs() / "postgres"), "-D", str(self._data), "-p", str(self.port), *given]
+        return [*self.as_owner(), str(programs() / "postgres"), "-D", str(self._data), "-p", str(self.port), *given]
 
     def ready(self) -> bool:
         asked = [str(programs() / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
@@ -90,6 +90,6 @@ class Postgresql(Server):
         return done.stdout
 
     @staticmethod
-    def _as_owner() -> list[str]:
+    def as_owner() -> list[str]:
         """PostgreSQL refuses to run as root. Not by `runuser`: that stands between the server and who ends it."""
         return ["setpriv", "--reuid", OWNER, "--regid", OWNER, "--init-groups"] if os.getuid() == 0 else []

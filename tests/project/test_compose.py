@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import click
 import pytest
@@ -70,3 +71,14 @@ def test_the_images_are_those_of_the_tests() -> None:
     poms = {name: (DEPLOY / "servers" / name / "pom.xml").read_text("utf-8") for name in ("kafka", "cassandra")}
     for name, pom in poms.items():
         assert f"<version>{SERVICES[name]['image'].split(':')[1]}</version>" in pom
+
+
+def test_spark_is_given_all_jars_that_are_put_into_the_image() -> None:
+    namespace = "{http://maven.apache.org/POM/4.0.0}"
+    pom = ElementTree.parse(DEPLOY / "servers" / "spark" / "pom.xml")  # noqa: S314 - our own file
+    wanted = {
+        f"/opt/spark-jars/{jar.findtext(f'{namespace}artifactId')}-{jar.findtext(f'{namespace}version')}.jar"
+        for jar in pom.iter(f"{namespace}dependency")
+    }
+    (given,) = (word for word in SERVICES["detect"]["command"] if word.startswith("--conf=spark.jars="))
+    assert set(given.removeprefix("--conf=spark.jars=").split(",")) == wanted
