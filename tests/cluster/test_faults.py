@@ -155,7 +155,8 @@ def test_a_run_that_is_killed_amid_traffic_raises_what_a_file_of_the_same_messag
     (rules / "rules.yaml").write_text(written, "utf-8")
     # Stamped by the broker: however slow this machine is, the time of receipt is when a message came to the topic.
     name = cluster.make(partitions=3, message_timestamp_type="LogAppendTime")
-    data, before = tmp_path / "topic", []
+    data = tmp_path / "topic"
+    before: list[tuple[int, int, int]] = []
     for directory in (data, tmp_path / "file"):
         directory.mkdir()
         (directory / "citywatch.toml").write_text('lateness = "2s"\n')
