@@ -1,0 +1,113 @@
+"""What stands in the images: how they make a server of an environment."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from deploy.servers.cassandra_server import Cassandra
+from deploy.servers.jars import HERE, jars, java
+from deploy.servers.postgresql_server import OWNER, Postgresql, programs
+from tests.cluster.compose.container import Container
+from tests.cluster.compose.layout import SERVICES, Layout
+
+_KAFKA = """#!/bin/sh
+# /etc/kafka/docker/run of the image: configuration of the environment, a cluster of its own, the server.
+set -eu
+export CLUSTER_ID=5L6g3nShT-eMCtK--X86sw
+mkdir -p {home}/default {home}/mounted {home}/final
+touch {home}/default/server.properties {home}/default/log4j2.yaml {home}/default/tools-log4j2.yaml
+{java} kafka.docker.KafkaDockerWrapper setup --default-configs-dir {home}/default --mounted-configs-dir {home}/mounted \
+    --final-configs-dir {home}/final
+exec {java} $KAFKA_HEAP_OPTS kafka.Kafka {home}/final/server.properties
+"""
+
+_CQLSH = """#!{python}
+import os, sys
+from cassandra.cluster import Cluster
+Cluster(["{address}"], protocol_version=5).connect().execute(sys.argv[sys.argv.index("-e") + 1])
+os._exit(0)
+"""
+
+
+def program(path: Path, text: str) -> None:
+    """Write a program."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    path.chmod(0o755)
+
+
+class Kafka(Container):
+    """apache/kafka: its programs, and the script that it starts with."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        call = f"{java()} -Dlog4j2.configurationFile={HERE / 'kafka' / 'log4j2.properties'} -cp '{jars('kafka')}/*'"
+        for name, main in (("topics", "TopicCommand"), ("broker-api-versions", "BrokerApiVersionsCommand")):
+            text = f'#!/bin/sh\nexec {call} -Xmx128m org.apache.kafka.tools.{main} "$@"\n'
+            program(self.layout.root / "kafka" / f"kafka-{name}.sh", text)
+        program(self.layout.root / "kafka" / "run", _KAFKA.format(home=self.directory, java=call))
+
+    def entrypoint(self) -> list[str]:
+        return [str(self.layout.root / "kafka" / "run")]
+
+
+class Node(Container):
+    """cassandra: a node that asks nobody for a password, with a heap and a name of the environment."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        own, given = self.layout.address(self.name), self.layout.environment(self.name)
+        self._server = Cassandra(self.layout.volume("cassandra"), port=9042)
+        self._server.prepare()
+        configuration = self.layout.volume("cassandra") / "cassandra.yaml"
+        lines = configuration.read_text("utf-8").replace("127.0.0.1", own).splitlines()
+        lines = [line for line in lines if not line.startswith(("auth", "cluster_name"))]
+        configuration.write_text("\n".join([*lines, f"cluster_name: {given['CASSANDRA_CLUSTER_NAME']}", ""]), "utf-8")
+        program(self.layout.root / "bin" / "cqlsh", _CQLSH.format(python=sys.executable, address=own))
+
+    def words(self) -> list[str]:
+        heap = f"-Xmx{self.layout.environment(self.name)['MAX_HEAP_SIZE']}"
+        first, *rest = self._server.command()
+        return [first, *rest[:1], heap, *rest[1:]]
+
+
+class Database(Container):
+    """postgres: a cluster that is made with the superuser's password of a file, and asks everybody for theirs."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        given, data = self.layout.environment(self.name), self.layout.volume("postgresql")
+        secret = self.directory / "superuser"
+        secret.write_text(Path(given["POSTGRES_PASSWORD_FILE"]).read_text("utf-8"), "utf-8")
+        if Postgresql.as_owner():
+            for path in (data, secret, self.directory):
+                shutil.chown(path, OWNER)
+        options = ["-U", OWNER, "--pwfile", str(secret), *shlex.split(given["POSTGRES_INITDB_ARGS"]), "--no-sync"]
+        made = [*Postgresql.as_owner(), str(programs() / "initdb"), "-D", str(data), *options]
+        subprocess.run(made, check=True, capture_output=True, timeout=120, cwd="/")
+        with (data / "pg_hba.conf").open("a", encoding="utf-8") as file:
+            file.write("host all all all scram-sha-256\n")
+
+    def entrypoint(self) -> list[str]:
+        listen = ["-h", self.layout.address(self.name), "-c", "unix_socket_directories="]
+        return [*Postgresql.as_owner(), "postgres", "-D", str(self.layout.volume("postgresql")), *listen]
+
+
+class Airflow(Container):
+    """Ours, with the schedules: its entry point only hands on."""
+
+    def entrypoint(self) -> list[str]:
+        return []
+
+
+_KINDS = {"apache/kafka": Kafka, "cassandra": Node, "postgres": Database, "citywatch-airflow": Airflow}
+
+
+def container(layout: Layout, name: str) -> Container:
+    """A service with what its image starts, unless the file says what else to start in it."""
+    kind = Container if "entrypoint" in SERVICES[name] else _KINDS.get(layout.image(name), Container)
+    return kind(layout, name)
