@@ -107,9 +107,7 @@ def _stores(stores: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     now = time.time_ns() // 1000
     known = {name: standing for name, standing in stores.items() if standing["events"] is not None}
     behind = [({"store": n, "what": what}, s[what]) for n, s in known.items() for what in ("events", "alerts")]
-    yield from family(
-        "citywatch_store_behind", "gauge", "Events, and changes of alerts, not stored there yet.", behind
-    )
+    yield from family("citywatch_store_behind", "gauge", "Events, and changes of alerts, not stored there yet.", behind)
     delays = [
         ({"store": n}, 0.0 if s["events"] == s["alerts"] == 0 else _age(s["level_at"], now)) for n, s in stores.items()
     ]
