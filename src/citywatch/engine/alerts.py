@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 import json
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from citywatch.alert import EVIDENCE_LIMIT, facts_schema
 from citywatch.engine.evaluator import Evaluator, Evidence, Matches
 from citywatch.engine.groups import PlainGroups
 from citywatch.engine.incoming import Events
+from citywatch.engine.open_alerts import OPEN_ALERT, Ident, OpenAlert, Order, alert_id
 from citywatch.engine.outages import Outage
 from citywatch.engine.planned import Planned
 from citywatch.engine.runs import Keys
@@ -25,80 +25,10 @@ from citywatch.engine.words import EVENT_WORDS, reason
 from citywatch.event import batch_schema
 from citywatch.rules.model import Correlation, CorrelationType, Rule
 
-_OPEN_ALERT = pa.schema(
-    [
-        pa.field(name, pa.int64() if name == "expiry" else pa.string())
-        for name in ("id", "rule", "version", "expiry", "body")
-    ]
-)
 _OPEN_EVIDENCE = pa.schema([pa.field("id", pa.string()), pa.field("texts", pa.list_(pa.string()))])
 
 _SHOWN = shown_sql(f"SELECT *, seq AS ref, epoch_us(time) AS t, {EVENT_WORDS} AS words FROM shown_rows", "words")
 """What alerts show of events of the batch, and what there is to say about each."""
-
-Order = tuple[int, str, str]
-"""(time, source, id)."""
-
-
-class Ident(NamedTuple):
-    """What makes matches one alert inside an engine: the rule, a hash or text of the key, the bucket."""
-
-    rule: str
-    key: Hashable
-    bucket: int
-
-
-@dataclass(slots=True)
-class OpenAlert:
-    """An alert whose bucket may get matches. Times in µs; `first` is the match event, `first_at` its match time."""
-
-    rule: str
-    version: str
-    key: Hashable
-    bucket: int
-    expiry: int
-    id: str = ""
-    group: str = ""
-    first_at: int = 0
-    first_t: int = 0
-    first_ref: int = 0
-    first: Order = (0, "", "")
-    stream: int = 0
-    last_at: int = 0
-    count: int = 0
-    late: bool = False
-    lat: float | None = None
-    lon: float | None = None
-    address: str | None = None
-    reason: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
-    inconclusive: bool = False
-    silent: bool = False
-    entries: list[Order] = field(default_factory=list)
-
-    @property
-    def ident(self) -> Ident:
-        """What makes it one alert."""
-        return Ident(self.rule, self.key, self.bucket)
-
-    def row(self) -> dict[str, Any]:
-        """What is kept in the state; `body` is a JSON array in the order of the fields."""
-        body = json.dumps([getattr(self, name) for name in self.__slots__], ensure_ascii=False)
-        return {"id": self.id, "rule": self.rule, "version": self.version, "expiry": self.expiry, "body": body}
-
-    @classmethod
-    def from_body(cls, body: str) -> OpenAlert:
-        """From the JSON that is kept in the state."""
-        alert = cls(*json.loads(body))
-        alert.first = (alert.first[0], alert.first[1], alert.first[2])
-        alert.entries = [(t, source, id_) for t, source, id_ in alert.entries]
-        return alert
-
-
-def alert_id(rule_id: str, version: str, key: Sequence[Any], bucket: int) -> str:
-    """SHA-256 of the JSON array [rule id, version, [key values], bucket] without blanks, non-ASCII unescaped."""
-    text = json.dumps([rule_id, version, list(key), bucket], ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Changes(NamedTuple):
@@ -126,7 +56,7 @@ class AlertBook:
         self._described: dict[str, dict[Ident, OpenAlert]] = {}
         self._outages = state.outages()
         self._shown = Planned(state.con, "shown", batch_schema(), _SHOWN)
-        self._keep = Planned(state.con, "keep_alert", _OPEN_ALERT, "INSERT INTO open_alert FROM keep_alert_rows")
+        self._keep = Planned(state.con, "keep_alert", OPEN_ALERT, "INSERT INTO open_alert FROM keep_alert_rows")
         self._keep_evidence = Planned(
             state.con, "keep_evidence", _OPEN_EVIDENCE, "INSERT INTO open_evidence FROM keep_evidence_rows"
         )
@@ -345,7 +275,7 @@ class AlertBook:
             con.register("described", pa.table({"id": pa.array(list(texts), pa.string())}))
             con.execute("DELETE FROM open_alert WHERE id IN (FROM known)")
             con.execute("DELETE FROM open_evidence WHERE id IN (FROM known) AND id IN (FROM described)")
-        self._keep.write(pa.Table.from_pylist([a.row() for a in changed], _OPEN_ALERT))
+        self._keep.write(pa.Table.from_pylist([a.row() for a in changed], OPEN_ALERT))
         if texts:
             rows = [{"id": id_, "texts": shown} for id_, shown in texts.items()]
             self._keep_evidence.write(pa.Table.from_pylist(rows, _OPEN_EVIDENCE))

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from citywatch.alert import Level, facts_schema
-from citywatch.engine.alerts import AlertBook, alert_id
+from citywatch.engine.alerts import AlertBook
+from citywatch.engine.open_alerts import alert_id
 from citywatch.engine.outages import Outage
 from citywatch.engine.runs import END, Keys, last_before
 from citywatch.engine.state import State

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from citywatch.alert import facts_schema
-from citywatch.engine.alerts import alert_id
 from citywatch.engine.incoming import Events
+from citywatch.engine.open_alerts import alert_id
 from citywatch.engine.planned import Planned
 from citywatch.engine.state import EVENT_TEXT
 from citywatch.engine.words import EVENT_WORDS

@@ -11,8 +11,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from citywatch.engine.alerts import alert_id
 from citywatch.engine.derive import key_text
+from citywatch.engine.open_alerts import alert_id
 from citywatch.event import BY_NAME, batch_schema, derived_sql
 from citywatch.rules.backtest import ORDER, backtest
 from citywatch.rules.model import Correlation, CorrelationType, Rule, Ruleset, Selection
