@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from citywatch.sources.model import Source
 
 _LOOK_EVERY_S = 2.0
+_OF_A_LOG = 2
 
 
 def load(data: Path) -> list[Mapping]:
@@ -120,10 +121,10 @@ class Host:
         return [self.parser() for _ in range(cores())]
 
     def parsers_for(self, source: object) -> Parse | list[Parse]:
-        """What a live source is parsed with: what waits in a log is worth a parser for each core."""
+        """What a live source is parsed with: what waits in a log is worth two parsers; the rules run beside them."""
         from citywatch.engine.embedded import LogFeed
 
-        return self.parsers() if isinstance(source, LogFeed) else self.parser()
+        return self.parsers()[:_OF_A_LOG] if isinstance(source, LogFeed) else self.parser()
 
     def media(self) -> Media:
         """The images of the data directory, for one thread."""

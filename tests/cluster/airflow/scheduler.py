@@ -111,6 +111,11 @@ class Airflow:
     def past(self, dag: str, since: str, upto: str) -> None:
         """Run a DAG for the intervals that begin in this time, again where it has run."""
         whole = {"max_active_runs": 1, "run_backwards": False, "dag_run_conf": {}}
+        # A backfill ends a while after its runs, and as long there may be no other.
+        self.until(
+            lambda: self.ask(f"backfills?dag_id={dag}")["backfills"],
+            lambda all_: all(one["completed_at"] for one in all_),
+        )
         self.ask(
             "backfills",
             {"dag_id": dag, "from_date": since, "to_date": upto, "reprocess_behavior": "completed", **whole},

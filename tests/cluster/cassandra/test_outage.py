@@ -23,8 +23,6 @@ from tests.mqtt.conftest import stored
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 DOWN_S = 30
-STARTS_S = 12
-"""A Cassandra that has data needs longer than that until it answers."""
 
 
 def test_cassandra_away_for_half_a_minute_loses_nothing(tmp_path: Path) -> None:
@@ -37,12 +35,11 @@ def test_cassandra_away_for_half_a_minute_loses_nothing(tmp_path: Path) -> None:
             stopped = time.monotonic()
             run.wait(lambda: standing(data)["trouble"])
             accepted = events(data)
-            until(lambda: time.monotonic() > stopped + DOWN_S - STARTS_S, within=2 * DOWN_S)
+            until(lambda: time.monotonic() > stopped + DOWN_S, within=2 * DOWN_S)
             assert events(data) > accepted + 100, "events came in while it was away"
             run.wait(lambda: standing(data)["events"] > 100)
             assert now_us() - standing(data)["level_at"] > DOWN_S / 3 * 1_000_000
             server.start()
-            assert time.monotonic() > stopped + DOWN_S, "it was away for half a minute"
             run.wait(lambda: not standing(data)["trouble"] and standing(data)["events"] < 100)
             run.wait(lambda: history(store) > accepted)
         assert history(store) > before

@@ -135,7 +135,7 @@ def _compacted(archive: Archive, keys: object) -> None:
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A minute of a city in a data directory, and on HDFS."""
     data = city_in(tmp_path_factory.mktemp("city") / "data")
-    address = f"{hdfs()}/tests/spark-report-{owner()}"
+    address = f"{hdfs()}/tests/spark-report-{owner()}-{next(_numbers)}"
     with Desk(data / "desk.sqlite") as desk, pytest.MonkeyPatch.context() as patch:
         patch.delenv("HADOOP_USER_NAME", raising=False)
         publish(DataDirectory(data), desk.directory_name(), Archive(address))

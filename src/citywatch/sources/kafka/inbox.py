@@ -15,7 +15,7 @@ ROOM = 48 << 20
 """Bytes of messages that are not committed; then the partitions rest."""
 
 GATHER_ROWS = 20_000
-GATHER_BYTES = 16 << 20
+GATHER_BYTES = 8 << 20
 
 _OVERHEAD = 400
 """Bytes that a message needs beside its contents."""

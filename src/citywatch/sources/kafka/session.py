@@ -31,6 +31,8 @@ _OFTEN = 3
 """A consumer that is fenced by its own former self ends once; one that another has the name of, again and again."""
 _REFUSALS = (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL)
 _FORBIDDEN = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
+_ENDINGS = (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID)
+"""A consumer that has met one of these reads no more, though not each of them says so."""
 _GONE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 
 
@@ -193,7 +195,7 @@ class Session:
             self._refused(error, topic)
         elif error.code() in _GONE:
             self._gone.append((topic, partition))
-        elif error.fatal():
+        elif error.fatal() or error.code() in _ENDINGS:
             self._fatal = error
         else:
             self._last_error = faults.words(error)
@@ -212,7 +214,7 @@ class Session:
         self._last_error = faults.words(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._reach(False)
-        if error.fatal():
+        if error.fatal() or error.code() in _ENDINGS:
             self._fatal = error
         elif error.code() in _REFUSALS and not self._was_reachable:
             self._end(error)
