@@ -28,6 +28,9 @@ GRACE_S = 600.0
 SMALL_ROWS = 50_000
 """Segments with fewer rows are joined with their neighbours."""
 
+_JOINED_ROWS = 2 * SMALL_ROWS
+"""At most so many rows are joined at once: they are in memory then."""
+
 JOIN_AT = 64
 """So many small neighbours are joined into one; a reader never has many more small files to open."""
 
@@ -221,10 +224,13 @@ def _small_run(segments: Sequence[Segment]) -> list[Segment]:
     """The longest run of small neighbours at the newest end of `segments`, empty when it is not worth a join.
 
     It does not begin with one that is larger than all others: what was joined is joined again when as much has come.
+    Nor is more joined than a little memory holds: segments that are not so small may stay as they are.
     """
     run: list[Segment] = []
+    rows = 0
     for segment in reversed(segments):
-        if segment.rows >= SMALL_ROWS or len(run) == 4 * JOIN_AT:
+        rows += segment.rows
+        if segment.rows >= SMALL_ROWS or rows > _JOINED_ROWS or len(run) == 4 * JOIN_AT:
             break
         run.append(segment)
     while len(run) > 1 and run[-1].rows > sum(segment.rows for segment in run[:-1]):

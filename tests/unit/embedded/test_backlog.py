@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from citywatch.engine.embedded.backlog import BATCH_ROWS, Backlog
+from citywatch.engine.embedded.backlog import BATCH_BYTES, Backlog
 from citywatch.engine.embedded.intake import Accepted
+
+EVENT = 8
+"""Bytes of an event here: its number."""
 
 
 def batch(first: int, last: int, clock: int = 0) -> Accepted:
@@ -38,7 +41,7 @@ def test_a_gap_is_left_to_the_log() -> None:
 
 
 def test_what_finds_no_room_is_not_kept_and_leaves_a_gap() -> None:
-    backlog = Backlog(room=4)
+    backlog = Backlog(room=4 * EVENT)
     for accepted in (batch(1, 3), batch(4, 6), batch(7, 7)):
         backlog.leave(accepted)
     assert seqs(backlog.next()) == [1, 2, 3]
@@ -49,10 +52,11 @@ def test_what_finds_no_room_is_not_kept_and_leaves_a_gap() -> None:
 
 def test_a_batch_does_not_grow_without_end() -> None:
     backlog = Backlog()
-    backlog.leave(batch(1, BATCH_ROWS))
-    backlog.leave(batch(BATCH_ROWS + 1, BATCH_ROWS + 1))
-    assert len(seqs(backlog.next())) == BATCH_ROWS
-    assert seqs(backlog.next()) == [BATCH_ROWS + 1]
+    most = BATCH_BYTES // EVENT
+    backlog.leave(batch(1, most))
+    backlog.leave(batch(most + 1, most + 1))
+    assert len(seqs(backlog.next())) == most
+    assert seqs(backlog.next()) == [most + 1]
 
 
 def test_ticks_alone_move_the_clock() -> None:

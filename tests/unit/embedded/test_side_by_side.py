@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from citywatch.engine.embedded.bounded import in_turn
+from citywatch.engine.embedded.bounded import Parse, in_turn, threads_for
 from citywatch.mappings.load import load_mappings
 from citywatch.mappings.parse import Parser
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed, no_events, records_schema, rejected_schema
@@ -21,6 +22,11 @@ def chunk(number: int) -> Chunk:
     return Chunk(Origin(str(number)), Format.JSON, records)
 
 
+def turns(chunks: Iterable[Chunk], parsers: Sequence[Parse]) -> Iterator[Parsed]:
+    with threads_for(parsers) as threads:
+        yield from in_turn(chunks, parsers, threads)
+
+
 def test_what_several_parsers_make_comes_in_the_order_of_the_chunks() -> None:
     second_is_done = threading.Event()
 
@@ -31,7 +37,7 @@ def test_what_several_parsers_make_comes_in_the_order_of_the_chunks() -> None:
             second_is_done.set()
         return Parsed(no_events(), rejected_schema().empty_table(), chunk.origin)
 
-    parsed = in_turn(map(chunk, range(5)), [parse, parse])
+    parsed = turns(map(chunk, range(5)), [parse, parse])
     assert [part.origin.name for part in parsed] == ["0", "1", "2", "3", "4"]
 
 
@@ -48,7 +54,7 @@ def test_a_parser_works_on_one_chunk_at_a_time() -> None:
     def other(chunk: Chunk) -> Parsed:
         return Parsed(no_events(), rejected_schema().empty_table(), chunk.origin)
 
-    assert len(list(in_turn(map(chunk, range(50)), [parse, other]))) == 50
+    assert len(list(turns(map(chunk, range(50)), [parse, other]))) == 50
 
 
 def test_what_goes_wrong_in_one_parser_ends_the_reading() -> None:
@@ -56,7 +62,7 @@ def test_what_goes_wrong_in_one_parser_ends_the_reading() -> None:
         raise RuntimeError(chunk.origin.name)
 
     with pytest.raises(RuntimeError, match="0"):
-        list(in_turn(map(chunk, range(5)), [parse, parse]))
+        list(turns(map(chunk, range(5)), [parse, parse]))
 
 
 def test_identical_records_of_a_file_have_ids_of_their_own_whichever_parser_reads_them(tmp_path: Path) -> None:
@@ -67,7 +73,7 @@ def test_identical_records_of_a_file_have_ids_of_their_own_whichever_parser_read
 
     def ids(parsers: int) -> list[str]:
         parse = [Parser(Settings(), mappings).parse for _ in range(parsers)]
-        found = [part.events["id"] for source in open_source(str(path)) for part in in_turn(source.chunks(), parse)]
+        found = [part.events["id"] for source in open_source(str(path)) for part in turns(source.chunks(), parse)]
         assert len(found) > 1, "the file is cut into several chunks"
         return sorted(str(name) for part in found for name in part.to_pylist())
 

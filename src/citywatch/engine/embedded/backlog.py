@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from citywatch.engine.embedded.intake import Accepted
 
-BATCH_ROWS = 65_536
-"""What is put together has at most so many events, a single batch aside."""
+BATCH_BYTES = 32 << 20
+"""What is put together is at most so large, a single batch aside."""
 
 
 class Backlog:
@@ -19,12 +19,12 @@ class Backlog:
     Parameters
     ----------
     room
-        How many events may wait.
+        How many bytes of events may wait.
     """
 
-    def __init__(self, room: int = 2 * BATCH_ROWS) -> None:
+    def __init__(self, room: int = 2 * BATCH_BYTES) -> None:
         self._room = room
-        self._rows = 0
+        self._bytes = 0
         self._waiting: deque[Accepted | None] = deque()
         """None is a bar: what stands behind it waits until it is lifted."""
         self._lock = threading.Lock()
@@ -32,8 +32,8 @@ class Backlog:
     def leave(self, accepted: Accepted) -> None:
         """Leave a batch, if there is room."""
         with self._lock:
-            if self._rows + len(accepted.events) <= self._room:
-                self._rows += len(accepted.events)
+            if self._bytes + accepted.events.nbytes <= self._room:
+                self._bytes += accepted.events.nbytes
                 self._waiting.append(accepted)
 
     def bar(self) -> None:
@@ -53,7 +53,7 @@ class Backlog:
             while self._waiting and (first := self._waiting[0]) is not None and _follows(group, first):
                 group.append(first)
                 self._waiting.popleft()
-            self._rows -= sum(len(accepted.events) for accepted in group)
+            self._bytes -= sum(accepted.events.nbytes for accepted in group)
         return _joined(group) if group else None
 
 
@@ -62,8 +62,8 @@ def _follows(group: list[Accepted], accepted: Accepted) -> bool:
     if not group:
         return True
     first = accepted.last - len(accepted.events) + 1
-    rows = sum(len(part.events) for part in group) + len(accepted.events)
-    return first == group[-1].last + 1 and rows <= BATCH_ROWS
+    size = sum(part.events.nbytes for part in group) + accepted.events.nbytes
+    return first == group[-1].last + 1 and size <= BATCH_BYTES
 
 
 def _joined(group: list[Accepted]) -> Accepted:

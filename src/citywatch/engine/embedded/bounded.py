@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from queue import SimpleQueue
@@ -85,15 +85,19 @@ def spool(
 
     keeping = Worker("the sorting of the input", take, room=1)
     try:
-        for parsed in in_turn((chunk for source in sources for chunk in source.chunks()), parsers):
-            keeping.put(parsed)
+        with threads_for(parsers) as threads:
+            for parsed in in_turn((chunk for source in sources for chunk in source.chunks()), parsers, threads):
+                keeping.put(parsed)
         keeping.drain()
     finally:
         keeping.stop()
 
 
-def in_turn(chunks: Iterable[Chunk], parsers: Sequence[Parse]) -> Iterator[Parsed]:
-    """What chunks become, in their order; as many are worked on at a time as there are parsers."""
+def in_turn(chunks: Iterable[Chunk], parsers: Sequence[Parse], threads: Executor) -> Iterator[Parsed]:
+    """What chunks become, in their order; as many are worked on at a time as there are parsers.
+
+    `threads` are for many calls: memory that a thread has had is not all given back when it ends.
+    """
     free: SimpleQueue[Parse] = SimpleQueue()
     for parse in parsers:
         free.put(parse)
@@ -106,13 +110,17 @@ def in_turn(chunks: Iterable[Chunk], parsers: Sequence[Parse]) -> Iterator[Parse
             free.put(parse)
 
     waiting: deque[Future[Parsed]] = deque()
-    with ThreadPoolExecutor(len(parsers), "parser") as threads:
-        for chunk in chunks:
-            waiting.append(threads.submit(parsed, chunk))
-            if len(waiting) > len(parsers):
-                yield waiting.popleft().result()
-        while waiting:
+    for chunk in chunks:
+        waiting.append(threads.submit(parsed, chunk))
+        if len(waiting) > len(parsers):
             yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def threads_for(parsers: Sequence[Parse]) -> Executor:
+    """A thread for each."""
+    return ThreadPoolExecutor(len(parsers), "parser")
 
 
 def in_order(sorter: Sorter) -> Iterator[Submission]:

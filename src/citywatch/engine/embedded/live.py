@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from citywatch.background import Background
-from citywatch.engine.embedded.bounded import Parse, Readable, Summary, in_turn
+from citywatch.engine.embedded.bounded import Parse, Readable, Summary, in_turn, threads_for
 from citywatch.engine.embedded.doors import GATHER_ROWS
 from citywatch.engine.embedded.gathering import BRIEF_REST_S, SOME
 from citywatch.engine.embedded.hearing import Hearing
@@ -218,6 +218,7 @@ class Listener:
         self.summary = Summary()
         self._engine, self._source, self._live = engine, source, live
         self._parsers = [parsers] if callable(parsers) else parsers
+        self._pool = threads_for(self._parsers)
         self._waiting: queue.Queue[Chunk | None] = queue.Queue(_ROOM)
         self._stop = threading.Event()
         self._error: BaseException | None = None
@@ -281,12 +282,13 @@ class Listener:
         except BaseException as error:
             self._error = error
         finally:
+            self._pool.shutdown()
             self._engine.forget(self._live.name)
 
     def _parsed(self, pieces: Sequence[Chunk]) -> Iterable[Parsed]:
         if min(len(pieces), len(self._parsers)) == 1:
             return map(self._parsers[0], pieces)
-        return in_turn(pieces, self._parsers)
+        return in_turn(pieces, self._parsers, self._pool)
 
     def _gathered(self) -> Iterator[list[Chunk]]:
         """All that waits, again and again, until the source has ended or is to be left."""
