@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 
-from citywatch.analytics.question import questions
 from citywatch.errors import StoreError
 from citywatch.stores.archive import publishing
 from citywatch.stores.archive.hdfs import OnHdfs
 from citywatch.stores.archive.manifest import Archive
 from citywatch.stores.archive.merging import merge
-from citywatch.stores.archive.publishing import publish
 from citywatch.stores.archive.reading import Reader
 from citywatch.stores.archive.writing import MOST
-from citywatch.stores.desk import Desk
-from citywatch.stores.directory import DataDirectory
 from citywatch.stores.history import History
 from deploy.servers.hdfs_server import Hdfs
-from tests.cluster.city import answer
+from tests.archives import events, has_the_rows_of_the_laptop, published
 from tests.cluster.hdfs.files import paths
 from tests.cluster.running import citywatch
 from tests.cluster.servers import owner
@@ -33,27 +28,8 @@ pytestmark = pytest.mark.cluster
 MIB = 1 << 20
 
 
-def published(data: Path, archive: Archive) -> None:
-    with Desk(data / "desk.sqlite") as desk:
-        name = desk.directory_name()
-    publish(DataDirectory(data), name, archive)
-
-
-def events(archive: Archive) -> list[tuple[Any, ...]]:
-    with duckdb.connect() as con:
-        Reader(archive, con).create_view()
-        return con.execute("SELECT source, id, time_precision, data FROM events ORDER BY seq").fetchall()
-
-
 def test_every_report_has_the_rows_of_the_laptop(home: str, city: Path) -> None:
-    published(city, Archive(home))
-    with_rows = 0
-    for name, asking in questions().items():
-        if not asking.takes_truth:
-            here = answer(city, name)
-            assert answer(home, name) == here, name
-            with_rows += bool(len(here.rows))
-    assert with_rows > 25
+    has_the_rows_of_the_laptop(home, city)
 
 
 def test_the_command_says_what_is_new_and_a_report_is_asked_of_the_archive(home: str, city: Path) -> None:
