@@ -13,21 +13,17 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka import Producer
 
-from bench import generate
-from bench.measure import CITYWATCH, ROOT, Line, cached, fresh, percentile, rate, size
+from bench import generate, paced
+from bench.measure import CITYWATCH, ROOT, Line, cached, fresh, rate, size
 from deploy.servers.kafka_server import Kafka
 
 COUNT = 500_000
 PARTITIONS = 4
-RATE, SECONDS = 1000, 40
-GROUP = 10
+SECONDS = 40
 _WARM_S = 10.0
 _PATIENCE_S = 600.0
 _RULES = ROOT / "bench" / "rules"
@@ -105,7 +101,7 @@ def _held(pid: int) -> int:
 
 def _filled(servers: str, topic: str, events: Path) -> None:
     """A topic with the events, by source, in the order of their receipt: others would be backfill."""
-    _made(servers, topic, PARTITIONS)
+    paced.made(servers, topic, PARTITIONS)
     producer = Producer({"bootstrap.servers": servers, "linger.ms": 20, "queue.buffering.max.messages": 2 * COUNT})
     with events.open("rb") as lines:
         for line in sorted(lines, key=lambda line: line.split(b'"receivedat":"', 1)[1][:30]):
@@ -115,85 +111,24 @@ def _filled(servers: str, topic: str, events: Path) -> None:
         raise RuntimeError("Kafka does not take the events of the bench")
 
 
-def _made(servers: str, topic: str, partitions: int) -> None:
-    admin = AdminClient({"bootstrap.servers": servers})
-    for done in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
-        done.result(60)
-
-
 def _latency(servers: str, scratch: Path) -> Line:
     """From handing an event to Kafka until the topic of alerts has its alert; plain rules."""
-    for topic in ("live", "alerts"):
-        _made(servers, topic, 1)
-    with _live(servers, scratch), _reader(servers) as reader:
-        _wait_for_first(servers, reader)
-        sent = _send(servers)
-        found = dict(_heard(reader, time.time() + 10))
-    begin = min(sent.values()) + _WARM_S
-    delays = [found[id_] - at for id_, at in sent.items() if at > begin and id_ in found]
-    if len(delays) < RATE * (SECONDS - _WARM_S) / 100 * 0.99:
-        raise RuntimeError(f"only {len(delays)} alerts came")
-    p50, p99 = percentile(delays, 0.5), percentile(delays, 0.99)
-    what = "`run kafka://`, 1,000 events/s, event to alert topic, plain rules"
-    return Line(what, f"p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms", "p99 250 ms", "-", p99 < 0.25)
+    for topic in (paced.EVENTS, paced.ALERTS):
+        paced.made(servers, topic)
+    with _live(servers, scratch), paced.listening(servers) as reader:
+        found = paced.delays(servers, reader, SECONDS, _WARM_S)["marked"]
+    measured, _, p99 = paced.words(found)
+    what = f"`run kafka://`, {paced.RATE:,} events/s, event to alert topic, plain rules"
+    return Line(what, measured, "p99 250 ms", "-", p99 < 0.25)
 
 
 @contextmanager
 def _live(servers: str, scratch: Path) -> Iterator[None]:
     rules = [word for name in ("live", "plain24") for word in ("--rules", str(_RULES / name))]
-    words = ["run", f"kafka://{servers}/live", "--data", str(fresh(scratch / "live-run")), *rules]
-    command = [str(CITYWATCH), *words, "--to", f"kafka://{servers}/alerts"]
+    words = ["run", f"kafka://{servers}/{paced.EVENTS}", "--data", str(fresh(scratch / "live-run")), *rules]
+    command = [str(CITYWATCH), *words, "--to", f"kafka://{servers}/{paced.ALERTS}"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
         try:
             yield
         finally:
             run.send_signal(signal.SIGINT)
-
-
-@contextmanager
-def _reader(servers: str) -> Iterator[Consumer]:
-    reader = Consumer({"bootstrap.servers": servers, "group.id": "bench", "fetch.wait.max.ms": 10})
-    reader.assign([TopicPartition("alerts", 0, 0)])
-    yield reader
-    reader.close()
-
-
-def _wait_for_first(servers: str, reader: Consumer) -> None:
-    producer, deadline = Producer({"bootstrap.servers": servers}), time.time() + 120
-    producer.produce("live", _event("first", "marked"))
-    producer.flush(30)
-    while reader.poll(1.0) is None:
-        if time.time() > deadline:
-            raise RuntimeError("no alert came")
-
-
-def _send(servers: str) -> dict[str, float]:
-    """Events at their pace; when each that makes an alert was handed over, by id."""
-    producer = Producer({"bootstrap.servers": servers, "linger.ms": 1})
-    sent: dict[str, float] = {}
-    began = time.perf_counter()
-    for group in range(RATE * SECONDS // GROUP):
-        time.sleep(max(0.0, began + group * GROUP / RATE - time.perf_counter()))
-        for number in range(group * GROUP, (group + 1) * GROUP):
-            marked = number % 100 == 10
-            producer.produce("live", _event(str(number), "marked" if marked else "ok"))
-            if marked:
-                sent[str(number)] = time.time()
-        producer.poll(0)
-    producer.flush(30)
-    return sent
-
-
-def _event(id_: str, label: str) -> bytes:
-    head = {"specversion": "1.0", "id": id_, "source": "bench", "type": "sensor.reading"}
-    data = {"device_id": f"s{hash(id_) % 997}", "sensor_kind": "noise", "value": 50.5, "label": label, "note": "x" * 80}
-    return json.dumps({**head, "time": datetime.now(UTC).isoformat(), "data": data}).encode()
-
-
-def _heard(reader: Consumer, until: float) -> Iterator[tuple[str, float]]:
-    """(id of the event, when the topic had its alert: the broker's clock is this one's)."""
-    while time.time() < until:
-        message = reader.poll(0.2)
-        if message is not None and message.error() is None:
-            alert = json.loads(message.value() or b"")
-            yield alert["evidence"][0]["id"], message.timestamp()[1] / 1000

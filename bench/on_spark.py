@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
-from bench import generate
+from bench import generate, paced
 from bench.measure import ROOT, cached, cores, fresh
 from citywatch.engine.spark.job import session as started
 from deploy.servers.jars import jars
@@ -47,20 +45,13 @@ def broker(scratch: Path) -> Iterator[str]:
         yield server.address
 
 
-def made(servers: str, topic: str, partitions: int) -> None:
-    """Make a topic."""
-    admin = AdminClient({"bootstrap.servers": servers})
-    for done in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
-        done.result(30)
-
-
 def city(servers: str, scratch: Path) -> str:
     """A topic with two partitions that holds `EVENTS` events, by device."""
     file = cached(
         scratch / f"city-{EVENTS}.ndjson",
         lambda path: generate.events(path, first=0, count=EVENTS, measured_from=EVENTS),
     )
-    made(servers, "city", 2)
+    paced.made(servers, "city", 2)
     producer = Producer({"bootstrap.servers": servers, "linger.ms": 20, "queue.buffering.max.messages": 2 * EVENTS})
     for line in file.read_bytes().splitlines():
         producer.produce("city", line, key=json.loads(line)["source"])
