@@ -49,14 +49,25 @@ class Posting:
         Its address. Raises UsageError.
     mapping
         What the lines are; empty for CloudEvents.
+    header
+        The line that stands above them, where they are rows of CSV that have one.
     """
 
-    def __init__(self, to: str, mapping: str, key: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        to: str,
+        mapping: str,
+        key: str,
+        sleep: Callable[[float], None] = time.sleep,
+        *,
+        header: str | None = None,
+    ) -> None:
         try:
             self._door = Door(to, key, version=__version__)
         except SendError as error:
             raise UsageError(str(error)) from error
         self._path = f"/api/v1/ingest/{mapping}" if mapping else "/api/v1/events"
+        self._above = "" if header is None else f"{header}\n"
         self._sleep = sleep
         self.posted = Posted()
 
@@ -80,7 +91,7 @@ class Posting:
             self._deliver(batch)
 
     def _deliver(self, batch: Sequence[str]) -> None:
-        body = "".join(f"{line}\n" for line in batch).encode()
+        body = (self._above + "".join(f"{line}\n" for line in batch)).encode()
         pause, nonsense = 0.5, 0
         while True:
             try:
@@ -101,6 +112,6 @@ class Posting:
                 return
 
     def _media(self, batch: Sequence[str]) -> str:
-        """Some shapes are rows of CSV without a header."""
+        """Some shapes are rows of CSV."""
         csv = self._path != "/api/v1/events" and not batch[0].startswith("{")
         return "text/csv; charset=utf-8" if csv else "application/x-ndjson"

@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 @click.option("--speed", metavar="X", help="Simulated seconds a second: 1 without --duration, else as fast as it can.")
 @click.option("--truth", metavar="FILE", help="Write what was planted, for every alert that is to come: NDJSON.")
 @click.option(
-    "--as", "shape", metavar="MAPPING", help="Write in another shape: prestacop, safety-watcher, plate-event, …"
+    "--as",
+    "shape",
+    metavar="MAPPING",
+    help="Write in another shape: prestacop, safety-watcher, nyc-tickets, …, or that of your own mapping.yaml.",
 )
 @click.option(
     "--to",
@@ -61,21 +64,25 @@ def simulate(
     With --to they go to another citywatch over HTTP, in the pace of a clock and from now on, unless --speed and --start
     say otherwise; what has no answer is sent again.
     """
+    from citywatch.cli.topics import shape_of
     from citywatch.sources.simulator.simulation import simulation
     from citywatch.sources.simulator.source import SimulatedCity
     from citywatch.sources.simulator.text import block
 
-    written = _as_it_is if shape is None else messages_of(shape)
+    mapping = None if shape is None else shape_of(shape)
+    written = _as_it_is if mapping is None else messages_of(mapping)
     told = {name: text for name, text in options.items() if text is not None}
     source = SimulatedCity(world, simulation(world, {"start": "now", "speed": "1", **told} if to else told))
     messages = _at_most(count, (written(chunk) for chunk in _made_ahead(source.chunks())))
     if to is not None and to.startswith("kafka://"):
-        _produce(messages, to, shape)
+        _produce(messages, to, mapping)
         return
     if to is not None:
-        _post(messages, to, shape or "", key_file)
+        _post(messages, to, mapping, key_file)
         return
     with _gone_reader_is_no_error():
+        if header := _header(mapping):
+            sys.stdout.buffer.write(f"{header}\n".encode())
         for lines in messages:
             sys.stdout.buffer.write(block(lines))
             sys.stdout.buffer.flush()
@@ -110,7 +117,7 @@ def _at_most(count: int | None, chunks: Iterable[pa.Array[Any]]) -> Iterator[pa.
             return
 
 
-def _post(chunks: Iterable[pa.Array[Any]], to: str, shape: str, key_file: Path | None) -> None:
+def _post(chunks: Iterable[pa.Array[Any]], to: str, mapping: Mapping | None, key_file: Path | None) -> None:
     """Send the lines until the simulation or somebody ends it, then say what became of them."""
     from citywatch.cli.posting import Posting
     from citywatch.errors import UsageError
@@ -121,7 +128,7 @@ def _post(chunks: Iterable[pa.Array[Any]], to: str, shape: str, key_file: Path |
         key = key_from(key_file, dict(os.environ))
     except SendError as error:
         raise UsageError(str(error)) from error
-    with Posting(to, shape, key) as posting:
+    with Posting(to, mapping.name if mapping else "", key, header=_header(mapping)) as posting:
         try:
             for lines in chunks:
                 posting.post([line for line in lines.to_pylist() if line])
@@ -131,12 +138,13 @@ def _post(chunks: Iterable[pa.Array[Any]], to: str, shape: str, key_file: Path |
             click.echo(f"citywatch: {posting.posted}", err=True)
 
 
-def _produce(chunks: Iterable[pa.Array[Any]], to: str, shape: str | None) -> None:
+def _produce(chunks: Iterable[pa.Array[Any]], to: str, mapping: Mapping | None) -> None:
     """Write the lines into a topic, the device of each as its key, until the simulation or somebody ends it."""
-    from citywatch.cli.topics import key_of, patiently, topic_of
+    from citywatch.cli.topics import key_of, patiently, refuse_rows, topic_of
     from citywatch.connections.kafka import configuration
 
-    address, count = topic_of(to, shape), 0
+    refuse_rows(mapping)
+    address, count = topic_of(to, mapping.name if mapping else None), 0
     from citywatch.connections.kafka.producing import Outgoing, Producing
 
     with Producing(address.servers, configuration.properties(address.configuration)) as producing:
@@ -150,20 +158,23 @@ def _produce(chunks: Iterable[pa.Array[Any]], to: str, shape: str | None) -> Non
             click.echo(f"citywatch: {count:,} messages written to {address.topics[0]}", err=True)
 
 
+def _header(mapping: Mapping | None) -> str | None:
+    """The line above all others, where the messages of a shape are rows of CSV that have one."""
+    return mapping.returns.header if mapping and mapping.returns else None
+
+
 def _as_it_is(chunk: Chunk) -> pa.Array[Any]:
     import pyarrow as pa
 
     return chunk.records["raw"].combine_chunks().cast(pa.string())
 
 
-def messages_of(shape: str) -> Callable[[Chunk], pa.Array[Any]]:
-    """What turns a chunk into messages of another shape. Raises UsageError."""
-    from citywatch.cli.topics import shape_of
+def messages_of(mapping: Mapping) -> Callable[[Chunk], pa.Array[Any]]:
+    """What turns a chunk into messages of another shape."""
     from citywatch.mappings.parse import Parser
     from citywatch.mappings.render import Renderer
     from citywatch.settings import Settings
 
-    mapping = shape_of(shape)
     parser, render = Parser(Settings()), Renderer(mapping)
     wanted = _wanted(mapping)
     return lambda chunk: render(parser.parse(wanted(chunk)).events).drop_null()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote
 
-from citywatch.cli.topics import Writer, shape_of, topic_of
+from citywatch.cli.topics import Writer, refuse_rows, shape_of, topic_of
 from citywatch.connections.kafka import configuration
 from citywatch.records.chunk import Origin
 from citywatch.sender.door import Answer, UnreachableError
@@ -41,8 +41,9 @@ class TopicDoor:
         address = topic_of(to, shape)
         self._topic = address.topics[0]
         self._origin = Origin(str(file), replay=False)
-        parser = Parser(Settings(), load_mappings())
-        self._writer = Writer(parser, shape_of(shape) if shape else None, mapping or None)
+        written = shape_of(shape) if shape else None
+        refuse_rows(written)
+        self._writer = Writer(Parser(Settings(), load_mappings()), written, mapping or None)
         given = configuration.properties(address.configuration)
         self._producing = Producing(address.servers, given, patience=_PATIENCE_S)
 

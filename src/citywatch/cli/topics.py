@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from citywatch.cli.log import say
@@ -46,14 +47,27 @@ def topic_of(to: str, shape: str | None) -> Address:
 
 
 def shape_of(name: str) -> Shape:
-    """The mapping whose shape events can be written in. Raises UsageError."""
-    from citywatch.mappings.load import load_mappings, shipped
+    """The mapping whose shape events can be written in: one that is shipped, or a file of one's own.
 
-    mapping = next(iter(load_mappings([file for file in shipped().glob("*.yaml") if file.stem == name])), None)
+    Raises UsageError, or MappingError with the line of what is wrong in the file.
+    """
+    from citywatch.mappings.load import load_mappings, read_mapping, shipped
+
+    file = Path(name) if name.endswith(".yaml") else shipped() / f"{name}.yaml"
+    mapping = read_mapping(file) if file.is_file() else None
     if mapping is None or mapping.returns is None:
         known = ", ".join(sorted(other.name for other in load_mappings() if other.returns is not None))
-        raise UsageError(f"events cannot be written as {name!r}", hint=f"known: {known}")
+        raise UsageError(f"events cannot be written as {name!r}", hint=f"known: {known}, or the file of a mapping")
     return mapping
+
+
+def refuse_rows(shape: Shape | None) -> None:
+    """Raises UsageError for a shape whose lines mean nothing without the header above them: messages come alone."""
+    if shape is not None and shape.returns is not None and shape.returns.header is not None:
+        raise UsageError(
+            f"rows of {shape.name} need their header above them, and a topic has no place for it",
+            hint="write them into a file, and send that with --mapping",
+        )
 
 
 class Written(NamedTuple):

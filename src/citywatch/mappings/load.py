@@ -154,10 +154,13 @@ def _refusal(node: document.Mapping) -> Refusal:
 
 
 def _return(node: document.Mapping) -> Return:
-    _only(node, ("when", "record", "line"))
+    _only(node, ("when", "record", "line", "header"))
     line = _maybe(node, "line")
     record = None if line else _needed(node, "record")
-    return Return(_expression(_needed(node, "when")), _expressions(record), line)
+    header = _optional(node, "header")
+    if header is not None and line is None:
+        raise MappingError("only lines have a header", where=node.places["header"], hint="write line, not record")
+    return Return(_expression(_needed(node, "when")), _expressions(record), line, header)
 
 
 def _sample(node: document.Mapping) -> Sample:

@@ -86,7 +86,7 @@ MACROS: dict[str, tuple[str, str]] = {
         "a number as JSON, without decimals where it has none",
     ),
     "csv_value(x)": (
-        "CASE WHEN regexp_matches(x, '[,;|\"\\s]') THEN '\"' || replace(x, '\"', '\"\"') || '\"'"
+        "CASE WHEN regexp_matches(x, '[,;|\"\t\r\n]|^ | $') THEN '\"' || replace(x, '\"', '\"\"') || '\"'"
         " ELSE coalesce(x, '') END",
         "a text as a value of CSV, in quotes where it needs them; NULL as nothing",
     ),

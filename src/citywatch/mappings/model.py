@@ -77,11 +77,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """How an event becomes a message of this shape: for which events, and its keys in order, or the whole line."""
+    """How an event becomes a message of this shape: for which events, and its keys in order, or the whole line.
+
+    `header` is the line above all others, where lines are rows of CSV that have one.
+    """
 
     when: Expression
     record: Lookup[str, Expression]
     line: Expression | None = None
+    header: str | None = None
 
 
 @dataclass(frozen=True)

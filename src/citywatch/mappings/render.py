@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import duckdb
 import pyarrow as pa
 
@@ -21,6 +23,12 @@ def render(events: pa.Table, mapping: Mapping, settings: Settings | None = None)
     Raises MappingError when the mapping goes one way only.
     """
     return Renderer(mapping, settings)(events)
+
+
+def as_file(messages: Iterable[str], mapping: Mapping) -> str:
+    """Messages of a mapping as a file holds them: one a line, below the header that the shape may have."""
+    header = mapping.returns.header if mapping.returns else None
+    return "\n".join(messages if header is None else [header, *messages])
 
 
 class Renderer:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from citywatch.mappings.model import Mapping, Sample
 from citywatch.mappings.parse import Parser
-from citywatch.mappings.render import render
+from citywatch.mappings.render import as_file, render
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed
 from citywatch.records.columns import listed
 from citywatch.records.csv_rows import cut_rows, read_header
@@ -101,7 +101,7 @@ def _differences(event: Lookup[str, Any], expected: Lookup[str, Any]) -> Iterato
 def _return_differences(mapping: Mapping, sample: Sample, parsed: Parsed) -> Iterator[str]:
     (text,) = render(parsed.events, mapping).to_pylist()
     written = json.loads if sample.raw.startswith("{") else str.strip
-    if text is None or written(text) != written(sample.raw):
+    if text is None or written(as_file([text], mapping)) != written(sample.raw):
         yield f"comes back as {text}"
 
 

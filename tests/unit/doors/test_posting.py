@@ -57,3 +57,13 @@ def test_an_address_where_nobody_listens_is_tried_again() -> None:
 
     with Posting(closed_port(), "", "", sleep=once) as posting, pytest.raises(EnoughError):
         posting.post([event(1)])
+
+
+def test_each_batch_of_rows_has_the_header_above_it() -> None:
+    with open_city() as city, Posting(city.url, "nyc-tickets", "", header="a,b") as posting:
+        posting.post(f"{n},x" for n in range(600))
+    under_the_first = [(path, lines[0], len(lines)) for path, _, lines in city.requests]
+    assert under_the_first == [
+        ("/api/v1/ingest/nyc-tickets", "0,x", 500),
+        ("/api/v1/ingest/nyc-tickets", "500,x", 100),
+    ]

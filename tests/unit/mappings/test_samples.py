@@ -14,7 +14,7 @@ import pytest
 from citywatch.mappings.load import load_mappings, mapping_files, shipped
 from citywatch.mappings.model import Mapping
 from citywatch.mappings.parse import Parser
-from citywatch.mappings.render import render
+from citywatch.mappings.render import as_file, render
 from citywatch.mappings.samples import NOW, failures, sample_chunk
 from citywatch.settings import Settings
 from tests.unit.mappings.intake import chunk, micros, parse_sample, reasons
@@ -80,7 +80,7 @@ def test_what_it_writes_it_reads(mapping: Mapping) -> None:
         messages = render(events, mapping).to_pylist()
         written = {number: str(message) for number, message in enumerate(messages) if message is not None}
         if written:
-            raw = "\n".join(written.values())
+            raw = as_file(written.values(), mapping)
             again = READER.parse(sample_chunk(replace(sample, raw=raw), LATER), mapping)
             assert again.events["type"].to_pylist() == events["type"].take(pa.array(list(written))).to_pylist()
 

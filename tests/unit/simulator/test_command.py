@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -57,9 +58,9 @@ def test_it_speaks_as_the_older_systems() -> None:
 
 
 def test_an_unknown_shape_is_said_with_those_that_are_known() -> None:
-    done = simulate("city", "--duration", "1s", "--as", "nyc-tickets")
+    done = simulate("city", "--duration", "1s", "--as", "nypd-calls")
     assert done.returncode == 2
-    assert "cannot be written as 'nyc-tickets' (known: " in done.stderr
+    assert "cannot be written as 'nypd-calls' (known: " in done.stderr
     assert {"prestacop", "safety-watcher"} <= set(done.stderr.replace(",", " ").replace(")", " ").split())
 
 
@@ -80,3 +81,29 @@ def test_it_ends_after_so_many_messages() -> None:
     lines = simulate(*arguments).stdout.splitlines()
     assert len(lines) == 100
     assert simulate(*arguments).stdout.splitlines() == lines
+
+
+def test_tickets_are_a_file_of_the_city_with_its_header() -> None:
+    rows = list(csv.DictReader(simulate("city", "--duration", "1m", "--as", "nyc-tickets").stdout.splitlines()))
+    assert {len(row) for row in rows} == {43}
+    assert all(row["Summons Number"] and row["Plate ID"] and row["Issue Date"] == "05/01/2026" for row in rows)
+    assert rows[0]["Violation Time"] == "0800A"
+
+
+def test_it_speaks_as_a_mapping_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "beep.yaml"
+    file.write_text(
+        "name: beep\ntitle: x\nrecognise: [beep]\nfields: {beep: }\nto: {type: \"'t'\", source: \"'s'\", id: beep}\n"
+        "from: {when: type = 'anpr.read', record: {beep: plate}}\n"
+    )
+    done = simulate("cctv", "--duration", "10s", "--as", str(file))
+    assert {frozenset(json.loads(line)) for line in done.stdout.splitlines()} == {frozenset({"beep"})}
+    file.write_text(file.read_text().replace("beep: plate", "beep: plait"))
+    done = simulate("cctv", "--duration", "10s", "--as", str(file))
+    assert (done.returncode, f"{file}:6: " in done.stderr, "plait" in done.stderr) == (1, True, True)
+
+
+def test_rows_that_need_a_header_do_not_go_into_a_topic() -> None:
+    done = simulate("city", "--as", "nyc-tickets", "--to", "kafka://127.0.0.1:1/tickets")
+    assert done.returncode == 2
+    assert "rows of nyc-tickets need their header" in done.stderr
