@@ -371,6 +371,32 @@ def test_an_interrupted_engine_finishes_what_it_has_accepted(rules: Path, tmp_pa
     assert len(listed.stdout.splitlines()) == summary["events"]
 
 
+def test_whoever_is_in_a_hurry_ends_an_engine_at_once_and_quietly(rules: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    command = [*COMMAND, "run", "sim://city?rate=200", "--rules", str(rules), "--data", str(data)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as engine:
+        assert _alerts(data, 1)
+        while engine.poll() is None:
+            engine.send_signal(signal.SIGINT)
+            time.sleep(0.01)
+        _, err = engine.communicate(timeout=60)
+    assert engine.returncode == -signal.SIGINT
+    assert {line.split(": ")[0] for line in err.splitlines()} == {"citywatch"}
+
+
+def test_a_bounded_run_that_is_interrupted_says_how_to_go_on(rules: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    command = [*COMMAND, "run", "-", "--once", "--rules", str(rules), "--data", str(data)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as engine:
+        assert _alerts(data, 0)
+        engine.send_signal(signal.SIGINT)
+        out, err = engine.communicate(timeout=60)
+    assert (engine.returncode, out) == (1, "")
+    assert err.splitlines()[-1].startswith("citywatch: interrupted; the same command reads the rest")
+    assert {line.split(": ")[0] for line in err.splitlines()} == {"citywatch"}
+
+
 def _alerts(data: Path, count: int) -> bool:
     """Whether there are so many alerts within a while."""
     until = time.monotonic() + 60

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from citywatch.sources.model import Source
 
 _PROGRESS_S = 0.5
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 rules_option = click.option(
     "--rules",
@@ -142,19 +143,23 @@ def _listen(engine: Engine, host: Host, sources: Sequence[Source], read: Summary
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: what was accepted is finished."""
+    """SIGTERM ends the run as Ctrl-C does: what was accepted is finished. The second one does not wait for that."""
 
     def interrupt(*_: object) -> None:
+        for name in _ENDING:
+            signal.signal(name, signal.SIG_DFL)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt) if threading.current_thread() is threading.main_thread() else None
+    here = _ENDING if threading.current_thread() is threading.main_thread() else ()
+    before = {name: signal.signal(name, interrupt) for name in here}
     try:
         yield
     except KeyboardInterrupt:
-        raise click.Abort from None
+        say("interrupted; the same command reads the rest: what is known already counts as duplicates")
+        sys.exit(1)
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)
 
 
 @contextmanager
