@@ -1,6 +1,6 @@
 """`citywatch run` that dies at the worst moment: `python -m tests.mqtt.crash before|after N ADDRESS DATA`.
 
-It kills itself when it commits for the Nth time: before anything is on the disk, or after, when the
+It kills itself when it commits its Nth submission: before anything is on the disk, or after, when the
 broker does not know.
 """
 
@@ -17,18 +17,18 @@ from citywatch.engine.embedded.intake import Intake
 
 
 def kill_at(moment: str, number: int) -> None:
-    """Let this process end as by a power cut in its commit `number`."""
-    commit, commits = Intake.commit, 0
-    # So that sixty messages are several commits, however slowly they are looked at.
+    """Let this process end as by a power cut in the commit of its submission `number`."""
+    commit, submitted = Intake.commit, 0
+    # So that sixty messages are several submissions; those that wait for each other are one commit.
     live.GATHER_ROWS = 20  # type: ignore[attr-defined] # that module uses it
 
     def dying(intake: Intake, submissions: Any) -> Any:
-        nonlocal commits
-        commits += 1
-        if commits == number and moment == "before":
+        nonlocal submitted
+        submitted += len(submissions)
+        if submitted >= number and moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         made = commit(intake, submissions)
-        if commits == number:
+        if submitted >= number:
             os.kill(os.getpid(), signal.SIGKILL)
         return made
 
