@@ -167,11 +167,10 @@ class Stepping:
             self._pass_on(self._untold.popleft())
         self._pass_on(steps.begin())
         first = accepted.last - len(accepted.events) + 1
-        if first <= steps.cursor and len(accepted.events):
-            return  # read from the log before
         for missed in steps.behind(first - 1):
             self._pass_on(steps.advance(missed))
-        if steps.cursor < first or not len(accepted.events):
+        # What was read from the log may reach beyond: then it had a later clock, too.
+        if steps.cursor < first:
             self._pass_on(steps.advance(accepted))
 
     def _pass_on(self, told: Told | None) -> None:
