@@ -7,7 +7,7 @@ append-only and goes as a whole; alerts are told anew when they change, and of s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
@@ -21,12 +21,16 @@ _EVIDENCE = "SELECT id, texts FROM open_evidence SEMI JOIN told USING (id)"
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is small: clock and watermark (µs), number of each stream by fingerprint, (number, opened) of each slice."""
+    """What is small: clock and watermark (µs), number of each stream by fingerprint, (number, opened) of each slice.
+
+    `in_force`: (name, version) of the correlations that are evaluated; none where an older release wrote it.
+    """
 
     clock: int
     watermark: int
     streams: dict[str, int]
     slices: list[tuple[int, int]]
+    in_force: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,8 @@ class Exporting:
 
     def head(self) -> Head:
         """As it stands now."""
-        return Head(*self._state.clock(), self._state.streams(), self._state.slices())
+        state = self._state
+        return Head(*state.clock(), state.streams(), state.slices(), sorted(state.in_force()))
 
     def delta(self, changes: Changes) -> Delta:
         """What is new since the call before."""
@@ -98,6 +103,7 @@ def restore(
     state.set_clock(*_kept(state, head))
     for fingerprint, number in head.streams.items():
         con.execute("INSERT INTO stream VALUES (?, ?)", [number, fingerprint])
+    state.set_in_force((rule, version) for rule, version in head.in_force)
     for n, opened in head.slices:
         base, kept = zip(*slices[n], strict=True)
         state.import_slice(opened, pa.concat_tables(base), pa.concat_tables(kept), n)

@@ -7,7 +7,7 @@ cache. Writes happen in the host's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import duckdb
@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS silence (feed VARCHAR, from_us BIGINT, until_us BIGIN
 _TABLES = """
 CREATE TABLE IF NOT EXISTS engine_clock (clock BIGINT, watermark BIGINT);
 CREATE TABLE IF NOT EXISTS stream (number INTEGER, fingerprint VARCHAR);
+CREATE TABLE IF NOT EXISTS in_force (rule VARCHAR, version VARCHAR);
 CREATE TABLE IF NOT EXISTS slice (n INTEGER, opened BIGINT);
 CREATE TABLE IF NOT EXISTS open_alert (id VARCHAR, rule VARCHAR, version VARCHAR, expiry BIGINT, body VARCHAR);
 CREATE TABLE IF NOT EXISTS open_evidence (id VARCHAR, texts VARCHAR[]);
@@ -64,6 +65,7 @@ class State:
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
         self._writing: Callable[[], None] | None = None
+        self._numbered = 0
         con.execute(_TABLES + OUTAGE_TABLES)
         slices = con.execute("SELECT n, opened FROM slice ORDER BY n").fetchall()
         self._slices: list[tuple[int, int, int]] = [(n, opened, self._latest(n)) for n, opened in slices]
@@ -103,9 +105,42 @@ class State:
 
     def add_stream(self, fingerprint: str) -> int:
         """Give a new stream its number."""
-        ((number,),) = self.con.execute("SELECT coalesce(max(number), 0) + 1 FROM stream").fetchall()
+        number = self.free_number()
         self.con.execute("INSERT INTO stream VALUES (?, ?)", [number, fingerprint])
-        return int(number)
+        return number
+
+    def keep_streams(self, fingerprints: Iterable[str]) -> None:
+        """Forget all streams but these: nobody adds to them from now on. Their rows go with their slices."""
+        for gone in self.streams().keys() - set(fingerprints):
+            self.con.execute("DELETE FROM stream WHERE fingerprint = ?", [gone])
+
+    def free_number(self) -> int:
+        """A number that no stream has, that none has left rows under, and that was not given before."""
+        query = "SELECT max(n) FROM (SELECT max(number) AS n FROM stream UNION ALL SELECT max(stream) FROM base)"
+        ((number,),) = self.con.execute(query).fetchall()
+        self._numbered = max(self._numbered, number or 0) + 1
+        return self._numbered
+
+    def in_force(self) -> set[tuple[str, str]]:
+        """(name, version) of the correlations that were evaluated up to now."""
+        return set(self.con.execute("SELECT rule, version FROM in_force").fetchall())
+
+    def set_in_force(self, rules: Iterable[tuple[str, str]]) -> None:
+        """These are evaluated from now on."""
+        self.con.execute("DELETE FROM in_force")
+        for rule in sorted(rules):
+            self.con.execute("INSERT INTO in_force VALUES (?, ?)", rule)
+
+    def forget_expired(self, watermark: int) -> None:
+        """Forget open alerts that cannot grow any more, also of rules that nobody evaluates."""
+        self.con.execute("DELETE FROM open_alert WHERE expiry <= ?", [watermark])
+        self.con.execute("DELETE FROM open_evidence WHERE id NOT IN (SELECT id FROM open_alert)")
+
+    def forget_alerts(self, rules: Iterable[tuple[str, str]]) -> None:
+        """Forget what is open of these (name, version): they are about to be found again."""
+        for rule in rules:
+            self.con.execute("DELETE FROM open_alert WHERE rule = ? AND version = ?", rule)
+        self.con.execute("DELETE FROM open_evidence WHERE id NOT IN (SELECT id FROM open_alert)")
 
     def append(
         self, rows: Mapping[int, BaseRows], kept: pa.Table, watermark: int, retention: int, *, beside: bool = False

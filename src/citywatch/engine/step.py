@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 from copy import deepcopy
+from dataclasses import dataclass
 
 import duckdb
 import numpy as np
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 from citywatch.engine.alerts import AlertBook, Changes, joined
 from citywatch.engine.concurrency import side_by_side
 from citywatch.engine.derive import BaseRows, Derivation, Derived, base_rows
+from citywatch.engine.evaluator import Matches
 from citywatch.engine.families import Batch, Found, families
 from citywatch.engine.incoming import Events
 from citywatch.engine.own import blind_facts, overflow_facts
@@ -34,6 +36,26 @@ LARGE = 4_096
 """Rows of a batch whose work is worth more than the passing of it between threads."""
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a step reads once more, in silence, for rules that were not in force.
+
+    Attributes
+    ----------
+    rules
+        Their names.
+    streams
+        Fingerprints of the streams that nobody has added to: what is read stays theirs. Other streams are there
+        already, and what is read of them is only for finding what is past.
+    whole
+        From this time on (µs) all events are read.
+    """
+
+    rules: Collection[str]
+    streams: Collection[str]
+    whole: int
+
+
 class Step:
     """One engine or shard over the tables of `con`.
 
@@ -45,10 +67,8 @@ class Step:
         What is evaluated, and how.
     shard
         (number, of how many): only keys of this shard are kept and only their alerts raised.
-    only
-        Names of the rules to evaluate; None = all.
-    silent
-        Alerts are marked as never to be notified.
+    past
+        For `catch_up`: what is read. Alerts are marked as never to be notified.
     """
 
     def __init__(
@@ -58,24 +78,24 @@ class Step:
         settings: Settings,
         *,
         shard: tuple[int, int] = (0, 1),
-        only: Collection[str] | None = None,
-        silent: bool = False,
+        past: Past | None = None,
     ) -> None:
         self._con = con
-        self._settings = settings
-        self._silent = silent
+        self._ruleset, self._settings, self._shard = ruleset, settings, shard
+        self._past = past
+        self._silent = past is not None
         con.execute("SET TimeZone = 'UTC'")
         self._state = State(con)
         rules = [r for r in ruleset.rules if r.alerts and r.status is not Status.DEPRECATED]
-        rules = [r for r in rules if only is None or r.name in only]
+        rules = [r for r in rules if past is None or r.name in past.rules]
         self._plain = [r for r in rules if r.selection is not None]
         self._correlations = [r for r in rules if r.correlation is not None]
-        catching_up = only is not None
         kept = self._state.clock()
-        self.clock, self._watermark = (BEGINNING, BEGINNING) if catching_up else kept
-        self._keeps_clock = not catching_up
+        self.clock, self._watermark = kept if past is None else (BEGINNING, BEGINNING)
         self.unseen: list[str] = []
-        """Rules that found no state of theirs: what they would know of the past has to be read from history."""
+        """Rules that were not in force up to now: what they would have found has to be read from history."""
+        self.unknown: frozenset[str] = frozenset()
+        """Fingerprints of the streams of which nothing is known."""
         self._streams = self._make_streams()
         self._names = _Names()
         self._evaluators = [evaluator_for(r, self._streams_of(r), self._names) for r in self._correlations]
@@ -83,8 +103,8 @@ class Step:
         self._derivation = Derivation(
             con, ruleset, self._plain, [s.spec for s in self._streams], zone=settings.zone, shard=shard
         )
-        self._single = Single(con, self._plain, silent=silent)
-        self._book = AlertBook(self._state, rules, grace=settings.stale - settings.lateness, silent=silent)
+        self._single = Single(con, self._plain, silent=self._silent)
+        self._book = AlertBook(self._state, rules, grace=settings.stale - settings.lateness, silent=self._silent)
         self._retention = max((s.spec.retention for s in self._streams), default=0)
         self._load()
 
@@ -103,25 +123,58 @@ class Step:
         """Which alerts of the state the last batch has changed."""
         return self._book.changes
 
+    def catch_up(self, history: Iterable[tuple[pa.Table, int]], since: int) -> pa.Table:
+        """Let the rules that are unseen read the past in silence; make another step then, that goes on with all.
+
+        Parameters
+        ----------
+        history
+            (batch, clock), in received_at order.
+        since
+            It is what was received from then on, µs; see `reach`.
+
+        Returns
+        -------
+        The facts, all of them silent.
+        """
+        unseen = [rule for rule in self._correlations if rule.name in self.unseen]
+        self._state.forget_alerts((rule.name, rule.version) for rule in unseen)
+        past = Past(self.unseen, self.unknown, since + _ahead(self._settings))
+        step = Step(self._con, self._ruleset, self._settings, shard=self._shard, past=past)
+        return joined([step.advance(batch, clock) for batch, clock in history])
+
     def fork(self) -> Step:
         """A step that goes on from here by itself over the same tables, for what the host will roll back."""
-        shared = (self._con, self._settings, self._derivation, self._single, *self._plain, *self._correlations)
+        given = (self._con, self._ruleset, self._settings, *self._plain, *self._correlations)
+        shared = (*given, self._derivation, self._single)
         return deepcopy(self, {id(part): part for part in shared})
 
     def _make_streams(self) -> list[Stream]:
+        specs = {spec.fingerprint: spec for rule in self._correlations for spec in stream_specs(rule)}
+        numbers = self._numbers(specs) if self._past is None else self._numbers_of_past(specs, self._past)
+        return [Stream(numbers[fingerprint], spec) for fingerprint, spec in specs.items()]
+
+    def _numbers(self, fingerprints: Collection[str]) -> dict[str, int]:
+        """Numbers of the streams; what belongs to rules that are no longer in force is forgotten."""
+        self._state.forget_expired(self._watermark)
         known = self._state.streams()
-        streams: dict[str, Stream] = {}
-        for rule in self._correlations:
-            new = False
-            for spec in stream_specs(rule):
-                if spec.fingerprint not in known:
-                    known[spec.fingerprint] = self._state.add_stream(spec.fingerprint)
-                    new = True
-                new = new or (spec.fingerprint in streams and rule.name in self.unseen)
-                streams.setdefault(spec.fingerprint, Stream(known[spec.fingerprint], spec))
-            if new:
-                self.unseen.append(rule.name)
-        return list(streams.values())
+        self._state.keep_streams(fingerprints)
+        self.unknown = frozenset(fingerprints) - known.keys()
+        self.unseen = [rule.name for rule in self._correlations if not self._was_in_force(rule, known)]
+        self._state.set_in_force((rule.name, rule.version) for rule in self._correlations)
+        return {f: known[f] if f in known else self._state.add_stream(f) for f in fingerprints}
+
+    def _was_in_force(self, rule: Rule, known: Collection[str]) -> bool:
+        in_force = self._state.in_force()
+        if in_force or not known:
+            return (rule.name, rule.version) in in_force
+        # An older release wrote this state: it did not keep which rules were in force.
+        return all(spec.fingerprint in known for spec in stream_specs(rule))
+
+    def _numbers_of_past(self, fingerprints: Collection[str], past: Past) -> dict[str, int]:
+        """A stream that others go on with keeps what it has; what is read goes under a number that nobody reads."""
+        known = self._state.streams()
+        return {f: known[f] if f in past.streams else self._state.free_number() for f in fingerprints}
 
     def _streams_of(self, rule: Rule) -> list[Stream]:
         by_fingerprint = {s.spec.fingerprint: s for s in self._streams}
@@ -180,8 +233,8 @@ class Step:
         facts += self._correlate(new, before)
         facts.append(blind_facts(self._book))
         facts.append(self._book.finish(watermark))
-        self._state.drop(before - self._retention)
-        if self._keeps_clock:
+        if self._past is None:
+            self._state.drop(before - self._retention)
             self._state.set_clock(self.clock, watermark)
         self._names.keep(
             np.concatenate([s.head.ref for s in self._streams]) if self._streams else np.zeros(0, np.int64)
@@ -222,9 +275,16 @@ class Step:
         rule = found.evaluator.rule
         for matches in (found.known, found.settled):
             if matches is not None:
-                self._book.fold(rule, matches, self._names)
+                self._book.fold(rule, self._certain(rule, matches), self._names)
         if not found.evaluator.waits:
             self._book.look_again(rule, found.touched, before)
+
+    def _certain(self, rule: Rule, matches: Matches) -> Matches:
+        """Matches of buckets of which everything is read: what others are about may begin before."""
+        if self._past is None:
+            return matches
+        begins = matches.at // rule.suppression * rule.suppression
+        return matches.take(begins >= self._past.whole + _window(rule))
 
     def _overflow(self, stream: Stream, keys: Keys) -> pa.Table:
         rules = [r for r in self._correlations if stream in self._streams_of(r)]
@@ -264,24 +324,20 @@ class _Names:
 
 
 def reach(ruleset: Ruleset, names: Collection[str], settings: Settings) -> int:
-    """How far back (µs) rules that begin now have to know what happened."""
-    correlations = [rule.correlation for rule in ruleset.rules if rule.name in names]
-    longest = max((2 * c.timespan + c.max_gap for c in correlations if c), default=0)
-    return longest + settings.lateness + settings.disorder + max(settings.future, 5 * MINUTE)
+    """How far back (µs) rules that begin now have to know what happened.
 
-
-def catch_up(
-    con: duckdb.DuckDBPyConnection,
-    ruleset: Ruleset,
-    settings: Settings,
-    names: Collection[str],
-    history: Iterable[tuple[pa.Table, int]],
-    *,
-    shard: tuple[int, int] = (0, 1),
-) -> pa.Table:
-    """Let new rules read the past in silence: `history` is (batch, clock) in received_at order.
-
-    Call it before the Step that goes on with all rules is made. Returns the facts, all of them silent.
+    They say what they would have said of the last timespan, all of it: also of buckets that had begun by then.
     """
-    step = Step(con, ruleset, settings, shard=shard, only=names, silent=True)
-    return joined([step.advance(batch, clock) for batch, clock in history])
+    rules = [rule for rule in ruleset.rules if rule.name in names and rule.correlation]
+    longest = max((r.correlated.timespan + r.suppression + _window(r) for r in rules), default=0)
+    return longest + settings.lateness + settings.disorder + _ahead(settings)
+
+
+def _window(rule: Rule) -> int:
+    """How far a match looks back, µs."""
+    return max(spec.retention for spec in stream_specs(rule))
+
+
+def _ahead(settings: Settings) -> int:
+    """How much later than its receipt an event may be, µs."""
+    return max(settings.future, 5 * MINUTE)

@@ -26,6 +26,7 @@ from tests.cluster.spark.edits import (
     after_the_edit,
     expected,
     fact,
+    open_since,
 )
 from tests.conformance.cases import Case, when
 from tests.conformance.loading import load, settings_of
@@ -36,11 +37,14 @@ BATCHES = 2
 
 
 class Remembered:
-    """A past of the first half of the items."""
+    """A past of the first items."""
+
+    def __init__(self, items: int = HALF) -> None:
+        self._items = items
 
     def events(self, parse: Parse, since: int, disorder: int) -> tuple[bool, Iterator[pa.Table]]:  # noqa: ARG002 - none was backfill
-        raw = [json.dumps(item).encode() for item in ITEMS[:HALF]]
-        records = pa.table([pa.array(range(HALF), pa.int64()), raw], schema=records_schema())
+        raw = [json.dumps(item).encode() for item in ITEMS[: self._items]]
+        records = pa.table([pa.array(range(self._items), pa.int64()), raw], schema=records_schema())
         events = parse(Chunk(Origin("t", CHANGED), Format.JSON, records)).events
         idents = events["source"].to_pylist(), events["id"].to_pylist()
         first = {ident: row for row, ident in reversed(list(enumerate(zip(*idents, strict=True))))}
@@ -96,6 +100,24 @@ def test_edited_rules_read_the_past_in_silence_and_then_say_what_they_would_have
     past = {facts[id_] for id_ in job.quiet}
     assert len(past & expected()) > 20
     assert all(f[2] <= CHANGED for f in past)
+
+
+def test_rules_that_are_taken_back_read_what_they_missed(conditions: tuple[Conditions, Conditions]) -> None:
+    older, newer = conditions
+    job = Job(older)
+    parts = [(newer, HALF * 3 // 4), (older, HALF), (older, 2 * HALF)]
+    job.advance(ITEMS[: HALF // 2], 0)
+    done = HALF // 2
+    for rules, end in parts:
+        job.begin(replace(rules, past=Remembered(done)))
+        job.advance(ITEMS[done:end], done)
+        done = end
+    job.advance(ENDS, done)
+    versions = {rule.version for rule in older.ruleset.rules}
+    facts = {fact(alert) for alert in job.said.values() if alert.rule_version in versions}
+    wanted = open_since(expected(edited=False), HALF * 3 // 4)
+    assert open_since(facts, HALF * 3 // 4) == wanted
+    assert len({f[0] for f in wanted}) >= 6
 
 
 def test_where_no_past_can_be_read_what_an_unknown_event_could_take_away_is_told_in_silence(

@@ -17,7 +17,7 @@ from citywatch.engine.embedded.hearing import Silence
 from citywatch.engine.embedded.intake import Accepted
 from citywatch.engine.planned import Planned
 from citywatch.engine.state import OUTAGE_TABLES
-from citywatch.engine.step import Step, catch_up, reach
+from citywatch.engine.step import Step, reach
 from citywatch.errors import StoreError
 from citywatch.event import batch_schema
 from citywatch.rules.model import Ruleset
@@ -115,8 +115,8 @@ class Steps:
             if not step.unseen or not self.cursor:
                 self._step = step
                 return None
-            names = step.unseen
-            facts = catch_up(self._con, self._ruleset, self._settings, names, self._past(names))
+            since = self.clock - reach(self._ruleset, step.unseen, self._settings)
+            facts = step.catch_up(self._past(since), since)
             told = self._record(facts, _no_corrections(), self.cursor, self.clock)
             self._step = Step(self._con, self._ruleset, self._settings)
         return told
@@ -219,9 +219,8 @@ class Steps:
             self._con.execute("UPDATE silence SET until_us = ? WHERE until_us IS NULL", [clock])
         return int(cursor), int(clock), int(told)
 
-    def _past(self, names: list[str]) -> Iterator[tuple[pa.Table, int]]:
+    def _past(self, since: int) -> Iterator[tuple[pa.Table, int]]:
         """Events that new rules still have to know, in the order of their receipt, with the clock after each batch."""
-        since = self.clock - reach(self._ruleset, names, self._settings)
         condition = f"NOT stale AND NOT backfill AND received_at >= make_timestamptz({since})"
         for table in self._history(0, self.cursor, condition, ORDER):
             yield table, _latest(table)

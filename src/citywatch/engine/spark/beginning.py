@@ -5,7 +5,7 @@ Where nothing of the past can be read, what they say of it is marked: inconclusi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import duckdb
@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from citywatch.alert import facts_schema
+from citywatch.engine.registry import stream_specs
 from citywatch.engine.spark.conditions import Conditions, Past
-from citywatch.engine.step import Step, catch_up, reach
+from citywatch.engine.step import Step, reach
 from citywatch.event import batch_schema
 from citywatch.rules.model import Correlation, CorrelationType, Rule, Ruleset
 
@@ -43,14 +44,14 @@ def begin(con: duckdb.DuckDBPyConnection, conditions: Conditions, number: int, c
     if clock is None or not step.unseen:
         return Begun(step, seq)
     new = [rule for rule in conditions.ruleset.rules if rule.name in step.unseen]
-    blind = {rule.version: clock for rule in new if _looks_back(rule)}
+    blind = {rule.version: clock for rule in new if _looks_back(rule) and _asks(rule, step.unknown)}
     if conditions.past is None:
         return Begun(step, seq, blind=blind)
     since = clock - reach(conditions.ruleset, step.unseen, conditions.settings)
     past = _Read(con, conditions, conditions.past, since)
     con.begin()
     history = past.until(clock, seq)
-    facts = catch_up(con, conditions.ruleset, conditions.settings, step.unseen, history, shard=shard)
+    facts = step.catch_up(history, since)
     con.commit()
     names = pa.table({"rule": [rule.name for rule in new], "version": [rule.version for rule in new]})
     con.register("begun", names)
@@ -68,7 +69,7 @@ class _Read:
         self._kept = con.sql("SELECT DISTINCT ON (source, id) source, id, ref FROM kept").to_arrow_table()
 
     def until(self, clock: int, seq: int) -> Iterator[tuple[pa.Table, int]]:
-        """(events, clock), for `catch_up`; new numbers come after `seq`, and `self.seq` is the last in the end."""
+        """(events, clock), for `Step.catch_up`; new numbers come after `seq`, and `self.seq` is the last in the end."""
         self.seq = seq
         for events in self._events:
             if len(events):
@@ -117,6 +118,11 @@ class Blind:
 
 def _window(correlation: Correlation) -> int:
     return 2 * correlation.timespan + correlation.max_gap
+
+
+def _asks(rule: Rule, streams: Collection[str]) -> bool:
+    """Whether one of these is a stream of the rule."""
+    return any(spec.fingerprint in streams for spec in stream_specs(rule))
 
 
 def _looks_back(rule: Rule) -> bool:

@@ -42,6 +42,7 @@ class Shard:
         begun = begin(self._con, conditions, number, self._clock.now if kept.head else None, self._seq)
         self._step, self._began, self._seq = begun.step, begun.alerts, begun.seq
         self._exporting.follow(self._step.state)
+        self._alerts.keep(id_ for (id_,) in self._con.execute("SELECT id FROM open_alert").fetchall())
         self._blind = Blind(conditions.ruleset, {**kept.head.get("blind", {}), **begun.blind})
         self._silent = self._blind.marked(begun.facts, self._clock.now)
 
@@ -64,7 +65,6 @@ class Shard:
         head = kept.head["step"]
         head["slices"] = [(n, opened) for n, opened in head["slices"]]
         restore(self._con, Head(**head), slices, told)
-        self._alerts.keep(id_ for (id_,) in self._con.execute("SELECT id FROM open_alert").fetchall())
 
     def advance(self, messages: Sequence[Message], kept: Kept) -> Iterator[Message]:
         """Take a batch in; what follows from it is written into Spark's state, and said."""
