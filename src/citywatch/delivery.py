@@ -20,6 +20,27 @@ class Kind(StrEnum):
     """What came in quiet hours."""
     UPDATE = "update"
     """An alert of which the receiver was told before, and which stands elsewhere now."""
+    CHANGES = "changes"
+    """Several of these."""
+
+
+class Follow(StrEnum):
+    """What a receiver is told of an alert after the first message."""
+
+    NOTHING = "nothing"
+    OUTCOME = "outcome"
+    """That it was closed, corrected or opened again, or that its level rose."""
+    EVERYTHING = "everything"
+    """Every change of its state, its outcome or its level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a receiver came to be told of an alert."""
+
+    target: str
+    route: str
+    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +57,14 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How many messages may be made now, of those that are urgent and of the others; None: any number."""
+    """How many messages may be made now, of those that are urgent and of the others; None: any number.
+
+    `together`: changes of several alerts may be told in one message.
+    """
 
     urgent: int | None = None
     others: int | None = None
+    together: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +73,8 @@ class Envelope:
 
     `key` is the same at every try. `enclosed` holds (alert in the contract's form, name of its route), the most
     serious first, at most as many as were asked for; `alerts` is how many there are, `rules` counts them by rule.
-    `earlier` are key and time (µs UTC) of the messages that an update follows.
+    `earlier` are key and time (µs UTC) of the messages that an update follows, `before` is (state, level) of which the
+    last of them told.
     """
 
     number: int
@@ -62,6 +88,7 @@ class Envelope:
     enclosed: Sequence[tuple[dict[str, Any], str]]
     rules: Mapping[str, int]
     earlier: Sequence[tuple[str, int]] = ()
+    before: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

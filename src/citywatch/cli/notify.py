@@ -101,6 +101,8 @@ def _conditions(route: Route) -> Iterator[str]:
         yield f"open {route.hours}"
     if route.quiet:
         yield f"quiet {route.quiet}: all but critical alerts wait until it is over"
+    if route.follow:
+        yield f"follows {route.follow} of each alert"
     if route.reveal:
         yield f"plates, names and faces are shown: {route.reveal}"
 

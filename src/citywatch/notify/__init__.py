@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 from citywatch.errors import SettingError
 
 if TYPE_CHECKING:
+    from citywatch.delivery import Follow
     from citywatch.notify.message import Message
     from citywatch.notify.options import Option
 
@@ -17,14 +18,16 @@ class Notifier(Protocol):
 
     `OPTIONS` are the keys that it takes in the file of routes, and the arguments it is made with. `RATE` is how many
     messages it sends at most unless a route says otherwise (None: any number; then a message carries up to `BUNDLE`
-    alerts). One that `FOLLOWS` is handed an alert again when it was acknowledged, closed, corrected or opened again. A
-    notifier with several receivers names the option that lists them in `EACH`: it is made once for each.
+    alerts). `FOLLOWS` is what it is told of an alert afterwards, unless a route says otherwise; `TOGETHER`, whether it
+    takes such changes of several alerts in one message; one that has no word for them says `once`. A notifier with
+    several receivers names the option that lists them in `EACH`: it is made once for each.
     """
 
     OPTIONS: ClassVar[tuple[Option, ...]]
     RATE: ClassVar[str | None]
     BUNDLE: ClassVar[int]
-    FOLLOWS: ClassVar[bool]
+    FOLLOWS: ClassVar[Follow]
+    TOGETHER: ClassVar[bool]
 
     def send(self, message: Message) -> str:
         """Pass the message on; returns in words what became of it.

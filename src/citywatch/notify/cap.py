@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
 
 from citywatch.alert import Level, Outcome, State
+from citywatch.delivery import Follow
 from citywatch.errors import TargetRefusedError
 from citywatch.notify.feed import written_whole
 from citywatch.notify.http import send
@@ -60,7 +61,8 @@ class Cap:
     )
     RATE = "60/1m"
     BUNDLE = 1
-    FOLLOWS = True
+    FOLLOWS = Follow.EVERYTHING
+    TOGETHER = False
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from typing import Any
 from citywatch.delivery import Planned
 from citywatch.notify.beat import Beat
 from citywatch.notify.lane import AGAIN, Lane
-from citywatch.notify.matching import deliveries, seen
+from citywatch.notify.matching import again, deliveries, seen
 from citywatch.notify.outbox import City, Host, Outbox
 from citywatch.notify.route import Routes, Target
 from citywatch.wording import micros
@@ -106,14 +106,19 @@ class Deliverer:
         return Lane(target, lambda: self._routes, self._city, self._host, after=after)
 
     def _plan(self, outbox: Outbox) -> None:
-        """Decide who is told of new alerts, and who again of those that stand elsewhere by now."""
+        """Decide who is told of new alerts and of those whose level rose, and who again of what stands elsewhere."""
         while found := outbox.to_plan(PAGE):
             now, routes = self._host.now(), self._routes
             planned = [row for fact, alert in found for row in self._decided(fact, alert, routes, now)]
             outbox.plan(planned, upto=found[-1][0])
             self._wake({row.target for row in planned})
-        following = [name for name, target in self._routes.targets.items() if target.notifier.FOLLOWS]
-        if outbox.follow(following, now=self._host.now()):
+        now, routes = self._host.now(), self._routes
+        if found := outbox.risen(now=now):
+            planned = [row for fact, alert in found for row in self._decided(fact, alert, routes, now)]
+            outbox.plan_risen(planned, [fact for fact, _ in found])
+            self._wake({row.target for row in planned})
+        following = routes.following()
+        if outbox.follow(following, lambda way: again(way, routes, at=now, zone=self._city.zone), now=now):
             self._wake(set(following))
 
     def _wake(self, names: set[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from citywatch.alert import State
+from citywatch.delivery import Follow
 from citywatch.errors import DeliveryError
 from citywatch.geojson import collection, feature
 from citywatch.notify.message import Message
@@ -29,7 +30,8 @@ class GeoJson:
     )
     RATE = None
     BUNDLE = 500
-    FOLLOWS = True
+    FOLLOWS = Follow.EVERYTHING
+    TOGETHER = True
 
     def __init__(self, *, file: Path, keep: int, most: int, closed: str = MARK) -> None:
         self._file, self._keep, self._most, self._dropped = file, keep, most, closed == DROP

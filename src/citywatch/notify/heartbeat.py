@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from citywatch.delivery import Follow
 from citywatch.notify.http import send
 from citywatch.notify.message import Message
 from citywatch.notify.options import DURATION, URL, Option
@@ -22,7 +23,8 @@ class Heartbeat:
     )
     RATE = None
     BUNDLE = 1
-    FOLLOWS = False
+    FOLLOWS = Follow.NOTHING
+    TOGETHER = True
 
     def __init__(self, *, url: Given, every: int, **door: Any) -> None:
         self._url = url

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from citywatch.connections.kafka import configuration
 from citywatch.connections.kafka.address import ALERTS, servers
+from citywatch.delivery import Follow
 from citywatch.errors import CitywatchError, DeliveryError, MessageRefusedError, TargetRefusedError
 from citywatch.notify.message import Alert, Message
 from citywatch.notify.options import DURATION, PATH, TEXT, Form, Option, choice, parsed
@@ -21,6 +22,8 @@ _OLDER = "prestacop"
 
 class Kafka:
     """Writes each alert as a message of its own. The key is the alert's id: readers upsert, and copies do no harm.
+
+    By a route that follows, an alert is written again as it stands then; `as: prestacop` has no word for that.
 
     The producer is idempotent and waits for all replicas. TLS and who signs in stand in a file of the client's
     properties (`config`), or in the environment (`CITYWATCH_KAFKA_…`).
@@ -41,11 +44,12 @@ class Kafka:
     )
     RATE = None
     BUNDLE = 100
-    FOLLOWS = False
+    FOLLOWS = Follow.NOTHING
+    TOGETHER = True
 
     def __init__(self, *, servers: str, topic: str, config: Path | None, timeout: int, form: str) -> None:
         self._servers, self._topic, self._config = servers, topic, config
-        self._older = form == _OLDER
+        self._older = self.once = form == _OLDER
         self._timeout = timeout / SECOND
         self._producing: Any = None
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from citywatch.delivery import Envelope, Room
 from citywatch.errors import DeliveryError, MessageRefusedError, TargetRefusedError
 from citywatch.masking import masked
+from citywatch.notify.matching import again
 from citywatch.notify.message import Message
 from citywatch.notify.outbox import City, Host, Outbox
 from citywatch.notify.route import Route, Routes, Target
@@ -111,8 +112,9 @@ class Lane:
         rate = self.target.rate
         if rate is None:
             return Room()
+        together = self.target.notifier.TOGETHER
         urgent, others = outbox.messages_since(self.target.name, now - rate.window)
-        return Room(max(rate.messages - urgent, 0), max(rate.messages - others, 0))
+        return Room(max(rate.messages - urgent, 0), max(rate.messages - others, 0), together)
 
     def _send(self, outbox: Outbox, envelope: Envelope) -> None:
         try:
@@ -123,7 +125,13 @@ class Lane:
         except Exception as error:  # a fault in a notifier stops no other message; it is shown as what it is
             self._put_off(outbox, envelope, DeliveryError(f"{type(error).__name__}: {error}"))
         else:
-            outbox.sent(envelope, note=note, follows=self.target.notifier.FOLLOWS, now=self._host.now())
+            self._sent(outbox, envelope, note)
+
+    def _sent(self, outbox: Outbox, envelope: Envelope, note: str) -> None:
+        now, routes = self._host.now(), self._routes()
+        follow = {route: routes.follow(self.target.name, route) for _, route in envelope.enclosed}
+        due = lambda way: again(way, routes, at=now, zone=self._city.zone)  # noqa: E731 - it is only handed on
+        outbox.sent(envelope, note=note, follow=follow, due=due, now=now)
 
     def _check(self, envelope: Envelope) -> None:
         if not envelope.enclosed:
@@ -164,6 +172,7 @@ class Lane:
             at=self._host.now(),
             made=envelope.made,
             earlier=envelope.earlier,
+            before=envelope.before,
             page=routes.page,
             runbooks={rule: words for rule in envelope.rules if (words := self._city.runbook(rule))},
         )

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
 
+from citywatch.delivery import Follow
 from citywatch.errors import DeliveryError, MessageRefusedError, TargetRefusedError
 from citywatch.notify.http import cut_after, failed, tls
-from citywatch.notify.message import Alert, Message, headline, one_line
+from citywatch.notify.message import Alert, Message, headline, one_line, state_in_words
 from citywatch.notify.options import DURATION, PATH, SECRET, TEXT, TEXTS, Option, choice
 from citywatch.notify.secret import Secret
 from citywatch.settings import SECOND
@@ -32,7 +33,8 @@ LISTED = 20
 class Mail:
     """Sends by SMTP, in plain text and HTML.
 
-    The message's id stays the same when it is sent again, so that mailboxes know it.
+    The message's id stays the same when it is sent again, so that mailboxes know it. What a route that follows tells
+    of an alert later is an answer to its first message, so that mailboxes show them together.
     """
 
     OPTIONS: ClassVar[tuple[Option, ...]] = (
@@ -52,7 +54,8 @@ class Mail:
     )
     RATE = "10/10m"
     BUNDLE = 1
-    FOLLOWS = False
+    FOLLOWS = Follow.NOTHING
+    TOGETHER = True
     EACH = "to"
 
     def __init__(
@@ -107,6 +110,9 @@ def written(message: Message, sender: str, to: str) -> EmailMessage:
     mail["From"], mail["To"] = sender, to
     mail["Date"] = format_datetime(datetime.fromtimestamp(message.at // SECOND, UTC))
     mail["Message-ID"] = f"<{message.key}@{_domain(sender)}>"
+    if message.earlier:
+        mail["In-Reply-To"] = f"<{message.earlier[-1][0]}@{_domain(sender)}>"
+        mail["References"] = " ".join(f"<{key}@{_domain(sender)}>" for key, _ in message.earlier)
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Citywatch-Kind"] = "test" if message.test else message.kind
     mail.set_content("\n".join(_text(message)))
@@ -138,7 +144,7 @@ def _facts(alert: Alert, message: Message) -> Iterator[tuple[str, str]]:
         "Where": place_in_words(alert),
         "First seen": f"{clock_time(alert['first_seen'], message.zone)} ({message.zone})",
         "Matches": str(alert["count"]) if alert["count"] > 1 else None,
-        "State": alert["state"] if alert["state"] != "open" else None,
+        "State": state_in_words(alert) if alert["state"] != "open" else None,
         "What to do": message.runbooks.get(alert["rule"]) if message.single else None,
         "Alert": message.link(alert) or alert["id"][:12],
     }

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from citywatch.alert import Level
-from citywatch.delivery import Planned
+from citywatch.delivery import Follow, Planned, Way
 from citywatch.notify.hours import Hours
 from citywatch.notify.route import Route, Routes
 from citywatch.settings import SECOND
@@ -32,8 +32,11 @@ class Seen:
 
 def seen(alert: Mapping[str, Any], *, zones: Sequence[str], tags: Sequence[str], at: int, zone: str) -> Seen:
     """An alert of the contract's form as routes see it at `at` (µs UTC) in an IANA zone."""
-    local = datetime.fromtimestamp(at / SECOND, UTC).astimezone(ZoneInfo(zone))
-    return Seen(alert["rule"], alert["level"], zones, _precinct(alert), tags, local)
+    return Seen(alert["rule"], alert["level"], zones, _precinct(alert), tags, _local(at, zone))
+
+
+def _local(at: int, zone: str) -> datetime:
+    return datetime.fromtimestamp(at / SECOND, UTC).astimezone(ZoneInfo(zone))
 
 
 def _precinct(alert: Mapping[str, Any]) -> str | None:
@@ -72,6 +75,14 @@ def deliveries(fact: int, alert: Seen, routes: Routes, *, at: int) -> list[Plann
             if target not in chosen or due < chosen[target].due:
                 chosen[target] = Planned(fact, target, route.name, urgent, due > at, due)
     return list(chosen.values())
+
+
+def again(way: Way, routes: Routes, *, at: int, zone: str) -> int | None:
+    """When a receiver may be told again of an alert that stands elsewhere now, µs UTC; None: it is not."""
+    if routes.follow(way.target, way.route) is Follow.NOTHING:
+        return None
+    route = routes.route(way.route)
+    return at if way.urgent or route is None else held_until(route.quiet, _local(at, zone), at)
 
 
 def held_until(quiet: Hours | None, local: datetime, at: int) -> int:

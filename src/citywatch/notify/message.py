@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,8 @@ class Message:
         When it was made, µs UTC: the same at every try.
     earlier
         Key and `made` of the messages by which the receiver was told of the alert before, for an update.
+    before
+        State and level of the alert as the receiver was told last, for an update.
     page
         Address of the console, for links.
     runbooks
@@ -59,6 +61,7 @@ class Message:
     test: bool = False
     made: int = 0
     earlier: Sequence[tuple[str, int]] = ()
+    before: tuple[str, str] | None = None
 
     @property
     def single(self) -> Alert | None:
@@ -80,7 +83,7 @@ class Message:
 def headline(message: Message) -> str:
     """One line that says what it is about."""
     alert = message.single
-    words = one_line(_of_one(alert) if alert else _of_many(message))
+    words = one_line(_of_one(alert, message.before) if alert else _of_many(message))
     return f"Test: {words}" if message.test else words
 
 
@@ -89,14 +92,27 @@ def one_line(text: str) -> str:
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
-def _of_one(alert: Alert) -> str:
+def _of_one(alert: Alert, before: tuple[str, str] | None) -> str:
     place = place_in_words(alert)
-    state = "" if alert["state"] == State.OPEN else f" ({alert['state']}{_outcome(alert)})"
-    return f"[{alert['level']}] {alert['title']}{f', {place}' if place else ''}{state}"
+    news = ", ".join(_news(alert, before))
+    return f"[{alert['level']}] {alert['title']}{f', {place}' if place else ''}{f' ({news})' if news else ''}"
 
 
-def _outcome(alert: Alert) -> str:
-    return f": {alert['outcome'].replace('_', ' ')}" if alert["outcome"] else ""
+def _news(alert: Alert, before: tuple[str, str] | None) -> Iterator[str]:
+    """Where an alert stands, when it is not just open, and what of that is new to a receiver who was told `before`."""
+    state = alert["state"]
+    was, level = before or (state, "")
+    if (was == State.CLOSED and state != State.CLOSED) or (was == State.SHELVED and state == State.OPEN):
+        yield f"{state} again"
+    elif state != State.OPEN:
+        yield state_in_words(alert)
+    if level not in ("", alert["level"]):
+        yield f"was {level}"
+
+
+def state_in_words(alert: Alert) -> str:
+    """`closed: false positive`."""
+    return f"{alert['state']}: {alert['outcome'].replace('_', ' ')}" if alert["outcome"] else str(alert["state"])
 
 
 def _of_many(message: Message) -> str:
@@ -112,4 +128,5 @@ _MANY = {
     Kind.DIGEST: "more alerts",
     Kind.QUIET: "alerts came in quiet hours",
     Kind.UPDATE: "alert",
+    Kind.CHANGES: "alerts stand elsewhere now",
 }

@@ -8,8 +8,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from citywatch.delivery import Envelope, Planned, Room
+from citywatch.delivery import Envelope, Follow, Planned, Room, Way
 from citywatch.notify.pace import Patience
+
+Due = Callable[[Way], int | None]
+"""When the receiver of a delivery may be told again, µs UTC; None: it is not told again."""
 
 
 class Outbox(Protocol):
@@ -27,7 +30,15 @@ class Outbox(Protocol):
         """Write down who is told of the alerts up to a number."""
         ...
 
-    def follow(self, targets: Sequence[str], *, now: int | None = ...) -> int:
+    def risen(self, *, now: int | None = ...) -> list[tuple[int, dict[str, Any]]]:
+        """Alerts whose level has risen since it was decided who is told."""
+        ...
+
+    def plan_risen(self, planned: Sequence[Planned], facts: Sequence[int]) -> None:
+        """Write down who else is told of them."""
+        ...
+
+    def follow(self, targets: Sequence[str], due: Due, *, now: int | None = ...) -> int:
         """Let receivers be told again of alerts that stand elsewhere than they were told."""
         ...
 
@@ -39,8 +50,16 @@ class Outbox(Protocol):
         """The message that is to be sent next."""
         ...
 
-    def sent(self, envelope: Envelope, *, note: str | None = ..., follows: bool = ..., now: int | None = ...) -> None:
-        """It arrived, at a receiver that follows what becomes of alerts or not."""
+    def sent(
+        self,
+        envelope: Envelope,
+        *,
+        note: str | None = ...,
+        follow: Mapping[str, Follow] | None = ...,
+        due: Due = ...,
+        now: int | None = ...,
+    ) -> None:
+        """It arrived; `follow` says by route what the receiver is told of its alerts afterwards, and `due` when."""
         ...
 
     def put_off(

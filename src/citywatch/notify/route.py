@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from citywatch.delivery import Follow
 from citywatch.errors import Place
 from citywatch.notify import Notifier
 from citywatch.notify.hours import Hours
@@ -41,6 +42,8 @@ class Route:
     hours: Hours | None = None
     quiet: Hours | None = None
     reveal: str | None = None
+    follow: Follow | None = None
+    """What its receivers are told of an alert afterwards; None: what is usual for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,17 @@ class Routes:
     def route(self, name: str) -> Route | None:
         """The route of that name."""
         return next((route for route in self.routes if route.name == name), None)
+
+    def follow(self, target: str, route: str) -> Follow:
+        """What a receiver is told of an alert after the first message, which came by a route that may be gone."""
+        if (found := self.route(route)) is not None and found.follow is not None:
+            return found.follow
+        return self.targets[target].notifier.FOLLOWS if target in self.targets else Follow.NOTHING
+
+    def following(self) -> list[str]:
+        """Names of the receivers that may be told of an alert again."""
+        routed = {name for route in self.routes if route.follow for name in self.receivers(route)}
+        return [name for name, t in self.targets.items() if name in routed or t.notifier.FOLLOWS is not Follow.NOTHING]
 
     def receivers(self, route: Route) -> list[str]:
         """Names of the receivers that a route leads to, each once."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from citywatch.alert import Level
+from citywatch.delivery import Follow
 from citywatch.errors import RouteError, RouteErrors, RuleError
 from citywatch.notify import NOTIFIERS, UNROUTED, Notifier, notifier
 from citywatch.notify.hours import Hours, Span
@@ -133,6 +134,8 @@ ROUTE_KEYS = {
     "tags": "only alerts of rules with this tag, or one of these",
     "hours": "only at these times of the week: when it is decided who is told, in the city's local time",
     "quiet": "at these times of the week all but critical alerts wait, and come as one message when they are over",
+    "follow": "what is told of an alert afterwards: `nothing`, its `outcome` (closed, corrected, open again, level up)"
+    " or `everything` (acknowledged and shelved, too). Absent: `everything` for cap and geojson, else `nothing`",
     "reveal": "show plates, names and faces, for the purpose that is written here; each such alert is recorded",
 }
 """Keys of a route, and what they mean."""
@@ -146,8 +149,9 @@ def _route(node: Node, made: Mapping[str, Sequence[Target]], before: Mapping[str
         raise RouteError(
             f"a second route {name!r}", where=table.places["name"], hint=f"the first is {before[name].place}"
         )
+    follow = parsed(table.items["follow"], _follow) if "follow" in table.items else None
     for item in listed(_needed(table, "to")):
-        _check_receiver(item, made)
+        _check_receiver(item, made, follow)
     return Route(
         name=name,
         place=table.place,
@@ -160,11 +164,19 @@ def _route(node: Node, made: Mapping[str, Sequence[Target]], before: Mapping[str
         tags=_texts(table, "tags"),
         hours=_hours(table, "hours"),
         quiet=_hours(table, "quiet"),
+        follow=follow,
         reveal=text(table.items["reveal"]) if "reveal" in table.items else None,
     )
 
 
-def _check_receiver(item: Node, made: Mapping[str, Sequence[Target]]) -> None:
+def _follow(word: str) -> Follow:
+    try:
+        return Follow(word)
+    except ValueError:
+        raise ValueError(f"{word!r} is not possible here: {', '.join(Follow)}") from None
+
+
+def _check_receiver(item: Node, made: Mapping[str, Sequence[Target]], follow: Follow | None) -> None:
     name = text(item)
     if name not in made:
         hint = nearest(name, made) or "name it under notifiers:"
@@ -173,6 +185,8 @@ def _check_receiver(item: Node, made: Mapping[str, Sequence[Target]]) -> None:
         raise RouteError(
             f"{name} is a heartbeat: it is told of no alert", where=item.place, hint="it beats without a route"
         )
+    if follow not in (None, Follow.NOTHING) and any(getattr(target.notifier, "once", False) for target in made[name]):
+        raise RouteError(f"{name} has no word for what becomes of an alert: it cannot follow", where=item.place)
 
 
 def _levels(table: document.Mapping, key: str) -> tuple[str, ...]:

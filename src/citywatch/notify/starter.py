@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from citywatch.delivery import Follow
 from citywatch.notify import NOTIFIERS, UNROUTED, notifier
 from citywatch.notify.hours import PATTERN as HOURS_PATTERN
 from citywatch.notify.options import RATE, REQUIRED
@@ -27,7 +28,7 @@ notifiers:
 
 routes:
   - {{name: everything, to: map}}
-#  - {{name: serious, at_least: high, to: [duty, mail], quiet: "23:00-06:00"}}
+#  - {{name: serious, at_least: high, to: [duty, mail], quiet: "23:00-06:00", follow: outcome}}
 #  - {{name: schools, zone: school, hours: "mon-fri 07:00-16:00", to: duty}}
 """
 
@@ -46,6 +47,7 @@ def routes_schema() -> dict[str, Any]:
         "at_least": level,
         **dict.fromkeys(("rule", "zone", "precinct", "tags"), several),
         **{name: {"anyOf": [hours, {"type": "array", "items": hours}]} for name in ("hours", "quiet")},
+        "follow": {"enum": list(Follow)},
         "reveal": words,
     }
     return {

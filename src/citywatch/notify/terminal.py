@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TextIO
 import click
 
 from citywatch.alert import Level
+from citywatch.delivery import Follow
 from citywatch.notify.message import Message, headline
 from citywatch.notify.options import Option
 from citywatch.wording import clock_time, place_in_words
@@ -44,7 +45,8 @@ class Terminal:
     OPTIONS: ClassVar[tuple[Option, ...]] = ()
     RATE = None
     BUNDLE = 1
-    FOLLOWS = False
+    FOLLOWS = Follow.NOTHING
+    TOGETHER = True
 
     def __init__(self, *, zone: str, stream: TextIO | None = None, colour: bool | None = None) -> None:
         self._stream = sys.stdout if stream is None else stream

@@ -10,7 +10,8 @@ import json
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from citywatch.delivery import Kind
+from citywatch.alert import State
+from citywatch.delivery import Follow, Kind
 from citywatch.errors import TargetRefusedError
 from citywatch.notify.http import Door, send
 from citywatch.notify.message import Message, headline
@@ -32,11 +33,13 @@ DOOR: tuple[Option, ...] = (
 class Webhook:
     """Posts JSON, with the headers of Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
 
-    The body is `{"type", "timestamp", "headline", "data", "link"}`: type `alert.raised` with the alert as data and
-    its `runbook`, `alerts.digest` with `count`, `rules` and up to a hundred `alerts`, or `test`. The id is that of the
-    alert, and stays the same when a message is sent again. The signature is `v1,` and the HMAC-SHA256 of
-    `id.timestamp.body`, in base64. A secret that begins with `whsec_` is base64. Redirects are not followed, and
-    addresses that are not public are refused unless `allow` names their network.
+    The body is `{"type", "timestamp", "headline", "data", "link"}`: type `alert.raised` with the alert as data and its
+    `runbook`, `alerts.digest` with `count`, `rules` and up to a hundred `alerts`, or `test`. By a route that follows,
+    `alert.closed` (with the alert's `outcome`) and `alert.updated` tell of the same alert later, or several at once in
+    a digest. `webhook-id` is that of the alert for the first message and another for each change; it stays the same
+    when a message is sent again. The signature is `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64. A secret
+    that begins with `whsec_` is base64. Redirects are not followed, and addresses that are not public are refused
+    unless `allow` names their network.
     """
 
     OPTIONS: ClassVar[tuple[Option, ...]] = (
@@ -46,7 +49,8 @@ class Webhook:
     )
     RATE = "60/1m"
     BUNDLE = 1
-    FOLLOWS = False
+    FOLLOWS = Follow.NOTHING
+    TOGETHER = True
 
     def __init__(self, *, url: Given, secret: tuple[Secret, ...], **door: Any) -> None:
         self._url = url
@@ -67,13 +71,20 @@ def door_of(*, allow: Any, ca_file: Any, timeout: int) -> Door:
 
 def payload(message: Message) -> dict[str, Any]:
     """The JSON that is posted."""
-    kind = "test" if message.test else "alert.raised" if message.kind is Kind.ALERT else "alerts.digest"
-    about: dict[str, Any] = {"type": kind, "timestamp": iso(message.at)}
+    about: dict[str, Any] = {"type": _type(message), "timestamp": iso(message.at)}
     if (alert := message.single) is not None:
         runbook = message.runbooks.get(alert["rule"])
         return {**about, "data": alert, "headline": headline(message), "runbook": runbook, "link": message.link(alert)}
     data = {"why": message.kind, "count": message.total, "rules": dict(message.rules), "alerts": list(message.alerts)}
     return {**about, "data": data, "headline": headline(message), "link": message.link()}
+
+
+def _type(message: Message) -> str:
+    if message.test:
+        return "test"
+    if message.kind is Kind.UPDATE and message.single is not None:
+        return "alert.closed" if message.single["state"] == State.CLOSED else "alert.updated"
+    return "alert.raised" if message.kind is Kind.ALERT else "alerts.digest"
 
 
 def signed(message: Message, body: bytes, secrets: tuple[Secret, ...]) -> dict[str, str]:

@@ -155,7 +155,7 @@ def test_a_desk_of_the_version_before_gets_what_is_new_and_keeps_what_it_has(tmp
     with Desk(file) as desk:
         desk.put_facts(table([fact(1)]), now=NOW)
     with sqlite3.connect(file) as con:
-        later = "deliveries messages targets audit_subjects secrets violations proposals decisions batches"
+        later = "deliveries messages targets audit_subjects secrets violations proposals decisions batches risen"
         for name in later.split():
             con.execute(f"DROP TABLE {name}")
         con.execute("PRAGMA user_version=1")

@@ -1,22 +1,26 @@
-"""Files and warning systems follow what becomes of an alert; who is told by message is told once."""
+"""Files and warning systems follow what becomes of an alert; who is told by message is told once, unless a route says
+otherwise."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from citywatch.alert import Action, Outcome
+from citywatch.delivery import Follow
 from citywatch.settings import HOUR, MINUTE, SECOND
 from citywatch.stores.desk.database import now_us
 from citywatch.triage import Wish
 from tests.unit.desk.facts import alert_id
 from tests.unit.notify.place import Clock, Here, drained, hooks, planned
-from tests.unit.notify.receivers import until, web
+from tests.unit.notify.receivers import LOCAL, Mailbox, Web, mail, until, web
 from tests.unit.notify.test_forms import CAP_SCHEMA, text
 
 ALERT = alert_id(1)
@@ -133,7 +137,11 @@ def test_a_change_while_the_message_is_on_its_way_is_told_after_it(timed: Here) 
             return send(message)
 
         notifier = lane.target.notifier
-        object.__setattr__(lane.target, "notifier", type("Slow", (), {"send": staticmethod(slow), "FOLLOWS": True})())
+        object.__setattr__(
+            lane.target,
+            "notifier",
+            type("Slow", (), {"send": staticmethod(slow), "FOLLOWS": Follow.EVERYTHING, "TOGETHER": False})(),
+        )
         lane.turn(desk)
         timed.now.us += MINUTE  # type: ignore[attr-defined]  # a clock of ours
         drained(lane, timed)
@@ -208,3 +216,191 @@ def test_a_running_deliverer_follows_and_a_webhook_is_told_once(here: Here) -> N
             here.raised(2, first_seen=now_us())
             until(lambda: len(server.requests) == 2)
     assert sorted(server.keys) == sorted([ALERT, alert_id(2)])
+
+
+def hook(server: Web, more: str = "", route: str = "follow: outcome") -> str:
+    """A webhook for which one route says how closely it follows."""
+    options = f'type: webhook, url: "{server.url}", allow: {LOCAL}{more}'
+    return f"notifiers:\n  duty: {{{options}}}\nroutes:\n  - {{name: all, to: duty, {route}}}\n"
+
+
+def goes(here: Here, routes: str, *, minutes: float = 1) -> None:
+    """Let time pass, and everything be told that is to be."""
+    here.now.us += int(minutes * MINUTE)  # type: ignore[attr-defined]  # a clock of ours
+    planned(here, routes)
+    drained(here.lane(routes), here)
+
+
+def types(server: Web) -> list[str]:
+    return [request.json["type"] for request in server.requests]
+
+
+def test_a_route_that_follows_tells_a_webhook_how_an_alert_ended_under_another_key(timed: Here) -> None:
+    with web() as server:
+        timed.raised(1)
+        goes(timed, hook(server))
+        act(timed, Action.ACK)
+        goes(timed, hook(server))
+        act(timed, Action.CLOSE, outcome=Outcome.FALSE_POSITIVE)
+        goes(timed, hook(server), minutes=0.2)
+        goes(timed, hook(server), minutes=0.2)
+        act(timed, Action.UNDO)
+        goes(timed, hook(server))
+    raised, closed, again = server.requests
+    assert types(server) == ["alert.raised", "alert.closed", "alert.updated"]
+    assert {request.json["data"]["id"] for request in server.requests} == {ALERT}
+    assert (closed.json["data"]["state"], closed.json["data"]["outcome"]) == ("closed", "false_positive")
+    assert closed.json["headline"].endswith("(closed: false positive)")
+    assert again.json["headline"].endswith("(acknowledged again)")
+    assert raised.key == ALERT
+    assert len(set(server.keys)) == 3
+
+
+def test_a_correction_is_told_with_its_outcome(timed: Here) -> None:
+    with web() as server:
+        timed.raised(1)
+        goes(timed, hook(server))
+        act(timed, Action.CORRECT, code=14)
+        goes(timed, hook(server))
+    assert types(server) == ["alert.raised", "alert.closed"]
+    assert server.requests[1].json["data"]["outcome"] == "corrected"
+
+
+@pytest.mark.parametrize(("route", "told"), [("follow: everything", 2), ("follow: nothing", 1), ("rule: '*'", 1)])
+def test_how_closely_a_webhook_follows_stands_in_its_route(timed: Here, route: str, told: int) -> None:
+    with web() as server:
+        timed.raised(1)
+        goes(timed, hook(server, route=route))
+        act(timed, Action.ACK)
+        goes(timed, hook(server, route=route))
+        if told == 1:
+            act(timed, Action.CLOSE, outcome=Outcome.DUPLICATE)
+            goes(timed, hook(server, route=route))
+    assert types(server) == ["alert.raised", "alert.updated"][:told]
+
+
+def test_a_change_that_does_not_arrive_is_sent_again_under_its_key(timed: Here) -> None:
+    answers = iter([204, 500, "cut", 204])
+    with web(lambda _: next(answers)) as server:
+        timed.raised(1)
+        goes(timed, hook(server))
+        act(timed, Action.CLOSE, outcome=Outcome.DUPLICATE)
+        for _ in range(4):
+            goes(timed, hook(server))
+    assert types(server) == ["alert.raised", *["alert.closed"] * 3]
+    assert len(set(server.keys)) == 2
+
+
+def test_a_shift_that_closes_everything_is_no_storm(timed: Here) -> None:
+    with web() as server:
+        routes = hook(server, ", at_most: 10/1m")
+        timed.raised(*range(10))
+        goes(timed, routes)
+        timed.now.us += MINUTE  # type: ignore[attr-defined]  # a clock of ours
+        timed.raised(*range(10, 18))
+        for name in range(10):
+            act(timed, Action.CLOSE, name, outcome=Outcome.DUPLICATE)
+        goes(timed, routes, minutes=0)
+    assert types(server) == [*["alert.raised"] * 18, "alerts.digest"]
+    last = server.requests[-1].json
+    assert last["data"]["why"] == "changes"
+    assert last["headline"] == "[high] 10 alerts stand elsewhere now: 10 cloned_plate"
+    assert {alert["state"] for alert in last["data"]["alerts"]} == {"closed"}
+    assert timed.standing().told == 18
+
+
+def test_what_ends_in_quiet_hours_is_told_when_they_are_over(timed: Here) -> None:
+    timed.now.us = _local_time(22, 0)  # type: ignore[attr-defined]  # a clock of ours
+    with web() as server:
+        routes = hook(server, route="follow: outcome, quiet: '23:00-06:00'")
+        timed.raised(1, 2)
+        timed.raised(3, level="critical")
+        goes(timed, routes)
+        timed.now.us = _local_time(23, 30)  # type: ignore[attr-defined]  # as above
+        for name in (1, 2, 3):
+            act(timed, Action.CLOSE, name, outcome=Outcome.DUPLICATE)
+        goes(timed, routes)
+        assert types(server)[3:] == ["alert.closed"]
+        assert server.requests[3].json["data"]["level"] == "critical"
+        timed.now.us = _local_time(30, 5)  # type: ignore[attr-defined]  # as above
+        goes(timed, routes)
+    assert types(server)[4:] == ["alerts.digest"]
+    assert server.requests[4].json["data"]["count"] == 2
+
+
+def _local_time(hour: int, minute: int) -> int:
+    """That time of day in New York on a day of the past, in µs."""
+    day = datetime(2026, 5, 1, tzinfo=ZoneInfo("America/New_York"))
+    return int((day + timedelta(hours=hour, minutes=minute)).timestamp()) * SECOND
+
+
+def test_a_mail_about_the_end_is_an_answer_to_the_one_about_the_beginning(timed: Here) -> None:
+    box = Mailbox()
+    with mail(box) as port:
+        options = f"type: email, server: '127.0.0.1:{port}', from: c@example.org, to: duty@example.org, security: none"
+        text = f"notifiers:\n  post: {{{options}}}\nroutes:\n  - {{name: all, to: post, follow: outcome}}\n"
+        timed.raised(1)
+        for state in ("open", "closed"):
+            if state == "closed":
+                act(timed, Action.CLOSE, outcome=Outcome.TRUE_POSITIVE)
+            timed.now.us += MINUTE  # type: ignore[attr-defined]  # a clock of ours
+            planned(timed, text)
+            drained(timed.lane(text, "post/duty@example.org"), timed)
+    raised, closed = box.mails
+    assert closed["In-Reply-To"] == raised["Message-ID"]
+    assert closed["References"] == raised["Message-ID"]
+    assert closed["Message-ID"] != raised["Message-ID"]
+    assert str(closed["Subject"]).endswith("(closed: true positive)")
+    assert "State: closed: true positive" in closed.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+
+
+def test_an_alert_whose_level_rises_reaches_those_who_wait_for_that_level(timed: Here) -> None:
+    with web() as duty, web() as all_, web() as once:
+        servers = hooks(duty=duty, all=all_, once=once)
+        routes = servers.replace("name: to-duty,", "name: to-duty, at_least: high,").replace(
+            "name: to-all,", "name: to-all, follow: outcome,"
+        )
+
+        def pass_on() -> None:
+            timed.now.us += MINUTE  # type: ignore[attr-defined]  # a clock of ours
+            planned(timed, routes)
+            for target in ("duty", "all", "once"):
+                drained(timed.lane(routes, target), timed)
+
+        timed.raised(1, level="medium")
+        pass_on()
+        timed.raised(1, level="medium", count=2)
+        pass_on()
+        assert (types(duty), types(all_), types(once)) == ([], ["alert.raised"], ["alert.raised"])
+        timed.raised(1, level="high", count=3)
+        pass_on()
+        timed.raised(1, level="high", count=4)
+        pass_on()
+    assert (types(duty), types(once)) == (["alert.raised"], ["alert.raised"])
+    assert types(all_) == ["alert.raised", "alert.updated"]
+    assert "[high]" in all_.requests[1].json["headline"]
+    assert all_.requests[1].json["headline"].endswith("(was medium)")
+
+
+def test_one_whose_level_falls_is_told_to_those_who_follow_everything(timed: Here) -> None:
+    for follow, told in (("outcome", 1), ("everything", 2)):
+        with web() as server:
+            routes = hook(server, route=f"follow: {follow}")
+            timed.raised(follow)
+            goes(timed, routes)
+            timed.raised(follow, level="low", count=2)
+            goes(timed, routes)
+        assert types(server) == ["alert.raised", "alert.updated"][:told]
+
+
+def test_what_a_version_before_wrote_down_is_followed_and_makes_no_storm(timed: Here) -> None:
+    timed.raised(1)
+    told(timed, CAP)
+    with timed.desk() as desk, desk.transaction() as con:
+        con.execute("UPDATE deliveries SET told = 'open/'")
+    timed.raised(1, count=2)
+    told(timed, CAP)
+    assert len(warnings(timed)) == 1
+    act(timed, Action.CLOSE, outcome=Outcome.DUPLICATE)
+    told(timed, CAP)
+    assert [text(root, "msgType") for root in warnings(timed)] == ["Alert", "Cancel"]

@@ -115,6 +115,15 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(tmp_path: Path) ->
         ("notifiers: {c: {type: cap, sender: a b, directory: x}}", "does not allow"),
         ("notifiers: {h: {type: heartbeat, url: 'http://a/'}}\nroutes: [{name: r, to: h}]", "is told of no alert"),
         ("notifiers: {h: {type: heartbeat, url: 'http://a/', at_most: 1/1m}}", "unknown key 'at_most'"),
+        (
+            f"{NOTIFIERS}\nroutes: [{{name: r, to: duty, follow: closely}}]",
+            "not possible here: nothing, outcome, everything",
+        ),
+        (
+            "notifiers: {k: {type: kafka, servers: 'k:9092', as: prestacop}}\n"
+            "routes: [{name: r, to: k, follow: outcome}]",
+            "k has no word for what becomes of an alert",
+        ),
         ("routes: {name: r}", "a list of routes"),
         ("routes: [r]", "a table of keys"),
         ("- a", "a table of keys"),

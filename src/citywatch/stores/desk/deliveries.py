@@ -7,20 +7,21 @@ a message is written down before the message is sent: after a kill the same mess
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from citywatch.alert import Level
-from citywatch.delivery import Envelope, Kind, Planned, Room, Standing
+from citywatch.delivery import Envelope, Follow, Kind, Planned, Room, Standing
 from citywatch.stores.desk.connection import Connection, Row
 from citywatch.stores.desk.database import Database, last_change, now_us, set_cursor
+from citywatch.stores.desk.following import SENT, Due, before_of, told_again, write_down
 from citywatch.stores.desk.reading import _SELECT, _alert, resolve
 
 CURSOR = "deliveries"
 FOLLOWED = "followed"
 """How far in the stream of changes it was looked for alerts whose receivers have to be told again."""
 
-WAITING, SENT, GIVEN_UP = "waiting", "sent", "given_up"
+WAITING, GIVEN_UP = "waiting", "given_up"
 
 _SEVERITY = "CASE k.level " + " ".join(f"WHEN '{level}' THEN {-n}" for n, level in enumerate(Level)) + " END"
 
@@ -31,7 +32,8 @@ _FRESH = f"{_UNPLACED} AND told IS NULL"
 _CHANGED = f"{_UNPLACED} AND told IS NOT NULL"
 """Told before, and to be told again."""
 
-_FOLLOWS = (Kind.ALERT, Kind.BATCH, Kind.UPDATE)
+_CHANGES = (Kind.UPDATE, Kind.CHANGES)
+_FOLLOWS = (Kind.ALERT, Kind.BATCH, *_CHANGES)
 """Who read of an alert in a digest among others is not told of it again."""
 
 
@@ -57,18 +59,33 @@ class Deliveries(Database):
             )
             set_cursor(con, CURSOR, upto)
 
-    def follow(self, targets: Sequence[str], *, now: int | None = None) -> int:
+    def risen(self, *, now: int | None = None) -> list[tuple[int, dict[str, Any]]]:
+        """(number, alert) of the alerts whose level has risen since it was decided who is told."""
+        rows = self._con.execute(f"{_SELECT} WHERE f.n IN (SELECT fact FROM risen)", {"now": now or now_us()})
+        return [(row["n"], _alert(row)) for row in rows]
+
+    def plan_risen(self, planned: Sequence[Planned], facts: Sequence[int]) -> None:
+        """Write down who else is told of alerts whose level has risen, or sooner than it was planned."""
+        rows = [(p.fact, p.target, p.route, p.urgent, p.held, p.due) for p in planned]
+        with self.transaction() as con:
+            con.executemany(
+                "INSERT INTO deliveries (fact, target, route, urgent, held, due) VALUES (?,?,?,?,?,?) "
+                "ON CONFLICT (fact, target) DO UPDATE SET urgent = excluded.urgent, held = excluded.held, "
+                "due = excluded.due WHERE deliveries.message IS NULL AND excluded.due < deliveries.due",
+                rows,
+            )
+            con.executemany("DELETE FROM risen WHERE fact = ?", [(fact,) for fact in facts])
+
+    def follow(self, targets: Sequence[str], due: Due, *, now: int | None = None) -> int:
         """Let these receivers be told again of alerts that stand elsewhere than they were told; returns how many."""
         now = now_us() if now is None else now
         after, upto = self.cursor(FOLLOWED), last_change(self._con)
         if upto == after:
             return 0
-        wanted = f"f.change > :after AND d.target IN ({_placed(targets)})" if targets else "FALSE"
         with self.transaction() as con:
-            again = _elsewhere(con, wanted, {"after": after, "now": now} | _named(targets))
-            _let_be_told(con, again, now)
+            again = told_again(con, targets, after, due, now)
             set_cursor(con, FOLLOWED, upto)
-        return len(again)
+        return again
 
     def compose(self, target: str, room: Room, *, bundle: int = 1, now: int | None = None) -> None:
         """Put what is due for a receiver into messages: single ones while there is room, the rest into one digest.
@@ -84,9 +101,9 @@ class Deliveries(Database):
                     while _enclose(con, Kind.BATCH if bundle > 1 else Kind.ALERT, target, urgent, now, limit=bundle):
                         pass
                 else:
-                    self._within(con, target, urgent, left, now)
+                    self._within(con, target, urgent, left, now, together=room.together)
 
-    def _within(self, con: Connection, target: str, urgent: bool, room: int, now: int) -> None:
+    def _within(self, con: Connection, target: str, urgent: bool, room: int, now: int, *, together: bool) -> None:
         if self._due(con, f"{_FRESH} AND held", target, urgent, now) > 1 and room:
             _enclose(con, Kind.QUIET, target, urgent, now, which=f"{_FRESH} AND held")
             room -= 1
@@ -95,7 +112,11 @@ class Deliveries(Database):
             _enclose(con, Kind.ALERT, target, urgent, now, limit=1, which=_FRESH)
         if waiting > room > 0:
             _enclose(con, Kind.DIGEST, target, urgent, now, which=_FRESH)
-        for _ in range(min(room - waiting, self._due(con, _CHANGED, target, urgent, now))):
+        room, changed = room - waiting, self._due(con, _CHANGED, target, urgent, now)
+        if together and changed > 1 and room > 0:
+            several = changed > room or self._due(con, f"{_CHANGED} AND held", target, urgent, now)
+            changed -= _enclose(con, Kind.CHANGES, target, urgent, now, which=_CHANGED) if several else 0
+        for _ in range(min(room, changed)):
             _enclose(con, Kind.UPDATE, target, urgent, now, limit=1, which=_CHANGED)
 
     @staticmethod
@@ -117,9 +138,8 @@ class Deliveries(Database):
         params = {"message": row["message"], "now": now, "most": most}
         order = f"ORDER BY {_SEVERITY}, f.n LIMIT :most"
         alerts = [(r["n"], _alert(r)) for r in self._con.execute(f"{_SELECT} WHERE {inside} {order}", params)]
-        routes = dict(
-            self._con.execute("SELECT fact, route FROM deliveries WHERE message = ?", [row["message"]]).fetchall()
-        )
+        query = "SELECT fact, route, told FROM deliveries WHERE message = ?"
+        ways = {fact: (route, told) for fact, route, told in self._con.execute(query, [row["message"]])}
         rules = self._con.execute(
             "SELECT k.rule, count(*) FROM facts f JOIN kinds k USING (kind) "
             f"WHERE {inside} GROUP BY 1 ORDER BY 2 DESC, 1",
@@ -134,9 +154,10 @@ class Deliveries(Database):
             attempts=row["attempts"],
             made=row["made"],
             alerts=row["alerts"],
-            enclosed=[(alert, routes[n]) for n, alert in alerts],
+            enclosed=[(alert, ways[n][0]) for n, alert in alerts],
             rules=dict(rules.fetchall()),
             earlier=self._earlier(row) if row["kind"] == Kind.UPDATE else (),
+            before=before_of(next(told for _, told in ways.values())) if row["kind"] == Kind.UPDATE else None,
         )
 
     def _earlier(self, update: Row) -> list[tuple[str, int]]:
@@ -150,15 +171,21 @@ class Deliveries(Database):
         return [(row["key"], row["made"]) for row in rows]
 
     def sent(
-        self, envelope: Envelope, *, note: str | None = None, follows: bool = False, now: int | None = None
+        self,
+        envelope: Envelope,
+        *,
+        note: str | None = None,
+        follow: Mapping[str, Follow] | None = None,
+        due: Due = lambda _: None,
+        now: int | None = None,
     ) -> None:
-        """The receiver has it; one that `follows` is told again when its alerts stand elsewhere than it was told."""
+        """The receiver has it, and is told again when its alerts stand elsewhere, as far as their routes `follow`."""
         now = now_us() if now is None else now
         with self.transaction() as con:
             _settle(con, envelope, SENT, note, now)
-            _count(con, envelope.target, now, sent=1, told=0 if envelope.kind is Kind.UPDATE else envelope.alerts)
-            if follows and envelope.kind in _FOLLOWS:
-                _write_down(con, envelope, now)
+            _count(con, envelope.target, now, sent=1, told=0 if envelope.kind in _CHANGES else envelope.alerts)
+            if follow and envelope.kind in _FOLLOWS:
+                write_down(con, envelope, follow, due, now)
             con.execute(
                 "UPDATE targets SET failures = 0, until = 0, refused = FALSE, error = NULL WHERE target = ?",
                 [envelope.target],
@@ -293,44 +320,6 @@ class Deliveries(Database):
             old = "SELECT message FROM messages WHERE state <> ? AND at < ?"
             con.execute(f"DELETE FROM deliveries WHERE message IN ({old})", [WAITING, before])
             return con.execute("DELETE FROM messages WHERE state <> ? AND at < ?", [WAITING, before]).rowcount
-
-
-def _placed(targets: Sequence[str]) -> str:
-    return ", ".join(f":target{number}" for number in range(len(targets)))
-
-
-def _named(targets: Sequence[str]) -> dict[str, Any]:
-    return {f"target{number}": target for number, target in enumerate(targets)}
-
-
-def _elsewhere(con: Connection, wanted: str, params: dict[str, Any]) -> list[int]:
-    """Deliveries that were made, of alerts that stand elsewhere by now than their receivers were told."""
-    joined = "JOIN deliveries d ON d.fact = f.n JOIN messages m ON m.message = d.message"
-    columns, tables = _SELECT.split("FROM", 1)
-    rows = con.execute(
-        f"{columns}, d.seq, d.told FROM{tables} {joined} WHERE m.state = '{SENT}' AND d.told IS NOT NULL AND {wanted}",
-        params,
-    )
-    return [row["seq"] for row in rows if _standing_of(_alert(row)) != row["told"]]
-
-
-def _standing_of(alert: dict[str, Any]) -> str:
-    return f"{alert['state']}/{alert['outcome'] or ''}"
-
-
-def _let_be_told(con: Connection, deliveries: Sequence[int], now: int) -> None:
-    con.executemany(
-        "UPDATE deliveries SET message = NULL, held = FALSE, due = ? WHERE seq = ?", [(now, seq) for seq in deliveries]
-    )
-
-
-def _write_down(con: Connection, envelope: Envelope, now: int) -> None:
-    """How the alerts stood of which a receiver was told; those that have changed since are told again."""
-    told = [(_standing_of(alert), envelope.number, bytes.fromhex(alert["id"])) for alert, _ in envelope.enclosed]
-    con.executemany(
-        "UPDATE deliveries SET told = ? WHERE message = ? AND fact = (SELECT n FROM facts WHERE id = ?)", told
-    )
-    _let_be_told(con, _elsewhere(con, "d.message = :message", {"message": envelope.number, "now": now}), now)
 
 
 def _enclose(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from citywatch.alert import Level
 from citywatch.stores.desk.connection import Connection
 from citywatch.stores.desk.corrections import apply_corrections
 from citywatch.stores.desk.database import Database, last_change, now_us, set_cursor
@@ -45,6 +46,10 @@ WHERE excluded."count" >= facts."count"
 """
 
 
+_RANK = {level.value: rank for rank, level in enumerate(Level)}
+_KIND_AT, _COUNT_AT = _WRITTEN.index("kind"), _WRITTEN.index("count")
+
+
 class Facts(Database):
     """The engine's side of the desk."""
 
@@ -71,7 +76,10 @@ class Facts(Database):
 
     def _put(self, con: Connection, facts: pa.Table, now: int) -> None:
         base = last_change(con)
-        con.executemany(_UPSERT, self._rows(con, facts, base, now))
+        rows = list(self._rows(con, facts, base, now))
+        risen = [(fact,) for fact in _rising(con, rows)]
+        con.executemany(_UPSERT, rows)
+        con.executemany("INSERT INTO risen (fact) VALUES (?) ON CONFLICT DO NOTHING", risen)
         born = Counter(row[0] for row in con.execute("SELECT kind FROM facts WHERE raised > ?", [base]))
         con.executemany("UPDATE kinds SET alerts = alerts + ? WHERE kind = ?", [(n, kind) for kind, n in born.items()])
         reopen_grown(con, base, now)
@@ -102,6 +110,19 @@ class Facts(Database):
         """(rule, level, status, number of alerts ever), without counting them anew."""
         query = "SELECT rule, level, status, sum(alerts) FROM kinds GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         return [tuple(row) for row in self._con.execute(query)]
+
+
+def _rising(con: Connection, rows: Sequence[tuple[Any, ...]]) -> Iterator[int]:
+    """Numbers of the alerts that notify, and are told with a higher level than before: their rule was edited."""
+    ranks: dict[tuple[str, str], dict[int, int]] = {}
+    for kind, rule, version, level in con.execute("SELECT kind, rule_id, rule_version, level FROM kinds"):
+        ranks.setdefault((rule, version), {})[kind] = _RANK[level]
+    edited = {kind: of_rule for of_rule in ranks.values() if len(set(of_rule.values())) > 1 for kind in of_rule}
+    for row in rows if edited else ():
+        if (of_rule := edited.get(row[_KIND_AT])) is not None:
+            known = con.execute('SELECT n, kind, "count" FROM facts WHERE id = ? AND notified', [row[0]]).fetchone()
+            if known is not None and known[2] <= row[_COUNT_AT] and of_rule[known[1]] < of_rule[row[_KIND_AT]]:
+                yield known[0]
 
 
 def _kinds(con: Connection, told: dict[str, list[Any]]) -> list[int]:

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 _CHUNK = 5_000
 """Rows a transaction: who writes meanwhile waits for one of them only."""
 
-_OF_ALERTS = (("actions", "fact"), ("states", "fact"), ("evidence", "fact"), ("deliveries", "fact"), ("facts", "n"))
+_OF_ALERTS = (
+    ("actions", "fact"),
+    ("states", "fact"),
+    ("evidence", "fact"),
+    ("deliveries", "fact"),
+    ("risen", "fact"),
+    ("facts", "n"),
+)
 
 # The newest alert and the newest change stay: their numbers go on from there.
 _OLD_ALERTS = """

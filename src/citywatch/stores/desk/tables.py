@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-VERSION = 5
+VERSION = 6
 """Of the tables below; a desk says which one it has."""
 
 # kinds      the words that many alerts share, and how many alerts there are of each.
@@ -123,12 +123,18 @@ CREATE TABLE batches (
 );
 """
 
-# deliveries.told  the state of the alert that the receiver was told last, `closed/corrected`; for those who follow it.
+# deliveries.told  how the alert stood when the receiver was told last, `closed/corrected/high/outcome`, for those who
+#                  follow it: the last word says how closely. Version 5 wrote the first two.
 _FOLLOWING = """
 ALTER TABLE deliveries ADD COLUMN told TEXT;
 """
 
-_ADDED = {1: _TABLES, 2: _DELIVERIES, 3: _AUDIT_SUBJECTS, 4: _TICKETS, 5: _FOLLOWING}
+# risen      alerts whose level has risen since it was decided who is told of them.
+_RISEN = """
+CREATE TABLE risen (fact INTEGER PRIMARY KEY);
+"""
+
+_ADDED = {1: _TABLES, 2: _DELIVERIES, 3: _AUDIT_SUBJECTS, 4: _TICKETS, 5: _FOLLOWING, 6: _RISEN}
 """Version -> the tables that came with it; a desk of an older version gets them when it is opened."""
 
 AUDIT_KEY = "INSERT INTO secrets VALUES ('audit', ?) ON CONFLICT DO NOTHING"
