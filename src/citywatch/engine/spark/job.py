@@ -30,6 +30,9 @@ CONFIGURATION: Mapping[str, str] = {
     "spark.sql.streaming.numRecentProgressUpdates": "100",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.streaming.forceDeleteTempCheckpointLocation": "false",
+    # Where Hadoop has no native library, each file of a local checkpoint costs a process (chmod), and its checksum file
+    # another: half of a commit. The state's log, compressed in blocks, has checksums of its own.
+    "spark.hadoop.fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
 }
 """What the job needs of Spark."""
 
