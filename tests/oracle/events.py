@@ -133,8 +133,9 @@ def read(items: Iterable[Mapping[str, Any]], settings: Settings) -> Intake:
     return intake
 
 
-def _accept(position: int, item: Mapping[str, Any], intake: Intake, known: dict[Any, Any], settings: Settings) -> None:
+def _accept(position: int, given: Mapping[str, Any], intake: Intake, known: dict[Any, Any], settings: Settings) -> None:
     counts = intake.counts
+    item = {name: value for name, value in given.items() if value is not None}  # null is as good as absent
     source, id_, type_ = (_required(item, name) for name in ("source", "id", "type"))
     time, received_at = _times(item, settings)
     fields = _fields(item, time, received_at, settings)
@@ -165,7 +166,7 @@ def _required(item: Mapping[str, Any], name: str) -> str:
 
 def _content(item: Mapping[str, Any]) -> Any:
     """What makes a second delivery a conflict when it differs: time and payload, not when it was received."""
-    content = {name: value for name, value in item.items() if name not in ("receivedat", "specversion")}
+    content = {name: item[name] for name in ("time", "type", "subject", "data") if name in item}
     if "time" in content:
         content["time"] = instant(content["time"])
     return json.loads(json.dumps(content))

@@ -165,6 +165,13 @@ def test_a_fingerprint_is_of_time_and_payload() -> None:
     assert _fingerprint(one) == _fingerprint(cloudevent({"a": 1, "b": "x"}, time="2026-05-04T13:59:59+02:00"))
 
 
+def test_an_attribute_that_is_null_is_as_good_as_absent() -> None:
+    bare = json.dumps({"id": "1", "source": "s", "type": "t"})
+    for name in ("time", "subject", "data", "receivedat", "specversion"):
+        said = json.dumps({"id": "1", "source": "s", "type": "t", name: None})
+        assert only(PARSER.parse(chunk([said]))) == only(PARSER.parse(chunk([bare]))), name
+
+
 def test_an_event_without_time_is_compared_without_it() -> None:
     line = cloudevent({"a": 1}, time=None)
     assert _fingerprint(line) == _fingerprint(line, arrived=NOW - timedelta(days=1))
