@@ -31,7 +31,7 @@ from citywatch.cli.spark_session import (
     wait_for,
 )
 from citywatch.cli.stores import store_option, storing
-from citywatch.errors import UsageError
+from citywatch.errors import CitywatchError, UsageError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -111,7 +111,7 @@ def detect(
         tells: list[Tell] = [DeskTold(desk), *(stack.enter_context(_teller(target)) for target in targets)]
         session = stack.enter_context(spark_session(master, properties))
         claim(session, place, shards, host.settings)
-        past = _past(session, place, given.topics, given.mappings) if given.topics else None
+        past = _past(session, place, given)
         job = Job(
             host.ruleset, host.settings, recipe(host), place, shards, given.mappings, once=once, every=every, past=past
         )
@@ -178,8 +178,34 @@ def _telling(tells: Sequence[Tell], totals: Counter[str]) -> Tell:
     return tell
 
 
-def _past(session: SparkSession, checkpoint: str, address: Address, mappings: Mapping[str, str]) -> Past | None:
-    """What rules can read that are new to the checkpoint; None where it is new itself."""
+def _past(session: SparkSession, checkpoint: str, given: Input) -> Past | None:
+    """What rules can read that are new to the checkpoint; None where it is new itself, or nothing can be read."""
+    if given.topics is None:
+        return _past_of_files(session, checkpoint, given)
+    return _past_of_topics(session, checkpoint, given.topics, given.mappings)
+
+
+def _past_of_files(session: SparkSession, checkpoint: str, given: Input) -> Past | None:
+    from citywatch.engine.spark.checkpoint import files_read, there
+    from citywatch.engine.spark.past import FilesPast
+    from citywatch.engine.spark.reading import FILES
+    from citywatch.stores.archive.files import files_at
+
+    read = files_read(session, checkpoint)
+    if not read:
+        return None
+    try:
+        files_at(read[0][0].removeprefix("file:"))
+    except CitywatchError as error:
+        say(f"rules that are new do not know what came before: {error}")
+        return None
+    left = [(name, changed) for name, changed in read if there(session, name)]
+    return FilesPast(left, len(left) == len(read), given.mappings.get(FILES))
+
+
+def _past_of_topics(
+    session: SparkSession, checkpoint: str, address: Address, mappings: Mapping[str, str]
+) -> Past | None:
     from citywatch.connections.kafka.configuration import properties, require
     from citywatch.engine.spark.checkpoint import reached
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 import yaml
 
+from citywatch.rules.load import load_rules
+from citywatch.settings import Settings
 from tests.cluster.running import Run, read
 from tests.cluster.servers import kafka
 from tests.cluster.spark import city, edits
-from tests.cluster.spark.running import alerts, detect
+from tests.cluster.spark.running import alerts, command, detect
 from tests.cluster.test_same_alerts import clock
 from tests.cluster.topics import Cluster, Sent
 from tests.conformance.cases import Case, Heard, Said, differences
@@ -25,7 +27,7 @@ from tests.conformance.examples import document
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600), pytest.mark.xdist_group("spark")]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 BEFORE = city.EVENTS // 5 * 2
 """So many lines are read before the restart."""
@@ -146,6 +148,22 @@ def test_a_job_that_goes_on_with_edited_rules_keeps_the_windows_of_the_others_an
     facts, expected = {edits.fact(alert) for alert in alerts(data).values()}, edits.expected()
     assert {f for f in facts if f[0] not in edits.ASKED} == {f for f in expected if f[0] not in edits.ASKED}
     assert edits.after_the_edit(facts) == edits.after_the_edit(expected) != set()
+
+
+def test_rules_that_were_away_read_the_files_of_a_directory_again(spark: SparkSession, tmp_path: Path) -> None:
+    """Embedded engines and topics go on so, too (`tests/conformance/test_edited_rules.py`)."""
+    data, incoming, half = tmp_path / "data", tmp_path / "in the city", edits.HALF
+    older, newer = edits.written(edits.RULES, tmp_path / "old"), edits.written(edits.EDITED, tmp_path / "new")
+    lines = [json.dumps(item) for item in edits.ITEMS]
+    parts = [(older, 0, half // 2), (newer, half // 2, half * 3 // 4), (older, half * 3 // 4, 2 * half)]
+    incoming.mkdir()
+    for number, (rules, start, end) in enumerate(parts):
+        ends = [json.dumps(item) for item in edits.ENDS] if end == 2 * half else []
+        (incoming / f"{number}.ndjson").write_text("".join(f"{line}\n" for line in [*lines[start:end], *ends]))
+        command("detect", incoming, "--data", data, "--rules", rules, "--once", "--shards", 2)
+    facts, versions = alerts(data).values(), {r.version for r in load_rules([older], Settings(), run_tests=False).rules}
+    found = edits.open_since({edits.fact(fact) for fact in facts if fact.rule_version in versions}, half * 3 // 4)
+    assert found == edits.open_since(edits.expected(edited=False), half * 3 // 4) != set()
 
 
 def test_files_that_come_to_a_directory_are_read_in_their_order(spark: SparkSession, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -34,31 +34,56 @@ def claim(spark: SparkSession, directory: str, shards: int, settings: Settings) 
 
 def reached(spark: SparkSession, directory: str, topics: Collection[str]) -> list[tuple[str, int, int]]:
     """(topic, partition, offset) up to where the topics were read when the last batch was committed; may be empty."""
+    said = _committed(spark, directory)
+    found = [(topic, offsets) for one in said for topic, offsets in one.items() if topic in topics]
+    return sorted((topic, int(part), offset) for topic, offsets in found for part, offset in offsets.items())
+
+
+def files_read(spark: SparkSession, directory: str) -> list[tuple[str, int]]:
+    """(name, µs of the last change) of the files that were read when the last batch was committed; may be empty."""
+    ends = [(n, one["logOffset"]) for n, one in enumerate(_committed(spark, directory)) if "logOffset" in one]
+    return sorted({entry for n, end in ends for entry in _files_of(spark, directory, f"sources/{n}", end)})
+
+
+def _files_of(spark: SparkSession, directory: str, log: str, end: int) -> Iterator[tuple[str, int]]:
+    """Entries of Spark's log of the files of one source, up to this batch of it."""
+    numbers = _numbers(spark, directory, log)
+    # A compacted one has all before it, too.
+    start = max((number for number, compact in numbers.items() if compact and number <= end), default=0)
+    path = spark._jvm.org.apache.hadoop.fs.Path
+    for number in sorted(n for n in numbers if start <= n <= end):
+        name = f"{number}.compact" if numbers[number] else str(number)
+        for line in _lines(spark, _file(spark, directory, f"{log}/{name}")[1])[1:]:
+            entry = json.loads(line)
+            yield str(path(spark._jvm.java.net.URI(entry["path"])).toString()), entry["timestamp"] * 1000
+
+
+def _committed(spark: SparkSession, directory: str) -> list[dict[str, Any]]:
+    """What Spark says of each source at the end of the last committed batch; {} of one that it gives a number."""
     committed = max(_numbers(spark, directory, "commits"), default=None)
     if committed is None:
         return []
     lines = _lines(spark, _file(spark, directory, f"offsets/{committed}")[1])
-    found = [(topic, offsets) for line in lines[2:] for topic, offsets in _offsets(line).items() if topic in topics]
-    return sorted((topic, int(part), offset) for topic, offsets in found for part, offset in offsets.items())
+    return [json.loads(line) if line.startswith("{") else {} for line in lines[2:]]
 
 
-def _offsets(line: str) -> dict[str, dict[str, int]]:
-    """What Spark says of one source: by topic and partition, or something else where it is not Kafka."""
-    found = json.loads(line) if line.startswith("{") else {}
-    return {topic: offsets for topic, offsets in found.items() if isinstance(offsets, dict)}
-
-
-def _numbers(spark: SparkSession, directory: str, name: str) -> list[int]:
-    """Numbers that files of a directory of the checkpoint are called by."""
+def _numbers(spark: SparkSession, directory: str, name: str) -> dict[int, bool]:
+    """Numbers that files of a directory of the checkpoint are called by, and whether that one is compacted."""
     system, path = _file(spark, directory, name)
     if not system.exists(path):
-        return []
-    names = [status.getPath().getName() for status in system.listStatus(path)]
-    return [int(text) for text in names if text.isdigit()]
+        return {}
+    names = [status.getPath().getName().partition(".") for status in system.listStatus(path)]
+    return {int(text): end == "compact" for text, _, end in sorted(names) if text.isdigit() and end in ("", "compact")}
 
 
 def _lines(spark: SparkSession, path: Any) -> list[str]:
     return [str(line) for line in spark.sparkContext.textFile(path.toString(), 1).collect()]
+
+
+def there(spark: SparkSession, name: str) -> bool:
+    """Whether there is a file of this name, which Hadoop wrote."""
+    system, path = _file(spark, *name.rsplit("/", 1))
+    return bool(system.exists(path))
 
 
 def _file(spark: SparkSession, directory: str, name: str) -> tuple[Any, Any]:

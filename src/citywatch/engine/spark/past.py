@@ -1,9 +1,9 @@
-"""What the topics still hold of the time before the job goes on: rules that are new or changed read it first."""
+"""What topics or files still hold of the time before the job goes on: rules that are new or changed read it first."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,10 @@ import pyarrow as pa
 from citywatch.connections.kafka.spans import Span, Spans, offset
 from citywatch.engine.spark.conditions import Parse
 from citywatch.engine.spark.identity import Known
-from citywatch.engine.spark.reading import of_log
+from citywatch.engine.spark.reading import FILES, of_file, of_log
+from citywatch.records.chunk import Chunk
+from citywatch.settings import MINUTE
+from citywatch.stores.archive.files import files_at
 from citywatch.stores.identity import Identities, Verdict
 from citywatch.stores.sorter import Sorter
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 ORDER = ("received_at", "time", "source", "id")
 _ROWS = 20_000
+_CLOCKS = 5 * MINUTE
 
 
 @dataclass(frozen=True)
@@ -47,20 +51,56 @@ class TopicsPast:
     def events(self, parse: Parse, since: int, disorder: int) -> tuple[bool, Iterator[pa.Table]]:
         """`conditions.Past`. Raises SourceError."""
         records = _Records(self, since)
-        return records.complete, _in_order(self._parsed(records, parse, since, disorder))
+        parsed = ((feed, parse(chunk).events) for feed, chunk in self._chunks(records))
+        return records.complete, _in_order(_judged(parsed, since, disorder))
 
-    def _parsed(self, records: _Records, parse: Parse, since: int, disorder: int) -> Iterator[pa.Table]:
-        latest: dict[str, int] = {}
+    def _chunks(self, records: _Records) -> Iterator[tuple[str, Chunk]]:
         for rows in records:
             feed = str(rows["feed"][0].as_py())
-            events = parse(of_log(rows, self.mappings.get(feed.rpartition("/")[0]))).events
-            received = events["received_at"].cast(pa.int64()).to_numpy()
-            if not len(events):
-                continue
-            heard = np.maximum.accumulate(np.concatenate(([latest.get(feed, since)], received)))
-            latest[feed] = int(heard[-1])
-            judged = (received >= heard[:-1] - disorder) & (received >= since) & ~events["stale"].to_numpy()
-            yield events.filter(pa.array(judged))
+            yield feed, of_log(rows, self.mappings.get(feed.rpartition("/")[0]))
+
+
+@dataclass(frozen=True)
+class FilesPast:
+    """Files of a directory that were read.
+
+    Attributes
+    ----------
+    read
+        (name as Hadoop writes it, µs of its last change) of those that are still there.
+    complete
+        Whether they are all that were read.
+    mapping
+        What their records are taken for.
+    """
+
+    read: Sequence[tuple[str, int]]
+    complete: bool
+    mapping: str | None = None
+
+    def events(self, parse: Parse, since: int, disorder: int) -> tuple[bool, Iterator[pa.Table]]:
+        """`conditions.Past`. Raises StoreError."""
+        # A record is received before its file was changed last, but for the clocks of those who stamp it.
+        wanted = sorted((changed, name) for name, changed in self.read if changed >= since - _CLOCKS)
+        parsed = ((FILES, parse(self._chunk(name, changed)).events) for changed, name in wanted)
+        return self.complete, _in_order(_judged(parsed, since, disorder))
+
+    def _chunk(self, name: str, changed: int) -> Chunk:
+        files, path = files_at(name.removeprefix("file:"))
+        return of_file(name, changed, files.read(path), self.mapping)
+
+
+def _judged(parsed: Iterable[tuple[str, pa.Table]], since: int, disorder: int) -> Iterator[pa.Table]:
+    """Of the events of each feed, in its order, those that are neither older nor backfill."""
+    latest: dict[str, int] = {}
+    for feed, events in parsed:
+        if not len(events):
+            continue
+        received = events["received_at"].cast(pa.int64()).to_numpy()
+        heard = np.maximum.accumulate(np.concatenate(([latest.get(feed, since)], received)))
+        latest[feed] = int(heard[-1])
+        judged = (received >= heard[:-1] - disorder) & (received >= since) & ~events["stale"].to_numpy()
+        yield events.filter(pa.array(judged))
 
 
 def _in_order(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -65,7 +64,9 @@ def _chunks(rows: pa.Table, mappings: Mapping[str, str]) -> Iterator[tuple[Chunk
         mapping = mappings.get(feed.rpartition("/")[0] or feed)
         of_feed = _of_feed(rows, feed).sort_by([("place", "ascending"), ("name", "ascending")])
         if feed == FILES:
-            yield from (_of_file(row, mapping) for row in of_feed.to_pylist())
+            for row in of_feed.to_pylist():
+                chunk = of_file(row["name"], row["arrived"], row["raw"], mapping)
+                yield chunk, FILES, f"{row['place']:020d} {row['name']}"
         else:
             yield of_log(of_feed, mapping), feed, f"{of_feed['place'][0].as_py():020d}"
 
@@ -74,12 +75,11 @@ def _of_feed(rows: pa.Table, feed: str) -> pa.Table:
     return rows.filter(pc.equal(rows["feed"], pa.scalar(feed)))
 
 
-def _of_file(row: dict[str, Any], mapping: str | None) -> tuple[Chunk, str, str]:
-    cuts = list(cut_lines([row["raw"]]))
-    records, faults = (pa.concat_tables([getattr(cut, name) for cut in cuts]) for name in ("records", "faults"))
-    origin = Origin(row["name"], row["arrived"])
-    chunk = Chunk(origin, Format.JSON, records, faults=faults, mapping=mapping)
-    return chunk, FILES, f"{row['place']:020d} {row['name']}"
+def of_file(name: str, arrived: int, content: bytes, mapping: str | None) -> Chunk:
+    """A whole file of NDJSON."""
+    cuts = list(cut_lines([content]))
+    records, faults = (pa.concat_tables([getattr(cut, part) for cut in cuts]) for part in ("records", "faults"))
+    return Chunk(Origin(name, arrived), Format.JSON, records, faults=faults, mapping=mapping)
 
 
 def of_log(rows: pa.Table, mapping: str | None) -> Chunk:
