@@ -8,6 +8,7 @@ import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,11 +18,14 @@ from tests.cluster.cassandra.keyspaces import SECRET, keyspace
 from tests.cluster.city import answer
 from tests.cluster.running import Run, citywatch, status
 from tests.cluster.servers import cassandra, hdfs, owner
-from tests.cluster.spark.running import Job
+from tests.cluster.spark.running import command
 from tests.cluster.test_same_alerts import by_source, clock, now_is
 from tests.cluster.topics import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600), pytest.mark.xdist_group("spark")]
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 RATE, SECONDS = 30, 200
 WITHOUT_ROWS = 10
@@ -39,7 +43,7 @@ def _answers(place: Path | str, names: tuple[str, ...]) -> dict[str, Answer]:
 
 
 def test_kafka_hdfs_cassandra_and_a_laptop_answer_alike(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("HADOOP_USER_NAME", raising=False)
     for name, text in SECRET.items():
@@ -59,7 +63,7 @@ def test_kafka_hdfs_cassandra_and_a_laptop_answer_alike(
             run.wait_for(len(lines) + 1)
             run.end(signal.SIGINT)
         words = ("--from", cluster.url(topic), "--to", home, "--data", live, "--once")
-        archived = Job(*words, log=tmp_path / "log", job="archive").last_line()
+        archived = json.loads(command("archive", *words)[-1])
         file, laptop = tmp_path / "city.ndjson", tmp_path / "laptop"
         file.write_text("\n".join([*lines, last]) + "\n", "utf-8")
         done = citywatch("run", file, "--once", "--data", laptop)

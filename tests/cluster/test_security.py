@@ -41,74 +41,80 @@ def from_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kafka, int, Path]]:
+    """A broker, its port for those with a password, and the directory with what clients need."""
+    directory = tmp_path_factory.mktemp("secured")
+    with secured_broker(directory) as (broker, port):
+        yield broker, port, directory
+
+
 def test_tls_and_a_password_from_a_file_let_one_in_and_a_wrong_one_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    secured: tuple[Kafka, int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with secured_broker(tmp_path) as (broker, port):
-        cluster = Cluster(broker.address)
-        name = cluster.make()
-        cluster.send(name, [event(n) for n in range(5)])
-        client = properties(tmp_path, "admin", "PLAIN")
-        monkeypatch.setenv("CITYWATCH_KAFKA_CONFIG", str(client))
-        address = f"kafka://127.0.0.1:{port}/{name}"
-        with monkeypatch.context() as wrong:
-            wrong.setenv("CITYWATCH_KAFKA_SASL_PASSWORD", "guessed")
-            with pytest.raises(SourceError, match=r"(?i)authentication.*sasl\.password") as raised:
-                _read(tmp_path / "wrong", address, 5)
-            assert "guessed" not in str(raised.value)
-        monkeypatch.setenv("CITYWATCH_KAFKA_SASL_PASSWORD_FILE", str(tmp_path / "password"))
-        _read(tmp_path / "right", address, 5)
-        lines = [line for line in client.read_text().splitlines() if "ssl.ca" not in line]
-        client.write_text("\n".join(lines))  # nobody vouches for the broker any more
-        with pytest.raises(SourceError, match=r"certificate verify failed.*ssl\.ca\.location"):
-            _read(tmp_path / "stranger", address, 5)
+    broker, port, directory = secured
+    cluster = Cluster(broker.address)
+    name = cluster.make()
+    cluster.send(name, [event(n) for n in range(5)])
+    client = properties(directory, "admin", "PLAIN")
+    monkeypatch.setenv("CITYWATCH_KAFKA_CONFIG", str(client))
+    address = f"kafka://127.0.0.1:{port}/{name}"
+    with monkeypatch.context() as wrong:
+        wrong.setenv("CITYWATCH_KAFKA_SASL_PASSWORD", "guessed")
+        with pytest.raises(SourceError, match=r"(?i)authentication.*sasl\.password") as raised:
+            _read(tmp_path / "wrong", address, 5)
+        assert "guessed" not in str(raised.value)
+    monkeypatch.setenv("CITYWATCH_KAFKA_SASL_PASSWORD_FILE", str(directory / "password"))
+    _read(tmp_path / "right", address, 5)
+    lines = [line for line in client.read_text().splitlines() if "ssl.ca" not in line]
+    client.write_text("\n".join(lines))  # nobody vouches for the broker any more
+    with pytest.raises(SourceError, match=r"certificate verify failed.*ssl\.ca\.location"):
+        _read(tmp_path / "stranger", address, 5)
 
 
 def test_the_commands_of_the_docs_give_each_user_what_it_needs_and_no_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    secured: tuple[Kafka, int, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CITYWATCH_KAFKA_SASL_PASSWORD_FILE", str(tmp_path / "password"))
-    events = tmp_path / "events.ndjson"
+    broker, port, directory = secured
+    monkeypatch.setenv("CITYWATCH_KAFKA_SASL_PASSWORD_FILE", str(directory / "password"))
+    events = directory / "events.ndjson"
     events.write_text("".join(f"{event(n)}\n" for n in range(20)))
-    with secured_broker(tmp_path) as (broker, port):
-        commands = _commands(tmp_path, port)
-        topics = [command for command in commands if command[0] == "kafka-topics"]
-        users = [command for command in commands if command[0] == "kafka-configs"]
-        rights = [command for command in commands if command[0] == "kafka-acls"]
-        for command in [*topics, *users]:
-            _run(broker, command, tmp_path)
+    commands = _commands(directory, port)
+    topics = [command for command in commands if command[0] == "kafka-topics"]
+    users = [command for command in commands if command[0] == "kafka-configs"]
+    rights = [command for command in commands if command[0] == "kafka-acls"]
+    for command in [*topics, *users]:
+        _run(broker, command, directory)
 
-        reader, devices = properties(tmp_path, "citywatch"), properties(tmp_path, "devices")
-        base = f"kafka://127.0.0.1:{port}/citywatch.events?config="
-        looked = f"{base}{reader}&write=citywatch.alerts"
-        lacking = _lacking(tmp_path, looked)
-        assert sorted(finding.next for finding in lacking) == sorted(_said(rights, "User:citywatch"))
-        assert {what for finding in lacking for what in re.findall("may not [a-z]+ the [a-z]+", finding.what)} == {
-            "may not read the topic", "may not write the topic", "may not read the group",
-        }  # fmt: skip
-        for command in rights:
-            _run(broker, command, tmp_path)
-        assert _lacking(tmp_path, looked) == []
+    reader, devices = properties(directory, "citywatch"), properties(directory, "devices")
+    base = f"kafka://127.0.0.1:{port}/citywatch.events?config="
+    looked = f"{base}{reader}&write=citywatch.alerts"
+    lacking = _lacking(directory, looked)
+    assert sorted(finding.next for finding in lacking) == sorted(_said(rights, "User:citywatch"))
+    assert {what for finding in lacking for what in re.findall("may not [a-z]+ the [a-z]+", finding.what)} == {
+        "may not read the topic", "may not write the topic", "may not read the group",
+    }  # fmt: skip
+    for command in rights:
+        _run(broker, command, directory)
+    assert _lacking(directory, looked) == []
 
-        denied = citywatch("send", events, "--to", f"{base}{reader}", "--again")
-        assert denied.returncode == 1, "who reads events may write none"
-        assert "authorization" in denied.stderr.lower()
-        sent = citywatch("send", events, "--to", f"{base}{devices}", "--again")
-        assert sent.returncode == 0, sent.stderr
-        _read(tmp_path / "data", f"{base}{reader}", 20)
-        with pytest.raises(SourceError, match=r"(?i)authorization.*kafka-acls"):
-            _read(tmp_path / "none", f"{base}{devices}", 20)
-        _notify(tmp_path, reader, port)
-        console = properties(tmp_path, "console")
-        (bad,) = _lacking(
-            tmp_path, f"kafka://127.0.0.1:{port}/citywatch.events?config={console}&group=citywatch-console"
-        )
-        assert "may not read the topic citywatch.events" in bad.what
-        heard = f"kafka://127.0.0.1:{port}/citywatch.alerts?config={console}"
-        assert _lacking(tmp_path, f"{heard}&group=citywatch-console&write=citywatch.events") == []
-        told = citywatch("alerts", "tail", "--from", heard, "--once", "--format", "ndjson")
-        assert told.returncode == 0, told.stderr
-        assert '"test":true' in told.stdout
+    denied = citywatch("send", events, "--to", f"{base}{reader}", "--again")
+    assert denied.returncode == 1, "who reads events may write none"
+    assert "authorization" in denied.stderr.lower()
+    sent = citywatch("send", events, "--to", f"{base}{devices}", "--again")
+    assert sent.returncode == 0, sent.stderr
+    _read(directory / "data", f"{base}{reader}", 20)
+    with pytest.raises(SourceError, match=r"(?i)authorization.*kafka-acls"):
+        _read(directory / "none", f"{base}{devices}", 20)
+    _notify(directory, reader, port)
+    console = properties(directory, "console")
+    (bad,) = _lacking(directory, f"kafka://127.0.0.1:{port}/citywatch.events?config={console}&group=citywatch-console")
+    assert "may not read the topic citywatch.events" in bad.what
+    heard = f"kafka://127.0.0.1:{port}/citywatch.alerts?config={console}"
+    assert _lacking(directory, f"{heard}&group=citywatch-console&write=citywatch.events") == []
+    told = citywatch("alerts", "tail", "--from", heard, "--once", "--format", "ndjson")
+    assert told.returncode == 0, told.stderr
+    assert '"test":true' in told.stdout
 
 
 def _notify(directory: Path, config: Path, port: int) -> None:

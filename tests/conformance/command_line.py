@@ -80,10 +80,11 @@ class BackTest(CommandLine):
 
 def said(*arguments: object) -> list[str]:
     """Standard output of the command, by lines; it runs in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="")
+    with redirect_stdout(out), redirect_stderr(io.StringIO()):
         cli.main(args=[str(argument) for argument in arguments], standalone_mode=False)
-    return out.getvalue().splitlines()
+    out.seek(0)
+    return out.read().splitlines()
 
 
 def told(number: int, item: Item) -> Item:

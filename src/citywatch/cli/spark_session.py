@@ -73,15 +73,19 @@ def _connector() -> dict[str, str]:
 
 @contextmanager
 def spark_session(master: str | None, properties: Mapping[str, str]) -> Iterator[SparkSession]:
-    """A session for a while."""
+    """A session for a while; one that this process has already is used, and stays."""
+    from pyspark.sql import SparkSession
+
     from citywatch.engine.spark.job import session
 
+    others = SparkSession.getActiveSession() is not None
     spark = session(master, properties)
     spark.sparkContext.setLogLevel("ERROR")
     try:
         yield spark
     finally:
-        spark.stop()
+        if not others:
+            spark.stop()
 
 
 def recipe(host: Host) -> MakeParser:

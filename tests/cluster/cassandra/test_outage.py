@@ -20,7 +20,7 @@ from tests.cluster.servers import owner
 from tests.mqtt.broker import until
 from tests.mqtt.conftest import stored
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.soak, pytest.mark.timeout(400)]
 
 DOWN_S = 30
 

@@ -18,7 +18,7 @@ import yaml
 
 from deploy.servers.jars import jars
 from deploy.servers.postgresql_server import programs
-from deploy.servers.server import free_ports
+from deploy.servers.server import BRIEF, free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 DEPLOY = ROOT / "deploy"
@@ -97,8 +97,8 @@ class Layout:
             path = f"{DEPLOY}/airflow/.venv/bin:{path}"
         here = {name: self.here(service, str(value), value=True) for name, value in given.items()}
         own = {"HOME": str(self.home(service) / HOME[1:]), "TMPDIR": str(self.home(service) / "tmp"), "LANG": "C.UTF-8"}
-        java_home = {"JAVA_HOME": os.environ["JAVA_HOME"]} if "JAVA_HOME" in os.environ else {}
-        return {**own, **java_home, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **here}
+        java = {"JDK_JAVA_OPTIONS": BRIEF, **{n: os.environ[n] for n in ("JAVA_HOME",) if n in os.environ}}
+        return {**own, **java, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **here}
 
     def _airflow(self, service: str) -> dict[str, str]:
         """Where it serves what it serves everywhere in a container."""

@@ -77,6 +77,7 @@ def own(tmp_path: Path) -> Iterator[Hdfs]:
         yield server
 
 
+@pytest.mark.soak
 def test_without_its_datanode_nothing_is_published_and_with_it_again_everything(
     own: Hdfs, city: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

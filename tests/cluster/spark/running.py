@@ -22,7 +22,9 @@ from citywatch.mappings.recipe import ParserRecipe
 from citywatch.stores.desk import Desk
 from citywatch.triage import EVERY
 from deploy.servers.jars import MissingError, jars
+from deploy.servers.server import BRIEF
 from tests.conformance.cases import Said
+from tests.conformance.command_line import said
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -46,6 +48,7 @@ def properties() -> dict[str, str]:
     return {
         "spark.jars": found,
         "spark.driver.memory": "512m",
+        "spark.driver.extraJavaOptions": f"{BRIEF} -XX:+UseSerialGC",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
@@ -115,15 +118,28 @@ def alerts(directory: Path) -> dict[str, Said]:
     return {alert.id: alert for alert in found}
 
 
+def command(job: str, *arguments: object) -> list[str]:
+    """What `citywatch spark JOB` says on standard output, by lines; in this process, on its session."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return said("spark", job, *arguments, "--master", MASTER, *configured())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def configured() -> list[str]:
+    """The properties as words of a command."""
+    return [word for name, value in properties().items() for word in ("--conf", f"{name}={value}")]
+
+
 class Job:
     """`citywatch spark detect`, or another of its jobs, in a session of its own."""
 
     def __init__(
         self, *arguments: object, log: Path, job: str = "detect", environment: Mapping[str, str] | None = None
     ) -> None:
-        conf = [word for name, value in properties().items() for word in ("--conf", f"{name}={value}")]
         program = str(Path(sys.executable).with_name("citywatch"))
-        command = [program, "spark", job, *map(str, arguments), "--master", MASTER, *conf]
+        command = [program, "spark", job, *map(str, arguments), "--master", MASTER, *configured()]
         self._log, self._out = log, log.with_suffix(".out")
         with log.open("ab") as log_file, self._out.open("wb") as out:
             self._process = subprocess.Popen(

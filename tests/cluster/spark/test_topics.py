@@ -19,7 +19,7 @@ from tests.cluster.topics import Cluster, Sent
 from tests.conformance.cases import Said
 from tests.conformance.command_line import said
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600), pytest.mark.xdist_group("spark")]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 EVENTS = 10_000
 

@@ -1,0 +1,51 @@
+"""Which tests of the cluster run one after the other in one process: those that share what takes long to start.
+
+A plugin for pytest (`-p tests.cluster.lane`), beside `-n`; a test that is in no group goes to whoever is free.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]
+
+_HERE = "tests/cluster/"
+
+GROUPS = {
+    "airflow": ("airflow/",),
+    "spark": ("spark/test_archive", "spark/test_detect", "test_same_reports"),
+    "compose": ("compose/",),
+    "killed jobs": ("spark/test_topics",),
+    "console": ("postgresql/test_console", "postgresql/test_processes"),
+    "desk": ("postgresql/",),
+    "cassandra": ("cassandra/",),
+    "hdfs": ("hdfs/",),
+    "security": ("test_security",),
+    "doctor": ("test_doctor",),
+}
+"""Beginnings of the paths of each; what takes longest stands first, so that nobody is left alone with it at the end."""
+
+
+class Lane(LoadScopeScheduling):  # type: ignore[misc] # it ships no types
+    """Hands out groups whole."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid) or nodeid
+
+
+def group(nodeid: str) -> str:
+    """The group of a test; empty where it has none."""
+    path = nodeid.removeprefix(_HERE)
+    return next((name for name, paths in GROUPS.items() if path.startswith(paths)), "")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lane:
+    """Called by pytest-xdist."""
+    return Lane(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests into the order of the groups."""
+    places = {name: place for place, name in enumerate(GROUPS)}
+    items.sort(key=lambda item: places.get(group(item.nodeid), len(places)))
