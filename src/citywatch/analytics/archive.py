@@ -34,13 +34,13 @@ ALERT: Mapping[str, str] = {
 
 def without_nonsense(table: pa.Table) -> pa.Table:
     """The table with NULL for numbers that are none, as some means are: JSON has no word for them."""
-    import pyarrow as pa  # noqa: PLC0415 - the list of questions is shown without Arrow
-    import pyarrow.compute as pc  # noqa: PLC0415 - see above
+    import numpy as np  # noqa: PLC0415 - the list of questions is shown without Arrow
+    import pyarrow as pa  # noqa: PLC0415 - as above; its own functions take 40 ms to load
 
     for at, column in enumerate(table.schema):
         if pa.types.is_floating(column.type):
-            values = table.column(at)
-            table = table.set_column(at, column, pc.if_else(pc.is_finite(values), values, pa.scalar(None, column.type)))
+            values = table.column(at).to_numpy()
+            table = table.set_column(at, column, pa.array(values, column.type, mask=~np.isfinite(values)))
     return table
 
 
