@@ -56,11 +56,20 @@ class Alarm:
         if not isinstance(said, dict):
             self.unread += 1
         elif self._form == "ndjson":
-            click.echo(json.dumps(said, ensure_ascii=False, separators=(",", ":")))
+            click.echo(_line(said))
         elif (line := older_line(said, self._zone)) is None:
             self.unread += 1
         else:
             click.echo(line)
+
+
+def _line(said: dict[str, Any]) -> str:
+    line = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    try:
+        line.encode()
+    except UnicodeEncodeError:  # half of a character of two
+        return json.dumps(said, separators=(",", ":"))
+    return line
 
 
 def _follow(where: Address, alarm: Alarm, *, once: bool) -> None:

@@ -23,6 +23,7 @@ _TEXTS = ("rule", "rule_id", "rule_version", "title", "level", "status")
 _OPTIONAL = ("address", "reason")
 _FLAGS = ("inconclusive", "silent")
 _JSON = ("group", "values", "evidence")
+_DEGREES = {"lat": 90, "lon": 180}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def facts_of(messages: Sequence[Message]) -> tuple[pa.Table, pa.Table]:
     for message in messages:
         try:
             rows.append(_fact(json.loads(message.content)))
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             refused.append(_rejected(message, error))
     kept = pa.Table.from_pylist(rows, schema=facts_schema())
     return kept, pa.Table.from_pylist(refused, schema=_rejected_schema())
@@ -56,9 +57,9 @@ def _fact(alert: Mapping[str, Any]) -> dict[str, Any]:
     fact: dict[str, Any] = {name: _text(alert, name) for name in ("id", *_TEXTS)}
     Level(fact["level"])
     fact |= {name: _text(alert, name) if alert.get(name) is not None else None for name in _OPTIONAL}
-    fact |= {name: json.dumps(alert[name], ensure_ascii=False, separators=(",", ":")) for name in _JSON}
-    fact |= {name: datetime.fromisoformat(alert[name]).astimezone(UTC) for name in ("first_seen", "last_seen")}
-    fact |= {name: alert[name] if alert.get(name) is None else float(alert[name]) for name in ("lat", "lon")}
+    fact |= {name: _json(alert, name) for name in _JSON}
+    fact |= {name: _time(alert, name) for name in ("first_seen", "last_seen")}
+    fact |= {name: None if alert.get(name) is None else _degrees(alert, name) for name in ("lat", "lon")}
     flags = {"late": bool(alert["late"]), **{name: bool(alert.get(name, False)) for name in _FLAGS}}
     return {**fact, **flags, "count": _count(alert)}
 
@@ -67,7 +68,38 @@ def _text(alert: Mapping[str, Any], name: str) -> str:
     value = alert[name]
     if not isinstance(value, str):
         raise TypeError(f"{name} is no text")
-    return value
+    return _encodable(value)
+
+
+def _encodable(text: str) -> str:
+    text.encode()  # half of a character of two is none; it raises ValueError
+    return text
+
+
+def _json(alert: Mapping[str, Any], name: str) -> str:
+    value = alert[name]
+    fits = _is_list_of_objects(value) if name == "evidence" else isinstance(value, dict)
+    if not fits:
+        raise TypeError(f"{name} is of another shape")
+    return _encodable(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def _time(alert: Mapping[str, Any], name: str) -> datetime:
+    time = datetime.fromisoformat(_text(alert, name))
+    if time.tzinfo is None:
+        raise ValueError(f"{name} has no offset")
+    return time.astimezone(UTC)
+
+
+def _degrees(alert: Mapping[str, Any], name: str) -> float:
+    value = alert[name]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= _DEGREES[name]:
+        raise TypeError(f"{name} is no number of degrees")
+    return float(value)
 
 
 def _count(alert: Mapping[str, Any]) -> int:
