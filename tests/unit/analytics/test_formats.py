@@ -105,6 +105,34 @@ def test_a_page_shows_chart_numbers_period_and_what_it_left_out(city: Path) -> N
     assert "the time is known to the day only" in page.words
 
 
+def test_a_chart_draws_every_minute_of_the_day_and_names_what_has_no_bar(fill: Fill) -> None:
+    minutes = [f"2026-05-01T{minute // 60:02}:{minute % 60:02}:00Z" for minute in range(1440)]
+    devices = [
+        {"type": "device.status", "time": minutes[0], "device_id": str(n), "severity": 5 if n < 2 else 1}
+        for n in range(30)
+    ]
+    data = fill([*({"type": "ticket.issued", "time": time} for time in minutes), *devices])
+
+    def shown(name: str) -> str:
+        return invoke("report", name, "--data", str(data), "--format", "html").stdout
+
+    assert shown("tickets-by-minute").count('aria-roledescription="bar"') == 1440
+    assert "figcaption" not in shown("tickets-by-minute")
+    assert "<figcaption>Not drawn: 28 without failures.</figcaption>" in shown("failures")
+
+
+def test_a_page_without_rows_says_so(city: Path) -> None:
+    text = invoke("report", "response-times", "--data", str(city), "--format", "html").stdout
+    assert "There is nothing to count." in text
+    assert "<table" not in text
+
+
+def test_times_on_a_page_are_the_citys(fill: Fill) -> None:
+    data = fill([{"type": "device.status", "time": "2026-05-01T02:00:00Z", "device_id": "7"}])
+    assert "2026-04-30 22:00:00" in invoke("report", "fleet", "--data", str(data), "--format", "html").stdout
+    assert "2026-05-01 02:00:00 UTC" in invoke("report", "fleet", "--data", str(data), "--format", "table").stdout
+
+
 def test_what_comes_from_outside_is_no_markup(fill: Fill) -> None:
     ticket = {"type": "ticket.issued", "time": "2026-05-01T10:00:00Z", "borough": EVIL, "plate_state": EVIL}
     data = fill([ticket, {**ticket, "borough": "Queens"}])

@@ -101,8 +101,8 @@ QUESTIONS = (
         title="The thirteen numbers of the older drone system",
         definition=(
             "1 to 4: messages with and without a code, and their shares (`with-and-without-code`). The rest counts "
-            "violations: tickets and drone violations that have a code. 5: by weekday. 6 to 9: on week-ends and in the "
-            "week, in total and for each day. 10: by month. 11 to 13: in July, in August, in both."
+            "violations: tickets and drone violations that have a code. 5: by weekday (1 = Monday). 6 to 9: on "
+            "week-ends and in the week, in total and for each day. 10: by month. 11 to 13: in July, in August, in both."
         ),
         columns=_COLUMNS,
         ask=prestacop,

@@ -12,7 +12,7 @@ from citywatch import __version__
 from citywatch.analytics.question import Answer, Asked, Question
 from citywatch.analytics.render.charts import BARS, is_ordered, svg
 from citywatch.analytics.render.pseudonyms import PRIVATE, pseudonym
-from citywatch.analytics.render.words import SHOWN, Cells, heading, in_words, is_number
+from citywatch.analytics.render.words import MEASURES, SHOWN, Cells, heading, in_words, is_number
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -38,12 +38,17 @@ footer { margin-top: 2.5rem; padding-top: .6rem; border-top: 1px solid #dde2e7; 
 @media print {
   body { margin: 0; max-width: none; font-size: 10.5pt; }
   .wide { overflow: visible; }
-  th, td { overflow-wrap: anywhere; }
+  th, td { padding-right: .7rem; }
+  td:not(.number) { overflow-wrap: anywhere; }
   thead { display: table-header-group; }
   tr, figure { break-inside: avoid; }
   h2 { break-after: avoid; }
 }
 """
+
+
+DRAWN = 3660
+"""At most so many columns stand side by side in a chart: ten years of days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Frame:
 def page(question: Question, asked: Asked, answer: Answer, frame: Frame) -> str:
     """HTML without a script or anything to fetch. Plates and persons stand under pseudonyms."""
     private = {name: pseudonym(frame.key, name) for name in answer.rows.column_names if name in PRIVATE}
-    cells = in_words(answer.rows.slice(0, SHOWN), private)
+    cells = in_words(answer.rows.slice(0, DRAWN), private, ZoneInfo(frame.zone))
     columns = list(cells[0]) if cells else list(answer.rows.column_names)
     title = question.title + (f", by {heading(asked.by)}" if asked.by else "")
     parts = [
@@ -68,7 +73,7 @@ def page(question: Question, asked: Asked, answer: Answer, frame: Frame) -> str:
         f"<p>{_inline(question.definition)}{_types(asked, question)}</p>",
         _chart(question, asked, answer, cells),
         "<h2>Numbers</h2>",
-        _table(columns, cells),
+        _table(columns, cells[:SHOWN]) if cells else "<p>There is nothing to count.</p>",
         _more(answer),
         _left_out(question, answer),
         _footer(question, frame, pseudonyms=bool(private)),
@@ -123,17 +128,22 @@ def _chart(question: Question, asked: Asked, answer: Answer, cells: Cells) -> st
     ordered = is_ordered(along) and asked.top is None and asked.by in (None, along)
     values = answer.rows[measured].to_pylist()
     names = [_name(row, along, asked.by) for row in cells]
-    drawn = [(name, value) for name, value in zip(names, values, strict=False) if value is not None]
+    known = [(name, value) for name, value in zip(names, values, strict=False) if value is not None]
+    drawn = known if ordered or measured not in MEASURES else [bar for bar in known if bar[1]]
+    if not drawn:
+        return ""
     shown = drawn if ordered else drawn[:BARS]
     words = f"{heading(measured)} by {heading(along)}"
     image = svg(shown, along=heading(along), measured=heading(measured), ordered=ordered)
     image = image.replace("<svg ", f'<svg role="img" aria-label="{escape(words)}" ', 1)
-    rest = (
-        ""
-        if len(shown) == len(answer.rows)
-        else f"<figcaption>The first {len(shown)} of {len(answer.rows):,}.</figcaption>"
-    )
-    return f"<figure>{image}{rest}</figure>"
+    return f"<figure>{image}{_caption(len(shown), len(drawn), answer.rows.num_rows, heading(measured))}</figure>"
+
+
+def _caption(shown: int, drawn: int, total: int, measured: str) -> str:
+    """What the chart leaves out of `total` rows: those without a bar, and all bars but the first."""
+    notes = [f"The first {shown:,} of {total if total > DRAWN else drawn:,}."] if shown < drawn or total > DRAWN else []
+    notes += [f"Not drawn: {total - drawn:,} without {measured}."] if drawn < total <= DRAWN else []
+    return f"<figcaption>{' '.join(notes)}</figcaption>" if notes else ""
 
 
 def _name(row: dict[str, str], along: str, by: str | None) -> str:
@@ -167,7 +177,7 @@ def _left_out(question: Question, answer: Answer) -> str:
     if not answer.excluded:
         return "<h2>Left out</h2>\n<p>Nothing.</p>"
     rows = [
-        {"why": question.exclusions.get(left.reason, left.reason.replace("_", " ")), "rows": f"{left.rows:,}"}
+        {"why": question.exclusions.get(left.reason, left.reason).replace("_", " "), "rows": f"{left.rows:,}"}
         for left in answer.excluded
     ]
     return f"<h2>Left out</h2>\n{_table(('why', 'rows'), rows)}"

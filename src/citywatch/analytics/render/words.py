@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime, tzinfo
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ MEASURES = frozenset(
 """Columns of amounts: with a mark between thousands, to the right."""
 
 _UNITS = {"_kmh": ", km/h", "_km": ", km", "_s": ", s"}
+_MONEY = ("fine", "revenue")
 _DECIMALS = {"_kmh": 1, "_km": 2, "_s": 1}
 """End of a column's name -> how its unit is written, and how many decimals all of its values have."""
 
@@ -54,7 +56,7 @@ def heading(column: str) -> str:
         return "meaning" if column.startswith("check") else "name"
     end = _end(column)
     words = column.removesuffix(end).removeprefix("local_").replace("_", " ").replace("p90", "90th percentile")
-    return words + _UNITS.get(end, "")
+    return words + (", $" if column.startswith(_MONEY) else _UNITS.get(end, ""))
 
 
 def _end(column: str) -> str:
@@ -68,31 +70,41 @@ def is_number(column: str) -> bool:
     return column in MEASURES or column.endswith(ends) or column.startswith("fine")
 
 
-def in_words(rows: pa.Table, private: Mapping[str, Callable[[str], str]] | None = None) -> Cells:
+def in_words(
+    rows: pa.Table, private: Mapping[str, Callable[[str], str]] | None = None, zone: tzinfo | None = None
+) -> Cells:
     """Each row as column -> text; a column `NAME name` stands behind one that has names.
 
-    `private`: column -> how its values are shown instead.
+    `private`: column -> how its values are shown instead. `zone`: where times are told, which then do not say UTC.
     """
-    return [dict(_cells(row, private or {})) for row in rows.to_pylist()]
+    return [dict(_cells(row, private or {}, zone)) for row in rows.to_pylist()]
 
 
-def _cells(row: Mapping[str, Any], private: Mapping[str, Callable[[str], str]]) -> list[tuple[str, str]]:
+def _cells(
+    row: Mapping[str, Any], private: Mapping[str, Callable[[str], str]], zone: tzinfo | None
+) -> list[tuple[str, str]]:
     cells = []
     for column, value in row.items():
-        text = _text(column, value)
+        text = _text(column, value, zone)
         cells.append((column, private[column](text) if column in private and text else text))
         if column in names():
             cells.append((f"{column} name", names()[column].get(text, "")))
     return cells
 
 
-def _text(column: str, value: Any) -> str:
+def _moment(found: re.Match[str], zone: tzinfo | None) -> str:
+    if zone is None:
+        return f"{found[1]} {found[2]} UTC"
+    return f"{datetime.fromisoformat(found[0]).astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
+def _text(column: str, value: Any, zone: tzinfo | None) -> str:
     if value is None:
         return ""
     if column.endswith("share"):
         return f"{value:.2%}"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        text = _MOMENT.sub(r"\1 \2 UTC", str(value))
+        text = _MOMENT.sub(lambda found: _moment(found, zone), str(value))
         return text.replace("_", " ") if column in _WORDS else text
     if end := _end(column):
         return f"{value:,.{_DECIMALS[end]}f}"
