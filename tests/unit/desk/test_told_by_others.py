@@ -15,15 +15,12 @@ from citywatch.stores.desk import Desk
 from citywatch.stores.desk.told import Message, facts_of
 from citywatch.triage import EVERY
 
-ALERT: dict[str, Any] = {
-    **{"id": "ab" * 32, "rule": "r", "rule_id": "i", "rule_version": "v", "title": "t", "level": "low"},
-    **{"status": "stable", "group": {"plate": "K1"}, "count": 2, "late": False, "lat": 40.5, "lon": -74.0},
-    **{"first_seen": "2026-05-01T12:04:00.000000Z", "last_seen": "2026-05-01T12:05:00.000000Z", "address": None},
-    **{"reason": "K1 was seen", "values": {"speed": 4.5}, "state": "open"},
-    "evidence": [
-        {"source": "s", "id": "1", "type": "t", "time": "2026-05-01T12:04:00.000000Z", "data": {"plate": "K1"}}
-    ],
-}
+SEEN = {"first_seen": "2026-05-01T12:04:00.000000Z", "last_seen": "2026-05-01T12:05:00.000000Z"}
+EVENT = {"source": "s", "id": "1", "type": "t", "time": SEEN["first_seen"], "data": {"plate": "K1"}}
+WORDS = {"rule": "r", "rule_id": "i", "rule_version": "v", "title": "t", "level": "low", "status": "stable"}
+PLACE = {"lat": 40.5, "lon": -74.0, "address": None}
+ALERT: dict[str, Any] = {"id": "ab" * 32, **WORDS, **SEEN, **PLACE, "count": 2, "late": False, "state": "open"}
+ALERT |= {"group": {"plate": "K1"}, "values": {"speed": 4.5}, "reason": "K1 was seen", "evidence": [EVENT]}
 POISON: list[bytes] = [
     b"",
     b"\xff\xfe",
