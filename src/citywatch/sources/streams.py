@@ -21,15 +21,16 @@ _OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 class Blocks:
     """Blocks of bytes, once; afterwards `fault` says why the end was not reached, if it was not.
 
-    Raises SourceError when not even the beginning can be read. `unpack`: gzip is unpacked, however large it becomes.
+    `head`, the first of them, holds the first line, however small the pieces are in which a pipe gives it. Raises
+    SourceError when not even the beginning can be read. `unpack`: gzip is unpacked, however large it becomes.
     """
 
     def __init__(self, raw: Iterator[bytes], name: str, *, unpack: bool = True) -> None:
         self.fault: str | None = None
-        first = next(raw, b"")
+        first = _beginning(raw, least=len(_GZIP))
         plain = self._plain(first, raw)
         self._blocks = self._unpacked(plain) if unpack and first.startswith(_GZIP) else plain
-        self.head = next(self._blocks, b"").removeprefix(_UTF8_MARK)
+        self.head = _beginning(self._blocks, mark=b"\n").removeprefix(_UTF8_MARK)
         if self.head.startswith(_OTHER_MARKS):
             raise SourceError(f"{name} is UTF-16, wanted is UTF-8", hint=f"iconv -f UTF-16 -t UTF-8 {name}")
 
@@ -64,6 +65,16 @@ class Blocks:
                 self.fault = self.fault or "gzip ends too early here"
         except zlib.error as error:
             self.fault = f"gzip is damaged here: {error}"
+
+
+def _beginning(blocks: Iterator[bytes], *, least: int = 1, mark: bytes = b"") -> bytes:
+    """The first of the blocks, put together until they have `least` bytes and `mark`, but not without end."""
+    parts = [next(blocks, b"")]
+    size = len(parts[0])
+    while parts[-1] and size < BLOCK and (size < least or mark not in parts[-1]):
+        parts.append(next(blocks, b""))
+        size += len(parts[-1])
+    return b"".join(parts)
 
 
 def open_blocks(path: Path | None) -> Blocks:

@@ -15,9 +15,10 @@ from pyarrow import parquet
 
 from citywatch.errors import SourceError
 from citywatch.mappings.parse import Parser
-from citywatch.records.chunk import Format, Parsed
+from citywatch.records.chunk import Format, Origin, Parsed
 from citywatch.records.columns import listed
 from citywatch.sources import open_source
+from citywatch.sources.content import chunks_of, sniffed
 from citywatch.sources.model import Options
 from citywatch.sources.streams import Blocks
 from tests.unit.mappings.intake import cloudevent, parser
@@ -197,6 +198,21 @@ def test_a_disk_that_fails_in_mid_file_is_a_fault() -> None:
     read = Blocks(blocks(), "x")  # type: ignore[arg-type]  # a generator that fails
     assert b"".join(read) == b"one\ntw"
     assert read.fault == "cannot be read further: Input/output error"
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 40])
+def test_what_comes_in_small_pieces_is_read_as_if_it_came_at_once(size: int) -> None:
+    origin = Origin("-", 0)
+    for content in (CSV, gzip.compress(CSV), b"\xef\xbb\xbf" + CSV, NDJSON):
+        whole, pieces = (
+            [(chunk.header, listed(chunk.records["raw"])) for chunk in chunks_of(read, sniffed(read.head), origin)]
+            for read in (
+                Blocks(iter([content]), "-"),
+                Blocks((content[at : at + size] for at in range(0, len(content), size)), "-"),
+            )
+        )
+        assert {header for header, _ in pieces} == {header for header, _ in whole}
+        assert [raw for _, raws in pieces for raw in raws] == [raw for _, raws in whole for raw in raws] != []
 
 
 def test_a_binary_file_is_refused_line_by_line_or_said_to_be_none(tmp_path: Path) -> None:
