@@ -21,6 +21,7 @@ from citywatch.cli.spark_reporting import metrics, reporting
 from citywatch.cli.spark_session import (
     KAFKA,
     Input,
+    Running,
     conf_option,
     given_properties,
     master_option,
@@ -28,7 +29,6 @@ from citywatch.cli.spark_session import (
     require_spark,
     spark_session,
     stream_options,
-    wait_for,
 )
 from citywatch.cli.stores import store_option, storing
 from citywatch.errors import CitywatchError, UsageError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from citywatch.cli.hosting import Host
     from citywatch.connections.kafka.address import Address
     from citywatch.engine.spark.conditions import Past
+    from citywatch.engine.spark.standing import Standing
     from citywatch.engine.spark.told import Told
     from citywatch.stores.desk import Desk
 
@@ -122,10 +123,12 @@ def detect(
         relaying = stack.enter_context(storing(host, store))
         refusals = stack.enter_context(telling_rejected(host, rejected_to))
         stack.enter_context(metrics(standing, metrics_port))
-        query = job.start(records if once else with_real_time(records), _telling([*tells, standing.hear], totals))
+        records, tell = records if once else with_real_time(records), _telling([*tells, standing.hear], totals)
+        stack.enter_context(_watched(standing, given.topics))
+        running = Running(lambda: job.start(records, tell))
         say(f"detecting in {source}; state in {place}")
-        with reporting(host.directory, query, standing):
-            wait_for(query)
+        with reporting(host.directory, running, standing):
+            running.wait()
         totals["alerts"] = _born(desk) - born
         for beside in (relaying, refusals):
             if beside is not None:
@@ -176,6 +179,22 @@ def _telling(tells: Sequence[Tell], totals: Counter[str]) -> Tell:
         totals.update(told.counts)
 
     return tell
+
+
+@contextmanager
+def _watched(standing: Standing, address: Address | None) -> Iterator[None]:
+    """What waits in the topics is known at any time; without a client for Kafka only when a batch is over."""
+    import importlib.util
+
+    if address is None or importlib.util.find_spec("confluent_kafka") is None:
+        yield
+        return
+    from citywatch.connections.kafka.configuration import properties
+    from citywatch.engine.spark.growth import watched
+
+    given = {n: v for n, v in properties(address.configuration).items() if not n.startswith("java.")}
+    with watched(standing, address.servers, given, address.topics):
+        yield
 
 
 def _past(session: SparkSession, checkpoint: str, given: Input) -> Past | None:

@@ -15,6 +15,7 @@ from citywatch.cli.log import say
 from citywatch.cli.options import data_option
 from citywatch.cli.spark_session import (
     Input,
+    Running,
     conf_option,
     given_properties,
     master_option,
@@ -22,7 +23,6 @@ from citywatch.cli.spark_session import (
     require_spark,
     spark_session,
     stream_options,
-    wait_for,
 )
 
 if TYPE_CHECKING:
@@ -85,9 +85,10 @@ def archive(
         job = ArchiveJob(
             host.settings, recipe(host), kept.address, place, shards, given.mappings, once=once, every=every
         )
-        query = job.start(given.records(session, at_once), _taking(kept, host, desk, totals))
+        records, take = given.records(session, at_once), _taking(kept, host, desk, totals)
+        running = Running(lambda: job.start(records, take))
         say(f"archiving {source} to {target}; state in {place}")
-        wait_for(query)
+        running.wait()
     totals["read"] = totals["events"] + totals["duplicates"] + totals["rejected"]
     click.echo(json.dumps({name: totals[name] for name in _LAST}))
 

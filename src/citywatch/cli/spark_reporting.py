@@ -17,6 +17,7 @@ from citywatch.errors import CitywatchError, ServeError
 if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
+    from citywatch.cli.spark_session import Running
     from citywatch.engine.spark.standing import Standing
     from citywatch.stores.desk import Desk
     from citywatch.stores.directory import DataDirectory
@@ -25,10 +26,10 @@ _EVERY_S = 1.0
 
 
 @contextmanager
-def reporting(directory: DataDirectory, query: StreamingQuery, standing: Standing) -> Iterator[None]:
-    """Look after a query while the block lasts."""
+def reporting(directory: DataDirectory, running: Running, standing: Standing) -> Iterator[None]:
+    """Look after a job while the block lasts."""
     stop = threading.Event()
-    thread = threading.Thread(target=_report, args=(directory, query, standing, stop), name="report", daemon=True)
+    thread = threading.Thread(target=_report, args=(directory, running, standing, stop), name="report", daemon=True)
     thread.start()
     try:
         yield
@@ -37,7 +38,7 @@ def reporting(directory: DataDirectory, query: StreamingQuery, standing: Standin
         thread.join()
 
 
-def _report(directory: DataDirectory, query: StreamingQuery, standing: Standing, stop: threading.Event) -> None:
+def _report(directory: DataDirectory, running: Running, standing: Standing, stop: threading.Event) -> None:
     from citywatch.engine.lagging import Lagging
     from citywatch.stores.desk import Desk
 
@@ -45,7 +46,7 @@ def _report(directory: DataDirectory, query: StreamingQuery, standing: Standing,
     with Desk(directory.desk, create=False) as desk:
         while not stop.wait(_EVERY_S):
             try:
-                _look(desk, query, standing, lagging.look)
+                _look(desk, running.query, standing, lagging.look)
             except CitywatchError as error:
                 say(str(error))
         desk.set_status({"engine": standing.status()})

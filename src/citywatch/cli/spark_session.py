@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 KAFKA = "kafka://"
 _MESSAGES = 100_000
+_STARTS = 5
+_TOO_SLOW = "failed to connect back"
 _CONNECTOR = {"spark.jars", "spark.jars.packages"}
 _ERROR = re.compile(r"[A-Za-z_.]+(Error|Exception): ")
 
@@ -141,18 +143,41 @@ class Input:
         return read(at_once=at_once or _MESSAGES, start=start, options=options)
 
 
-def wait_for(query: StreamingQuery) -> None:
-    """Until the query ends, or somebody interrupts."""
-    from pyspark.errors import StreamingQueryException
+class Running:
+    """A job that runs: `query` is the present one.
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        query.awaitTermination()
-    except KeyboardInterrupt:
-        say("stopping")
-        query.stop()
-    except StreamingQueryException as error:
-        raise JobError(_cause(str(error)), hint="what was committed is safe: start it again") from error
+    Spark gives a Python of its driver ten seconds to begin, whatever is set. Where a busy machine takes longer the
+    query ends, before it has done anything, and is started again.
+    """
+
+    def __init__(self, start: Callable[[], StreamingQuery]) -> None:
+        self._start = start
+        self._left = _STARTS
+        self.query = start()
+
+    def wait(self) -> None:
+        """Until it ends, or somebody interrupts. Raises JobError."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            while not self._ended():
+                say("Spark did not wait for one of its processes: starting again")
+                self.query = self._start()
+        except KeyboardInterrupt:
+            say("stopping")
+            self.query.stop()
+
+    def _ended(self) -> bool:
+        """Wait; whether that was the end."""
+        from pyspark.errors import StreamingQueryException
+
+        try:
+            self.query.awaitTermination()
+        except StreamingQueryException as error:
+            self._left = _STARTS if self.query.lastProgress else self._left - 1
+            if _TOO_SLOW in str(error) and self._left:
+                return False
+            raise JobError(_cause(str(error)), hint="what was committed is safe: start it again") from error
+        return True
 
 
 def _cause(text: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from citywatch.alert import facts_schema
 from citywatch.cli.spark_reporting import metrics
-from citywatch.engine.spark.standing import Standing, lag
+from citywatch.engine.spark.standing import Standing, lag, offsets
 from citywatch.engine.spark.told import Told
 from citywatch.event import batch_schema
 from citywatch.records.chunk import rejected_schema
@@ -53,8 +53,19 @@ def test_totals_go_on_from_the_start_before_and_a_batch_that_is_told_again_count
 
 
 def test_what_is_not_read_is_known_by_partition_also_where_a_partition_is_new() -> None:
-    assert lag(PROGRESS) == {"t": {"0": 10, "1": 0, "2": 7}}
-    assert lag({"sources": [{"description": "FileStreamSource[x]", "endOffset": {"logOffset": 1}}]}) == {}
+    assert lag(*offsets(PROGRESS)) == {"t": {"0": 10, "1": 0, "2": 7}}
+    assert lag(*offsets({"sources": [{"description": "FileStreamSource[x]", "endOffset": {"logOffset": 1}}]})) == {}
+
+
+def test_what_is_not_read_grows_while_a_batch_takes_long() -> None:
+    standing = Standing("t", {})
+    standing.grown({"t": {"0": (60, 100), "1": (0, 40)}})
+    assert standing.status()["lag"] == {"kafka://t": {"0": 40, "1": 40}}, "the first batch is still to come"
+    standing.progressed(PROGRESS)
+    standing.grown({"t": {"0": (60, 150), "1": (0, 40), "2": (0, 7)}})
+    assert standing.status()["lag"] == {"kafka://t": {"0": 60, "1": 0, "2": 7}}
+    standing.progressed(PROGRESS)
+    assert standing.status()["lag"]["kafka://t"]["0"] == 60, "what Spark saw before is older"
 
 
 def test_a_prometheus_reads_lag_delay_batches_and_state() -> None:

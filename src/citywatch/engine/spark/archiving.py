@@ -15,7 +15,7 @@ from pyspark.sql.streaming import StreamingQuery
 
 from citywatch.engine.spark.conditions import MakeParser
 from citywatch.engine.spark.filing import Filing
-from citywatch.engine.spark.job import slots, stateful
+from citywatch.engine.spark.job import query, slots, stateful
 from citywatch.engine.spark.kept import Run
 from citywatch.engine.spark.message import SCHEMA, Kind, unpacked
 from citywatch.engine.spark.reading import Reading
@@ -55,9 +55,7 @@ class ArchiveJob:
 
         A batch that was not committed comes again, with the same number and other files of the same events.
         """
-        spark = records.sparkSession
-        spark.conf.set("spark.sql.shuffle.partitions", str(self.shards))
-        numbers = slots(spark, self.shards)
+        numbers = slots(records.sparkSession, self.shards)
         sealed = Filing(Ruleset(()), self.settings, self.make_parser, numbers, target=self.target).sealed()
         read = records.mapInArrow(Reading(sealed, self.mappings, raw=True), SCHEMA)
         written = stateful(read, Stateful("files", sealed, Run(self.checkpoint, uuid.uuid4().hex)))
@@ -67,11 +65,10 @@ class ArchiveJob:
             job = name.result(_START_S)
             take(_filed(job, number, batch.select("kind", "rows").toArrow()))
 
-        writer = written.writeStream.foreachBatch(taken).outputMode("append").queryName("citywatch archive")
-        writer = writer.option("checkpointLocation", self.checkpoint)
-        query = writer.trigger(**({"availableNow": True} if self.once else {"processingTime": self.every})).start()
-        name.set_result(f"spark {query.id}")  # Spark gives a checkpoint an id of its own, for ever
-        return query
+        every = None if self.once else self.every
+        begun = query("archive", written, taken, checkpoint=self.checkpoint, every=every)
+        name.set_result(f"spark {begun.id}")  # Spark gives a checkpoint an id of its own, for ever
+        return begun
 
 
 def _filed(job: str, number: int, messages: Any) -> Filed:

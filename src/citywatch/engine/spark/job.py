@@ -26,6 +26,7 @@ CONFIGURATION: Mapping[str, str] = {
     "spark.sql.streaming.stateStore.providerClass": ROCKSDB,
     "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
     "spark.sql.session.timeZone": "UTC",
+    "spark.python.authenticate.socketTimeout": "60s",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.streaming.numRecentProgressUpdates": "100",
     "spark.sql.adaptive.enabled": "false",
@@ -67,9 +68,7 @@ class Job:
 
     def start(self, records: DataFrame, tell: Callable[[Told], None]) -> StreamingQuery:
         """Start the query over `records` (`reading.INPUT`); `tell` is called in the driver with each batch."""
-        spark = records.sparkSession
-        spark.conf.set("spark.sql.shuffle.partitions", str(self.shards))
-        numbers = slots(spark, self.shards)
+        numbers = slots(records.sparkSession, self.shards)
         sealed = Conditions(self.ruleset, self.settings, self.make_parser, numbers, self.past).sealed()
         run = Run(self.checkpoint, uuid.uuid4().hex)
         read = records.mapInArrow(Reading(sealed, self.mappings), SCHEMA)
@@ -79,10 +78,16 @@ class Job:
         def take(batch: DataFrame, number: int) -> None:
             tell(Told.of(number, batch.select("kind", "rows").toArrow()))
 
-        writer = said.writeStream.foreachBatch(take).outputMode("append").queryName("citywatch detect")
-        writer = writer.option("checkpointLocation", self.checkpoint)
-        trigger = {"availableNow": True} if self.once else {"processingTime": self.every}
-        return writer.trigger(**trigger).start()
+        return query("detect", said, take, checkpoint=self.checkpoint, every=None if self.once else self.every)
+
+
+def query(
+    name: str, said: DataFrame, take: Callable[[DataFrame, int], None], *, checkpoint: str, every: str | None
+) -> StreamingQuery:
+    """Begin a query that hands each batch to `take`, with its number. `every` as in `Job`; None: once."""
+    writer = said.writeStream.foreachBatch(take).outputMode("append").queryName(f"citywatch {name}")
+    writer = writer.option("checkpointLocation", checkpoint)
+    return writer.trigger(**({"processingTime": every} if every else {"availableNow": True})).start()
 
 
 def stateful(messages: DataFrame, stage: Stateful) -> DataFrame:
@@ -91,7 +96,8 @@ def stateful(messages: DataFrame, stage: Stateful) -> DataFrame:
 
 
 def slots(spark: SparkSession, shards: int) -> tuple[int, ...]:
-    """For each shard the smallest number that Spark puts into the partition of that number."""
+    """For each shard the smallest number that Spark puts into the partition of that number; so many it will make."""
+    spark.conf.set("spark.sql.shuffle.partitions", str(shards))
     found: dict[int, int] = {}
     begin = 0
     while len(found) < shards:

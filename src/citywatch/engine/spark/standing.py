@@ -24,6 +24,9 @@ _LIVE = 3600 * SECOND
 _KAFKA = "KafkaV2["
 
 Lag = dict[str, dict[str, int]]
+"""Topic -> partition -> a number of messages, or an offset."""
+Ends = dict[str, dict[str, tuple[int, int]]]
+"""Topic -> partition -> the first offset that is there, and the next that will be."""
 
 
 class Standing:
@@ -46,7 +49,8 @@ class Standing:
         self._batches = self._state_bytes = self._reloads = 0
         self._seconds = 0.0
         self._rows = 0.0
-        self._lag: Lag = {}
+        self._read: Lag = {}
+        self._ends: Ends = {}
         self._delays = [0] * (len(EDGES) + 1)
         self._delayed = 0.0
 
@@ -74,19 +78,31 @@ class Standing:
     def progressed(self, progress: Mapping[str, Any]) -> None:
         """What Spark says of its last batch: `StreamingQueryProgress` as JSON."""
         with self._lock:
-            self._lag = lag(progress)
+            read, ends = offsets(progress)
+            self._read = read or self._read
+            self._grow(ends)
             self._seconds = progress.get("durationMs", {}).get("triggerExecution", 0) / 1000
             self._rows = float(progress.get("processedRowsPerSecond") or 0)
 
-    def waiting(self) -> int:
-        """Messages that are not read yet."""
-        return sum(count for parts in self._lag.values() for count in parts.values())
+    def grown(self, ends: Ends) -> None:
+        """What topics hold now; a batch that takes long says nothing of it before it is over."""
+        with self._lock:
+            self._grow(ends)
+
+    def _grow(self, ends: Ends) -> None:
+        for topic, parts in ends.items():
+            for part, (low, high) in parts.items():
+                before = self._ends.setdefault(topic, {}).get(part, (0, 0))
+                self._ends[topic][part] = max(low, before[0]), max(high, before[1])
+
+    def _lag(self) -> Lag:
+        return lag(self._read, self._ends)
 
     def status(self) -> dict[str, Any]:
         """For the desk: what an engine says of itself."""
         with self._lock:
             events = self._counts["events"]
-            lag = {f"kafka://{topic}": parts for topic, parts in self._lag.items()}
+            lag = {f"kafka://{topic}": parts for topic, parts in self._lag().items()}
             own = {"pid": os.getpid(), "clock": self._clock, "batch": self._batch, "counts": dict(self._counts)}
             return {**own, "events": events, "evaluated": events, "waiting": 0, "sources": [self._name], "lag": lag}
 
@@ -100,7 +116,7 @@ class Standing:
         yield from family("citywatch_records_total", "counter", "Input records by what became of them.", outcomes)
         unread = [
             ({"source": f"kafka://{topic}", "partition": part}, count)
-            for topic, parts in self._lag.items()
+            for topic, parts in self._lag().items()
             for part, count in parts.items()
         ]
         yield from family("citywatch_source_lag", "gauge", "Records of a log that are not read yet.", unread)
@@ -118,17 +134,24 @@ class Standing:
         yield from histogram("citywatch_alert_delay_seconds", meaning, EDGES, self._delays, self._delayed)
 
 
-def lag(progress: Mapping[str, Any]) -> Lag:
-    """Topic -> partition -> messages that were there when Spark last looked, and are not read."""
-    found: Lag = {}
+def lag(read: Lag, ends: Ends) -> Lag:
+    """Messages that are there and not read; `read` has the next offset of each partition that was begun."""
+    return {
+        topic: {part: max(high - max(read.get(topic, {}).get(part, 0), low), 0) for part, (low, high) in parts.items()}
+        for topic, parts in ends.items()
+    }
+
+
+def offsets(progress: Mapping[str, Any]) -> tuple[Lag, Ends]:
+    """Up to where the topics were read, and what was there, when a batch began."""
+    read: Lag = {}
+    ends: Ends = {}
     for source in progress.get("sources", []):
         if str(source.get("description", "")).startswith(_KAFKA):
-            read, there = (_offsets(source.get(name)) for name in ("endOffset", "latestOffset"))
-            for topic, parts in there.items():
-                of_topic = found.setdefault(topic, {})
-                for part, end in parts.items():
-                    of_topic[part] = max(end - read.get(topic, {}).get(part, 0), 0)
-    return found
+            read |= _offsets(source.get("endOffset"))
+            for topic, parts in _offsets(source.get("latestOffset")).items():
+                ends[topic] = {part: (0, high) for part, high in parts.items()}
+    return read, ends
 
 
 def _offsets(said: Any) -> Lag:

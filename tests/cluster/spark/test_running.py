@@ -1,0 +1,91 @@
+"""A job that runs: what Spark gives up too early is begun again, and what waits is known while a batch takes long."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from citywatch.cli.spark_session import Running
+from citywatch.engine.spark.growth import watched
+from citywatch.engine.spark.standing import Standing
+from citywatch.errors import JobError
+from tests.cluster.topics import Cluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+
+TOO_SLOW = "org.apache.spark.SparkException: Python worker failed to connect back."
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+class Queries:
+    """Ends of queries, one after the other: an error, or None for a good one."""
+
+    def __init__(self, *ends: str | None, progress: Any = None) -> None:
+        self._ends = iter(ends)
+        self._progress = progress
+        self.started = 0
+
+    def __call__(self) -> Any:
+        self.started += 1
+        return SimpleNamespace(awaitTermination=self._end, lastProgress=self._progress)
+
+    def _end(self) -> None:
+        from pyspark.errors import StreamingQueryException
+
+        if (text := next(self._ends)) is not None:
+            raise StreamingQueryException(message=text)
+
+
+def test_a_query_that_spark_gave_up_before_it_began_is_begun_again(capsys: pytest.CaptureFixture[str]) -> None:
+    queries = Queries(TOO_SLOW, TOO_SLOW, None)
+    Running(queries).wait()
+    assert queries.started == 3
+    assert capsys.readouterr().err.count("starting again") == 2
+
+
+def test_one_that_never_begins_is_an_error_and_so_is_any_other_end() -> None:
+    endless, broken = Queries(*[TOO_SLOW] * 9), Queries("the disk is gone", None)
+    for queries, words, starts in ((endless, "connect back", 5), (broken, "the disk is gone", 1)):
+        with pytest.raises(JobError, match=words):
+            Running(queries).wait()
+        assert queries.started == starts
+
+
+def test_one_that_has_worked_in_between_may_be_begun_again_at_any_time() -> None:
+    queries = Queries(*[TOO_SLOW] * 9, None, progress={"batchId": 7})
+    Running(queries).wait()
+    assert queries.started == 10
+
+
+def test_what_waits_in_a_topic_grows_while_no_batch_ends(cluster: Cluster) -> None:
+    topic, standing = cluster.make(partitions=2), Standing("t", {})
+    source = f"kafka://{topic}"
+
+    def lag(wanted: dict[str, int]) -> bool:
+        deadline = time.monotonic() + 60
+        while standing.status()["lag"].get(source) != wanted:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    with watched(standing, cluster.address, {}, [topic]):
+        cluster.send(topic, ["a", "b", "c"], partition=0)
+        assert lag({"0": 3, "1": 0})
+        read = {"description": f"KafkaV2[Subscribe[{topic}]]", "endOffset": {topic: {"0": 2, "1": 0}}}
+        standing.progressed({"sources": [read]})
+        cluster.send(topic, ["d"] * 5, partition=0)
+        cluster.send(topic, ["e"], partition=1)
+        assert lag({"0": 6, "1": 1}), standing.status()["lag"]
+        assert f'citywatch_source_lag{{source="{source}",partition="0"}} 6\n' in "".join(standing.exposition())
