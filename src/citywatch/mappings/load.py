@@ -15,6 +15,7 @@ from citywatch.records.chunk import Format
 from citywatch.records.csv_rows import column_names
 from citywatch.rules import document
 from citywatch.rules.document import Node, Scalar
+from citywatch.rules.problems import nearest
 
 ATTRIBUTES = ("id", "source", "type", "subject", "time", "received_at", "time_precision")
 _KEYS = (
@@ -137,7 +138,8 @@ def _output(node: document.Mapping) -> Output:
     for name, expression in fields.items():
         if name not in SENT:
             known = "derived, not set" if name in BY_NAME else "no known field"
-            raise MappingError(f"{name} is {known}", where=expression.place, hint="put it below data")
+            hint = None if name in BY_NAME else nearest(name, SENT)
+            raise MappingError(f"{name} is {known}", where=expression.place, hint=hint or "put it below data")
     return Output(
         attributes={name: _expression(node.items[name]) for name in ATTRIBUTES if name in node.items},
         fields=fields,
@@ -208,7 +210,8 @@ def _needed(node: document.Mapping, key: str) -> Node:
 def _only(node: document.Mapping, keys: Sequence[str]) -> None:
     for key, place in node.places.items():
         if key not in keys:
-            raise MappingError(f"unknown key {key!r}", where=place, hint=f"known: {', '.join(keys)}")
+            hint = nearest(key, keys) or f"known: {', '.join(keys)}"
+            raise MappingError(f"unknown key {key!r}", where=place, hint=hint)
 
 
 def _table(node: Node) -> document.Mapping:

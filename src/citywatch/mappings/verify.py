@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from citywatch.event import COLUMNS
 from citywatch.mappings.foreign import INNER, OF_EACH
 from citywatch.mappings.macros import MACROS, create_macros
 from citywatch.mappings.model import Expression, Mapping, Output
+from citywatch.rules.problems import nearest
 from citywatch.rules.syntax import PredicateError, Syntax
 
 _MEANT = frozenset(signature.split("(")[0] for signature in MACROS)
@@ -105,12 +107,22 @@ def _bind(expression: Expression, columns: dict[str, str], wanted: str | None = 
     except PredicateError as error:
         raise MappingError(error.what, where=expression.place, hint=error.hint) from error
     except duckdb.Error as error:
-        first = str(error).split("\n", 1)[0]
-        raise MappingError(f"{first} in {expression.sql}", where=expression.place) from error
+        raise _refused(error, expression, columns) from error
     kind = str(answer)
     if wanted and kind not in (wanted, '"NULL"', "NULL"):
         raise MappingError(f"{expression.sql} is {kind}, wanted is {wanted}", where=expression.place)
     return kind
+
+
+def _refused(error: duckdb.Error, expression: Expression, columns: dict[str, str]) -> MappingError:
+    """What DuckDB says, in words for who writes a mapping: mostly a name is misspelled, or a text is not in quotes."""
+    first = str(error).split("\n", 1)[0]
+    if (unknown := re.search('Referenced column "([^"]+)" not found', first)) is None:
+        return MappingError(f"{first} in {expression.sql}", where=expression.place)
+    fields = [name for name in columns if not name.startswith("_")]
+    hint = nearest(unknown[1], fields) or f"known: {', '.join(fields)}"
+    text = f"; a text is written \"'{unknown[1]}'\"" if expression.sql == unknown[1] else ""
+    return MappingError(f'"{unknown[1]}" is no field of the record', where=expression.place, hint=hint + text)
 
 
 def _refuse_volatile(tree: Any, expression: Expression) -> None:

@@ -33,7 +33,9 @@ MISTAKES = {
     ("name: good", "name: bad"): (1, "name is 'bad' but the file is good.yaml"),
     ("plate: upper(a)", "plat: upper(a)"): (11, "plat is no known field"),
     ("plate: upper(a)", "local_hour: upper(a)"): (11, "local_hour is derived, not set"),
-    ("plate: upper(a)", "plate: upper(b)"): (11, "Binder Error"),
+    ("plate: upper(a)", "plate: upper(b)"): (11, '"b" is no field of the record'),
+    ("plate: upper(a)", "plate: upper(a, a)"): (11, "Binder Error"),
+    ("samples:", "from: {when: true, record: {a: id}, header: a}\nsamples:"): (12, "only lines have a header"),
     ("plate: upper(a)", "plate: upper(a"): (11, "not a SQL expression"),
     ("plate: upper(a)", "plate: now()"): (11, "now is not a function of the record alone"),
     ("plate: upper(a)", "plate: (SELECT 1)"): (11, "a subquery has no place in a mapping"),
@@ -62,6 +64,21 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, mistake: tuple[str, st
     assert words in caught.value.what
     assert caught.value.where is not None
     assert caught.value.where.line == line
+
+
+@pytest.mark.parametrize(
+    ("mistake", "hint"),
+    [
+        (("title: Good", "titel: Good"), "did you mean title?"),
+        (("plate: upper(a)", "plat: upper(a)"), "did you mean plate?"),
+        (("plate: upper(a)", "zzzzz: upper(a)"), "put it below data"),
+        (("type: \"'t'\"", "type: t"), "known: a, arrived, content_id; a text is written \"'t'\""),
+    ],
+)
+def test_what_may_be_meant_is_said(tmp_path: Path, mistake: tuple[str, str], hint: str) -> None:
+    with pytest.raises(MappingError) as caught:
+        read_mapping(_file(tmp_path, GOOD.replace(*mistake)))
+    assert caught.value.hint == hint
 
 
 def test_two_mappings_of_one_name_are_an_error(tmp_path: Path) -> None:
