@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming import StreamingQuery
 
-EVENTS = 40_000
+EVENTS = 100_000
 BATCH = EVENTS // 5
 RULES = ROOT / "bench" / "rules"
 
@@ -81,10 +81,10 @@ def values(spark: SparkSession, servers: str, topic: str) -> DataFrame:
 
 
 def rate(start: Callable[[], StreamingQuery]) -> float:
-    """Messages a second over all batches but the first, in which everything is loaded."""
+    """Messages a second over all whole batches but the first, in which everything is loaded."""
     query = start()
     query.awaitTermination()
     batches = [json.loads(progress.json) for progress in query.recentProgress][1:]
-    batches = [batch for batch in batches if batch["numInputRows"]]
+    batches = [batch for batch in batches if batch["numInputRows"] > BATCH / 2]
     seconds = sum(batch["durationMs"]["triggerExecution"] for batch in batches) / 1000
     return float(sum(batch["numInputRows"] for batch in batches) / seconds)
