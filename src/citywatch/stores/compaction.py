@@ -82,6 +82,7 @@ class Compactor:
         if not files:
             return False
         group = _mergeable(files)
+        self._data.require_space(2 * sum(file.bytes for file in group))
         spans = [Path(file.path).stem.split("-")[:2] for file in group]
         last = max(last for _, last in spans)
         name = f"{min(first for first, _ in spans)}-{last}-{manifest.version + 1}.parquet"
@@ -167,14 +168,14 @@ class Compactor:
         if not path.parent.exists():
             path.parent.mkdir()
             durable.sync_directory(self._data.history)
-        aside = path.with_name(path.name + durable.ASIDE)
         rows = 0
-        with pq.ParquetWriter(aside, batch_schema(), **parquet_options("zstd", kept=True)) as writer:
+        with (
+            durable.written_aside(path) as aside,
+            pq.ParquetWriter(aside, batch_schema(), **parquet_options("zstd", kept=True)) as writer,
+        ):
             for table in tables:
                 writer.write_table(table, row_group_size=_ROW_GROUP)
                 rows += len(table)
-        durable.sync(aside)
-        durable.publish(aside, path)
         return HistoryFile(name, rows, path.stat().st_size)
 
 

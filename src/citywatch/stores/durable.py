@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,19 +23,33 @@ def write(path: Path, content: Buffer) -> None:
 
     Raises DiskFullError, StoreError; then `path` is as it was.
     """
-    aside = path.with_name(path.name + ASIDE)
-    try:
+    with written_aside(path) as aside:
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
             rest = memoryview(content).cast("B")
             while rest.nbytes:
                 rest = rest[os.write(handle, rest) :]
-            os.fsync(handle)
         finally:
             os.close(handle)
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """The name under which to write what is to be at `path`: it is there, and on the disk, when the block ends.
+
+    Raises DiskFullError, StoreError; then `path` is as it was, and what was written takes no room.
+    """
+    aside = path.with_name(path.name + ASIDE)
+    try:
+        yield aside
+        sync(aside)
         publish(aside, path)
-    except OSError as error:
-        raise not_written(path, error) from error
+    except BaseException as error:
+        with suppress(OSError):  # what cannot be removed either is removed at the next start
+            aside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise not_written(path, error) from error
+        raise
 
 
 def not_written(path: Path, error: OSError) -> StoreError:

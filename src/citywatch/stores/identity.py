@@ -9,12 +9,12 @@ the same columns. `manifest.json`, replaced by rename, says which files count an
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -280,10 +280,16 @@ def _number(name: str) -> int:
 
 
 def _write(path: Path, pieces: Iterable[Run]) -> None:
-    """Write a run: first all hi, then lo, then fingerprints, each from a piece at a time; durable at the end."""
-    aside = path.with_name(path.name + durable.ASIDE)
-    parts = [aside.with_name(f"{path.stem}.{column}{durable.ASIDE}") for column in ("lo", "fingerprint")]
-    with aside.open("wb") as hi, parts[0].open("w+b") as lo, parts[1].open("w+b") as fingerprint:
+    """Write a run: first all hi, then lo, then fingerprints, each from a piece at a time; durable at the end.
+
+    Raises DiskFullError, StoreError.
+    """
+    with (
+        durable.written_aside(path) as aside,
+        aside.open("wb") as hi,
+        TemporaryFile(dir=path.parent) as lo,
+        TemporaryFile(dir=path.parent) as fingerprint,
+    ):
         for piece in pieces:
             hi.write(np.ascontiguousarray(piece.hi).data)
             lo.write(np.ascontiguousarray(piece.lo).data)
@@ -292,11 +298,6 @@ def _write(path: Path, pieces: Iterable[Run]) -> None:
             part.seek(0)
             while block := part.read(1 << 22):
                 hi.write(block)
-        hi.flush()
-        os.fsync(hi.fileno())
-    for path_ in parts:
-        path_.unlink()
-    durable.publish(aside, path)
 
 
 def _mapped(path: Path) -> Run:

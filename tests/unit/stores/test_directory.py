@@ -88,7 +88,20 @@ def test_a_write_that_finds_the_disk_full_is_a_clear_error(tmp_path: Path, monke
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(DiskFullError, match="the disk is full"):
         durable.write(tmp_path / "file", b"content")
-    assert not (tmp_path / "file").exists()
+    assert list(tmp_path.iterdir()) == []  # a part of it would take room that others need
+
+
+def test_what_is_written_aside_leaves_nothing_when_it_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"before")
+    for error, told in (
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), DiskFullError),
+        (KeyError("x"), KeyError),
+    ):
+        with pytest.raises(told), durable.written_aside(tmp_path / "file") as aside:
+            aside.write_bytes(b"a part")
+            raise error
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"before"
 
 
 def test_a_second_writer_is_refused_and_told_the_process(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from citywatch.errors import StoreError
+from citywatch.errors import DiskFullError, StoreError
 from citywatch.settings import DAY, HOUR, Settings
 from citywatch.stores import compaction
 from citywatch.stores.compaction import Compactor
@@ -119,6 +119,22 @@ def test_publishing_again_after_a_crash_changes_nothing(data: DataDirectory, mon
     assert stored(data) == [1, 2, 3, 4]
     Compactor(data).publish(until=4)
     assert stored(data) == [1, 2, 3, 4]
+
+
+def test_days_are_not_merged_on_a_disk_without_room_for_that(
+    data: DataDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compactor = Compactor(data)
+    for first in range(1, 4 * compaction.DAY_FILES, 4):
+        put(data, [1, 1, 1, 1], first)
+        compactor.publish(first + 3)
+    there = sorted(data.history.rglob("*"))
+    with monkeypatch.context() as full:
+        full.setattr(DataDirectory, "free", lambda _: (0, 0))
+        with pytest.raises(DiskFullError):
+            compactor.merge_day()
+    assert sorted(data.history.rglob("*")) == there
+    assert compactor.merge_day()
 
 
 def test_a_reader_keeps_its_files_while_they_are_replaced(data: DataDirectory) -> None:

@@ -124,9 +124,11 @@ def test_a_torn_segment_is_nothing_and_is_removed(tmp_path: Path, monkeypatch: p
     def torn(*_: object) -> None:
         raise OSError("the power went")
 
-    monkeypatch.setattr(Path, "replace", torn)
-    with pytest.raises(StoreError, match="power"):
-        log.append(batch([START], first=3), FOOTER)
+    with monkeypatch.context() as without_power:
+        without_power.setattr(Path, "replace", torn)
+        without_power.setattr(Path, "unlink", torn)
+        with pytest.raises(StoreError, match="power"):
+            log.append(batch([START], first=3), FOOTER)
     assert numbers(log) == [1, 2]
     assert durable.remove_torn(tmp_path) == 1
     assert len(list(tmp_path.iterdir())) == 1
