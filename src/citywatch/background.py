@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from abc import ABC, abstractmethod
 from typing import Self
 
+_BEHIND = 5
+"""Steps of niceness: beside work that waits for a core, it gets a third of what that gets."""
+
 
 class Background(ABC):
-    """Runs `work` in a thread of its own, from `start` to `stop`; also a context manager."""
+    """Runs `work` in a thread of its own, from `start` to `stop`; also a context manager.
 
-    def __init__(self, name: str) -> None:
+    Parameters
+    ----------
+    name
+        Of the thread.
+    gives_way
+        Whether all other work comes first where there are too few cores for both.
+    """
+
+    def __init__(self, name: str, *, gives_way: bool = False) -> None:
+        self._gives_way = gives_way
         self.stopping = threading.Event()
         """Set when the work is to end."""
         self._error: BaseException | None = None
@@ -43,6 +57,15 @@ class Background(ABC):
 
     def _run(self) -> None:
         try:
+            if self._gives_way:
+                _give_way()
             self.work()
         except BaseException as error:
             self._error = error
+
+
+def _give_way() -> None:
+    """Let other threads come before this one, and before those that it begins, where the system tells threads apart."""
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(os.getpriority(os.PRIO_PROCESS, thread) + _BEHIND, 19))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 
 import pytest
@@ -38,3 +40,20 @@ def test_what_ended_it_is_raised_where_it_is_asked_for_and_not_where_it_is_stopp
     counting.stop()
     with pytest.raises(ValueError, match="that is enough"):
         counting.check()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the threads of a process apart")
+def test_what_gives_way_is_behind_the_rest_of_its_process_and_nothing_else_is() -> None:
+    class Niceness(Background):
+        def work(self) -> None:
+            self.found = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    ours = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    found = []
+    for gives_way in (True, False):
+        with Niceness("niceness", gives_way=gives_way) as work:
+            pass
+        work.check()
+        found.append(work.found)
+    assert found == [min(ours + 5, 19), ours]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == ours

@@ -124,8 +124,10 @@ def _read(engine: Engine, host: Host, sources: Sequence[Source]) -> Summary:
 
 def _listen(engine: Engine, host: Host, sources: Sequence[Source], read: Summary) -> Summary:
     """Listen to live sources until all have ended or somebody interrupts."""
+    from citywatch.cli.responsive import be_responsive
     from citywatch.engine.embedded import LogFeed
 
+    be_responsive()
     with ExitStack() as stack:
         engine.go_live(host.parser(), misses=not all(isinstance(source, LogFeed) for source in sources))
         stack.callback(host.follow_edits(engine))

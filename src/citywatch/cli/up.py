@@ -193,6 +193,7 @@ class Alarm:
 def _work(engine: Engine, hosted: Host, sources: Sequence[Source], done: Callable[[], bool]) -> None:
     """Read what has an end, then listen to the rest, and to the doors, until `done`."""
     from citywatch.cli.doors import open_doors
+    from citywatch.cli.responsive import be_responsive
 
     bounded = [source for source in sources if source.bounded and source.name != "-"]
     if bounded:
@@ -204,6 +205,7 @@ def _work(engine: Engine, hosted: Host, sources: Sequence[Source], done: Callabl
         live = [source for source in sources if source not in bounded]
         listening = engine.listen([(source, hosted.parsers_for(source)) for source in live], say)
         stack.callback(listening.stop)
+        be_responsive()
         stack.enter_context(open_doors(engine, hosted))
         while not done():
             time.sleep(LOOK)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from citywatch.cli.log import VARIABLE, use, used
+from citywatch.cli.responsive import be_responsive
 from citywatch.console.port import RuleNotes, Site
 from citywatch.errors import ServeError
 from citywatch.stores.directory import DataDirectory
@@ -166,6 +167,7 @@ def serve(served: Served, listener: socket.socket) -> None:
     server = _server()
     threading.Thread(target=_stop_at_end_of_input, args=[server], name="end of input", daemon=True).start()
     another("")
+    be_responsive()
     server.run(sockets=[listener])
 
 

@@ -36,7 +36,7 @@ class Upkeep(Background):
     def __init__(
         self, data: DataDirectory, identities: Identities, reached: Callable[[], int], keeping: Keeping
     ) -> None:
-        super().__init__("upkeep")
+        super().__init__("upkeep", gives_way=True)  # a join takes half a second, and nobody waits for it
         self._data = data
         self._identities = identities
         self._reached = reached
