@@ -121,7 +121,7 @@ def test_a_damaged_segment_is_an_error_that_names_the_file(tmp_path: Path) -> No
 def test_a_torn_segment_is_nothing_and_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = filled(tmp_path, [2])
 
-    def torn(*_: object) -> None:
+    def torn(*_: object, **__: object) -> None:
         raise OSError("the power went")
 
     with monkeypatch.context() as without_power:
