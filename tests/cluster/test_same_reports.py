@@ -21,6 +21,7 @@ from tests.cluster.servers import cassandra, hdfs, owner
 from tests.cluster.spark.running import command
 from tests.cluster.test_same_alerts import by_source, clock, now_is
 from tests.cluster.topics import Cluster
+from tests.conformance.command_line import said
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,10 +33,10 @@ WITHOUT_ROWS = 10
 """So many questions, at most, are about what this city does not have, such as emergency calls."""
 
 
-def _city() -> list[str]:
-    said = citywatch("simulate", "city", "--rate", RATE, "--duration", f"{SECONDS}s", "--seed", 5)
-    assert said.returncode == 0, said.stderr
-    return said.stdout.splitlines()
+def _city(truth: Path) -> list[str]:
+    made = citywatch("simulate", "city", "--rate", RATE, "--duration", f"{SECONDS}s", "--seed", 5, "--truth", truth)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.splitlines()
 
 
 def _answers(place: Path | str, names: tuple[str, ...]) -> dict[str, Answer]:
@@ -49,7 +50,8 @@ def test_kafka_hdfs_cassandra_and_a_laptop_answer_alike(
     for name, text in SECRET.items():
         monkeypatch.setenv(name, text)
     names = tuple(name for name, asking in questions().items() if not asking.takes_truth)
-    lines = [*_city(), "{ no message"]
+    truth = tmp_path / "planted.json"
+    lines = [*_city(truth), "{ no message"]
     topic, live, home = cluster.make(partitions=2), tmp_path / "kafka", f"{hdfs()}/tests/same-{owner()}"
     cluster.send(topic, lines, key=by_source)
 
@@ -75,6 +77,11 @@ def test_kafka_hdfs_cassandra_and_a_laptop_answer_alike(
         assert sum(not len(found.rows) for found in expected.values()) <= WITHOUT_ROWS
         assert _answers(live, names) == expected
         assert _answers(home, names) == expected
+        asked = ("detection", "--truth", truth, "--format", "json")
+        detected = [said("report", *asked, "--data", place) for place in (laptop, live, home)]
+        detected.append(command("report", *asked, "--data", home))
+        assert [json.loads("\n".join(found)) for found in detected[1:]] == [json.loads("\n".join(detected[0]))] * 3
+        assert any(row["caught"] for row in json.loads("\n".join(detected[0]))["rows"])
         four = ("alerts", "mean-age", "repeat-persons", "reports-by-timeframe")
         assert set(four) <= set(ANSWERED)
         assert _answers(store.url, four) == {name: expected[name] for name in four}

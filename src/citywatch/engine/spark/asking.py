@@ -13,6 +13,7 @@ import pyarrow as pa
 from citywatch.engine.spark.message import bundle, packed, unbundled, unpacked
 from citywatch.stores.archive.manifest import Archive, File
 from citywatch.stores.archive.reading import create_view
+from citywatch.stores.archive.writing import MOST
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -49,7 +50,9 @@ class Workers:
     def __init__(self, spark: SparkSession, archive: Archive, files: Sequence[File], zone: str) -> None:
         self._context = spark.sparkContext
         self._address, self._zone = archive.address, zone
-        self._slices = shared_out(files, self._context.defaultParallelism)
+        # What one slice says stands in the driver's memory at once, so there are more of them the more there is.
+        enough = -(-sum(file.bytes for file in files) // MOST)
+        self._slices = shared_out(files, max(self._context.defaultParallelism, enough))
 
     def __call__(self, sql: str, beside: Mapping[str, pa.Table]) -> Iterator[pa.Table]:
         """What they say, a table at a time; on their disks until it is fetched."""
