@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from bench import generate
 from bench.measure import ROOT, Line, cached, fresh, run
@@ -13,6 +12,7 @@ from citywatch.connections.cassandra import parse, session
 from citywatch.errors import StoreError
 from citywatch.settings import Settings
 from citywatch.stores.cassandra.relay import Relay
+from citywatch.stores.cassandra.rows import Row
 from citywatch.stores.cassandra.tables import TABLES, keyspace_cql
 from citywatch.stores.desk import Desk
 from citywatch.stores.history import History
@@ -26,10 +26,10 @@ class Counting(Relay):
 
     upserts = 0
 
-    def _write(self, statement: Any, values: Any) -> None:
+    def _write(self, table: str, values: Iterable[Row]) -> None:
         found = list(values)
         self.upserts += len(found)
-        super()._write(statement, found)
+        super()._write(table, found)
 
 
 def bench(scratch: Path) -> Iterator[Line]:

@@ -18,7 +18,8 @@ from citywatch.connections import cassandra as connection
 from citywatch.errors import StoreError
 from citywatch.settings import Settings
 from citywatch.stores.cassandra import alert_rows, rows
-from citywatch.stores.cassandra.tables import TABLES
+from citywatch.stores.cassandra.tables import BY_NAME, TABLES
+from citywatch.stores.cassandra.writing import Writer
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
 from citywatch.stores.history import History
@@ -30,12 +31,6 @@ SLICE = 20_000
 """Events that are taken over in one go."""
 ALERTS = 500
 """Alerts, likewise."""
-AT_ONCE = 64
-"""Statements under way at the same time."""
-
-LONGEST = 1 << 20
-"""Characters of a text; a server takes no write of 16 MiB and more."""
-
 _MOVE = "INSERT INTO {keyspace}.relays (directory, events, alerts, zone, at) VALUES (?, ?, ?, ?, ?)"
 _PLACE = "SELECT events, alerts FROM {keyspace}.relays WHERE directory = ?"
 
@@ -61,13 +56,12 @@ class Relay:
         self._key = key
         self._open = ExitStack()
         self._events = self._alerts = 0
-        self.refused, self.why = 0, ""
-        """Rows that can never be stored, and what was wrong with the last of them."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._session: Session = stack.enter_context(connection.session(self._address, _failed))
             self._require_tables()
+            self._writer = Writer(self._session)
             texts = {**rows.STATEMENTS, **alert_rows.STATEMENTS}
             try:
                 self._insert = {name: self._prepared(cql) for name, cql in texts.items()}
@@ -89,6 +83,20 @@ class Relay:
     def place(self) -> tuple[int, int]:
         """Numbers of the last event and of the last change of an alert that are taken over."""
         return self._events, self._alerts
+
+    @property
+    def refused(self) -> int:
+        """Rows that can never be stored, since somebody set it to 0."""
+        return self._writer.refused
+
+    @refused.setter
+    def refused(self, count: int) -> None:
+        self._writer.refused = count
+
+    @property
+    def why(self) -> str:
+        """What was wrong with the last of them."""
+        return self._writer.why
 
     def once(self) -> bool:
         """Take over a slice of each, if there is any; False when there is none."""
@@ -122,7 +130,7 @@ class Relay:
             relation = self._history.relation_sql(above=self._events, until=until)
             con.execute(f"CREATE TEMP TABLE events AS {relation}")
             for table, values in rows.rows_of(con, self._settings.retention, now_us(), self._hashed):
-                self._write(self._insert[table], values)
+                self._write(table, values)
         self._moved(events=until)
         return True
 
@@ -144,15 +152,18 @@ class Relay:
             for table, values in alert_rows.rows_of(alert, new[alert["id"]], lives[alert["id"]]):
                 lookups.setdefault(table, []).append(values)
         for table, written in lookups.items():
-            self._write(self._insert[table], written)
+            self._write(table, written)
         for table, keys in self._left(new).items():
-            self._write(self._delete[table], keys)
-        self._write(self._insert["alerts"], [alert_rows.whole(a, new[a["id"]], lives[a["id"]]) for a in kept])
+            self._writer.write(self._delete[table], keys, together=True)
+        self._write("alerts", [alert_rows.whole(a, new[a["id"]], lives[a["id"]]) for a in kept])
+
+    def _write(self, table: str, values: Iterable[rows.Row]) -> None:
+        self._writer.write(self._insert[table], values, together=BY_NAME[table].most[0] > 1)
 
     def _left(self, new: Mapping[str, alert_rows.Standing]) -> dict[str, list[alert_rows.Key]]:
         """Table -> keys under which these alerts stood before, and stand no more."""
         left: dict[str, list[alert_rows.Key]] = {}
-        for done, answer in self._concurrently(self._standing, [(ident,) for ident in new]):
+        for done, answer in self._writer.answers(self._standing, [(ident,) for ident in new]):
             if not done:
                 raise answer
             for row in answer:
@@ -161,33 +172,6 @@ class Relay:
                     if (table, key) not in now:
                         left.setdefault(table, []).append(key)
         return left
-
-    def _write(self, statement: Any, values: Iterable[rows.Row]) -> None:
-        """Write rows. One that can never be stored (an empty key, too long) holds no other up: it is counted."""
-        from cassandra import InvalidRequest  # noqa: PLC0415 - an extra that few need
-
-        found = list(values)
-        fitting = [row for row in found if all(len(value) <= LONGEST for value in row if isinstance(value, str))]
-        if len(fitting) < len(found):
-            self._refuse(len(found) - len(fitting), f"a text of more than {LONGEST:,} characters")
-        for done, answer in self._concurrently(statement, fitting):
-            if done:
-                continue
-            if isinstance(answer, connection.errors()) and not isinstance(answer, InvalidRequest):
-                raise answer
-            self._refuse(1, connection.said(answer))  # the server says so, or it cannot even be written for it
-
-    def _refuse(self, rows: int, why: str) -> None:
-        self.refused, self.why = self.refused + rows, why
-
-    def _concurrently(self, statement: Any, values: list[rows.Row]) -> list[tuple[bool, Any]]:
-        """(True, answer) or (False, error) of each."""
-        from cassandra.concurrent import execute_concurrent_with_args  # noqa: PLC0415 - an extra that few need
-
-        answers: list[tuple[bool, Any]] = execute_concurrent_with_args(
-            self._session, statement, values, concurrency=AT_ONCE, raise_on_first_error=False
-        )
-        return answers
 
     def _moved(self, *, events: int | None = None, alerts: int | None = None) -> None:
         self._events = self._events if events is None else events
