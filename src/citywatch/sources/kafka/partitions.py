@@ -188,6 +188,13 @@ class Partitions:
                 (self._known or {})[key].told = offset
             return found
 
+    def not_told(self, keys: Iterable[Key]) -> None:
+        """Kafka did not take in what it was told of these."""
+        with self._changed:
+            for key in keys:
+                if (partition := (self._known or {}).get(key)) is not None:
+                    partition.told = -1
+
     def wait_until_safe(self, keys: Iterable[Key], within: float, given_up: Callable[[], bool]) -> None:
         """Wait until all that was heard of these is committed, but not for ever."""
 

@@ -117,6 +117,7 @@ class Session:
                 "statistics.interval.ms": 500,
                 "stats_cb": self._counted,
                 "error_cb": self._failed,
+                "on_commit": self._answered,
             }
         )
 
@@ -310,4 +311,11 @@ class Session:
             else:
                 consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
-            self._last_error = faults.words(faults.of(error))
+            self._answered(faults.of(error), offsets)
+
+    def _answered(self, error: KafkaError | None, offsets: Sequence[TopicPartition]) -> None:
+        """What Kafka could not take in, as while its group is being parted anew, it is told again."""
+        refused = [one for one in offsets if error is not None or one.error is not None]
+        self.partitions.not_told((one.topic, one.partition) for one in refused)
+        if error is not None:
+            self._last_error = faults.words(error)
