@@ -55,7 +55,7 @@ types: setup
 	@$(BIN)/mypy
 
 check: broker lint types ## lint, types, unit tests and a quick look at conformance: for while you work, under 3 minutes
-	@CITYWATCH_CONFORMANCE=quick $(PYTEST) -n $(CORES) tests/unit tests/conformance
+	@CITYWATCH_CONFORMANCE=quick $(LANE) -m "not cluster and not soak" tests/unit tests/conformance
 
 $(SPARK): $(STAMP)
 	@sh scripts/uv sync --frozen --quiet --group spark

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -34,8 +35,12 @@ def servers() -> list[str]:
 
 def java() -> str:
     """Path of a Java that is new enough. Raises MissingError."""
-    home = os.environ.get("JAVA_HOME")
-    found = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    return _java(os.environ.get("JAVA_HOME"), os.environ.get("PATH"))
+
+
+@cache
+def _java(home: str | None, path: str | None) -> str:
+    found = str(Path(home) / "bin" / "java") if home else shutil.which("java", path=path)
     how = f"Debian, Ubuntu: apt-get install openjdk-{JAVA}-jre-headless; elsewhere https://adoptium.net and JAVA_HOME"
     if found is None or not os.access(found, os.X_OK):
         raise MissingError(f"no Java found, and the servers of the cluster need Java {JAVA} or newer ({how})")

@@ -14,17 +14,20 @@ _HERE = "tests/cluster/"
 
 GROUPS = {
     "airflow": ("airflow/",),
-    "spark": ("spark/test_archive", "spark/test_detect", "test_same_reports"),
-    "compose": ("compose/",),
     "killed jobs": ("spark/test_topics",),
+    "spark": ("spark/", "test_same_reports"),
+    "doctor": ("test_doctor",),
+    "compose": ("compose/",),
     "console": ("postgresql/test_console", "postgresql/test_processes"),
     "desk": ("postgresql/",),
     "cassandra": ("cassandra/",),
     "hdfs": ("hdfs/",),
     "security": ("test_security",),
-    "doctor": ("test_doctor",),
 }
-"""Beginnings of the paths of each; what takes longest stands first, so that nobody is left alone with it at the end."""
+"""Beginnings of the paths of each; what takes longest stands first, so that nobody is left alone with it at the end.
+
+Who begins with a single test has the next but two groups in store, too: one that takes long does not stand there.
+"""
 
 
 class Lane(LoadScopeScheduling):  # type: ignore[misc] # it ships no types

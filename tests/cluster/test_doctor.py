@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from tests.cluster.servers import cassandra, hdfs, kafka, owner
 from tests.cluster.topics import Cluster
 
 pytestmark = pytest.mark.cluster
+
+_numbers = count()
 
 
 def looked(data: Path, *addresses: str) -> list[Finding]:
@@ -105,7 +108,7 @@ class TestHdfs:
 
 
 class TestCassandra:
-    @pytest.fixture
+    @pytest.fixture(scope="class")
     def store(self) -> Iterator[Keyspace]:
         with keyspace(cassandra()) as made:
             yield made
@@ -113,7 +116,7 @@ class TestCassandra:
     @contextmanager
     def user(self, store: Keyspace, monkeypatch: pytest.MonkeyPatch, *rights: str) -> Iterator[str]:
         """The address of a new user with those rights."""
-        name = f"user_{store.address.keyspace}"
+        name = f"user{next(_numbers)}_{store.address.keyspace}"
         store.session.execute(f"CREATE ROLE {name} WITH PASSWORD = 'secret' AND LOGIN = true")
         for right in rights:
             store.session.execute(f"GRANT {right.format(store.address.keyspace)} TO {name}")

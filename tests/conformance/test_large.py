@@ -79,6 +79,7 @@ def _record(chance: Random, number: int, limits: Settings) -> list[tuple[int, It
     return [(received + slack, record), *(again if chance.random() < 0.03 else [])]
 
 
+@pytest.mark.skipif(PROFILE == "quick", reason="the quick profile has small cases only")
 def test_every_type_finds_much() -> None:
     outcome = evaluate(case(0).rules, case(0).items, case(0).settings, case(0).clock)
     found = [alert.rule for alert in outcome.alerts]

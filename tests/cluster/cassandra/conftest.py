@@ -18,6 +18,14 @@ def store() -> Iterator[Keyspace]:
 
 
 @pytest.fixture(scope="session")
+def kept(city: Path) -> Iterator[Keyspace]:
+    """A keyspace that holds that minute; for tests that only look at it."""
+    with keyspace(cassandra()) as made:
+        made.fill(city)
+        yield made
+
+
+@pytest.fixture(scope="session")
 def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory with a minute of a city."""
     return city_in(tmp_path_factory.mktemp("city") / "data")

@@ -19,15 +19,14 @@ ENVIRONMENT = {**os.environ, **SECRET}
 
 
 def test_each_report_that_cassandra_answers_has_the_rows_of_the_laptop(
-    store: Keyspace, city: Path, monkeypatch: pytest.MonkeyPatch
+    kept: Keyspace, city: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.fill(city)
     monkeypatch.setenv("CITYWATCH_CASSANDRA_PASSWORD", SECRET["CITYWATCH_CASSANDRA_PASSWORD"])
     for name in ANSWERED:
         here = answer(city, name)
         assert len(here.rows), name
-        assert answer(store.url, name) == here
-    printed = citywatch("report", "mean-age", "--data", store.url, "--format", "json")
+        assert answer(kept.url, name) == here
+    printed = citywatch("report", "mean-age", "--data", kept.url, "--format", "json")
     assert json.loads(printed.stdout)["rows"] == answer(city, "mean-age").rows.to_pylist()
 
 

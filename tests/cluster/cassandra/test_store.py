@@ -31,50 +31,46 @@ def alerts_of(data: Path) -> list[dict[str, Any]]:
         return list(desk.alerts())
 
 
-def test_every_event_and_alert_stands_there_once_however_often_it_is_taken_over(store: Keyspace, city: Path) -> None:
-    store.fill(city)
-    counts = store.counts()
+def test_every_event_and_alert_stands_there_once_however_often_it_is_taken_over(kept: Keyspace, city: Path) -> None:
+    counts = kept.counts()
     events = stored(city, "device_id, type")
     assert counts["device_history"] == sum(device is not None for device, _ in events)
     assert counts["devices"] == len({device for device, _ in events if device is not None})
     assert counts["users"] == sum(kind == "person.report" for _, kind in events)
     assert counts["alerts"] == counts["alerts_by_day"] == counts["alerts_by_rule"] == len(alerts_of(city)) > 10
     assert counts["alerts_by_plate"] > 5
-    store.rows("TRUNCATE {}.relays")
-    store.fill(city)
-    assert store.counts() == counts
+    kept.rows("TRUNCATE {}.relays")
+    kept.fill(city)
+    assert kept.counts() == counts
 
 
-def test_a_device_is_found_with_its_latest_word(store: Keyspace, city: Path) -> None:
-    store.fill(city)
+def test_a_device_is_found_with_its_latest_word(kept: Keyspace, city: Path) -> None:
     columns = "device_id, max(epoch_ms(time)) OVER (PARTITION BY device_id), epoch_ms(time), source, id"
     device, latest, at, source, ident = stored(city, columns)[0]
-    (row,) = store.rows(f"SELECT toUnixTimestamp(said_at) AS at FROM {{}}.devices WHERE device_id = '{device}'")
+    (row,) = kept.rows(f"SELECT toUnixTimestamp(said_at) AS at FROM {{}}.devices WHERE device_id = '{device}'")
     assert row.at == latest
     assert isinstance(at, int)
     day, part = np.datetime64(at, "ms").astype("datetime64[D]"), at // 21_600_000 % 4
     where = f"device_id = '{device}' AND day = '{day}' AND part = {part}"
-    history = store.rows(f"SELECT source, id FROM {{}}.device_history WHERE {where}")
+    history = kept.rows(f"SELECT source, id FROM {{}}.device_history WHERE {where}")
     assert (source, ident) in {(found.source, found.id) for found in history}
 
 
-def test_alerts_are_found_by_plate_where_one_knows_the_key(store: Keyspace, city: Path) -> None:
-    store.fill(city)
+def test_alerts_are_found_by_plate_where_one_knows_the_key(kept: Keyspace, city: Path) -> None:
     alert = next(a for a in alerts_of(city) if any(e["data"].get("plate") for e in a["evidence"]))
     plate = next(e["data"]["plate"] for e in alert["evidence"] if e["data"].get("plate"))
     month = f"{alert['first_seen'][:7]}-01"
     query = "SELECT id FROM {{}}.alerts_by_plate WHERE plate_hash = '{}' AND month = '{}'"
-    assert alert["id"] in {row.id for row in store.rows(query.format(plate_hash(KEY, plate), month))}
-    assert not store.rows(query.format(plate_hash(b"another key", plate), month))
+    assert alert["id"] in {row.id for row in kept.rows(query.format(plate_hash(KEY, plate), month))}
+    assert not kept.rows(query.format(plate_hash(b"another key", plate), month))
 
 
-def test_what_people_look_into_names_no_plate_and_no_person(store: Keyspace, city: Path) -> None:
-    store.fill(city)
+def test_what_people_look_into_names_no_plate_and_no_person(kept: Keyspace, city: Path) -> None:
     columns = [name for name in SENSITIVE if name in {field.name for field in FIELDS}]
     secret = {str(value) for row in stored(city, ", ".join(columns)) for value in row if value}
     assert len(secret) > 100
     for name in LOOKUPS:
-        words = json.dumps([list(row) for row in store.rows(f"SELECT * FROM {{}}.{name}")], default=str)
+        words = json.dumps([list(row) for row in kept.rows(f"SELECT * FROM {{}}.{name}")], default=str)
         assert not [value for value in secret if f'"{value}"' in words or f'\\"{value}\\"' in words], name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,12 @@ def program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
+def listens(host: str, port: int) -> bool:
+    """Whether somebody takes connections there."""
+    with socket.socket() as asking:
+        return not asking.connect_ex((host, port))
+
+
 class Kafka(Container):
     """apache/kafka: its programs, and the script that it starts with."""
 
@@ -53,6 +60,10 @@ class Kafka(Container):
 
     def entrypoint(self) -> list[str]:
         return [str(self.layout.root / "kafka" / "run")]
+
+    def ready(self) -> bool:
+        """As the file says; asked only when somebody listens, for each question starts a Java."""
+        return listens(self.layout.address(self.name), 9092) and super().ready()
 
 
 class Node(Container):
@@ -73,6 +84,10 @@ class Node(Container):
         heap = f"-Xmx{self.layout.environment(self.name)['MAX_HEAP_SIZE']}"
         first, *rest = self._server.command()
         return [first, *rest[:1], heap, *rest[1:]]
+
+    def ready(self) -> bool:
+        """As for Kafka, though it is Python here."""
+        return listens(self.layout.address(self.name), 9042) and super().ready()
 
 
 class Database(Container):

@@ -58,7 +58,7 @@ def bring_up(running: dict[str, Container]) -> None:
                 assert not one.failed(), f"{name} has ended:\n{one.said()}"
         left = sorted(set(running) - well)
         assert time.monotonic() < deadline, "\n".join(f"{name}:\n{running[name].said()}" for name in left)
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 def alerts(layout: Layout, service: str, key: str) -> set[str]:
