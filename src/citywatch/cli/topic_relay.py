@@ -9,10 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple
 
+from citywatch.background import Background
 from citywatch.cli.log import say
-from citywatch.errors import CitywatchError, DeliveryError
+from citywatch.errors import CitywatchError, DeliveryError, StoreError
 
 if TYPE_CHECKING:
     from citywatch.connections.kafka.address import Address
@@ -34,8 +35,8 @@ Take = Callable[["Desk", int], Sequence[Taken]]
 """Some of what stands behind a place."""
 
 
-class TopicRelay:
-    """The thread; a context manager. The desk has to be there.
+class TopicRelay(Background):
+    """The thread. While topic or desk cannot be reached it says so once, and tries again until they can.
 
     Parameters
     ----------
@@ -48,25 +49,20 @@ class TopicRelay:
     """
 
     def __init__(self, directory: DataDirectory, address: Address, what: str, take: Take, every: float) -> None:
+        super().__init__(f"{what} to {address.topics[0]}")
         self._directory, self._address = directory, address
         self._what, self._take, self._every = what, take, every
         self._topic = address.topics[0]
         self._cursor = f"{what} to {address.servers}/{self._topic}"
-        self._stop = threading.Event()
         self._wake = threading.Event()
         self._level = 0
-        self._error: Exception | None = None
         self._trouble = ""
-        self._thread = threading.Thread(target=self._run, name=f"{what} to {self._topic}", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
+    def stop(self) -> None:
+        """As always; a rest ends now."""
+        self.stopping.set()
         self._wake.set()
-        self._thread.join()
+        super().stop()
 
     def drain(self, patience: float = 30.0) -> None:
         """Wait until the topic has all that the desk has now. Raises DeliveryError."""
@@ -79,26 +75,35 @@ class TopicRelay:
                 raise DeliveryError(f"{self._address.name} is not told of all {self._what}: {why}", hint=hint)
             time.sleep(0.02)
 
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Tell the topic, again and again."""
+        try:
+            while not self.stopping.is_set():
+                try:
+                    self._serve()
+                except StoreError as error:
+                    self._waits(str(error))
+                    self._wake.wait(_PAUSE_S)
+        except Exception as error:
+            say(f"{self._address.name} is told of no {self._what} any more: {error}")
+            raise
+
+    def _serve(self) -> None:
         from citywatch.connections.kafka.configuration import properties
         from citywatch.connections.kafka.producing import Producing
         from citywatch.stores.desk import Desk
 
-        try:
-            with (
-                Desk(self._directory.desk, create=False) as desk,
-                Producing(self._address.servers, properties(self._address.configuration)) as producing,
-            ):
-                seen = None
-                while not self._stop.is_set():
-                    if (now := desk.seen()) != seen or self._wake.is_set():
-                        self._wake.clear()
-                        rest = self._tell(desk, producing)
-                        seen = now if rest == self._every else None
-                    self._wake.wait(rest)
-        except Exception as error:
-            self._error = error
-            say(f"{self._address.name} is told of no {self._what} any more: {error}")
+        with (
+            Desk(self._directory.desk, create=False) as desk,
+            Producing(self._address.servers, properties(self._address.configuration)) as producing,
+        ):
+            seen = None
+            while not self.stopping.is_set():
+                if (now := desk.seen()) != seen or self._wake.is_set():
+                    self._wake.clear()
+                    rest = self._tell(desk, producing)
+                    seen = now if rest == self._every else None
+                self._wake.wait(rest)
 
     def _tell(self, desk: Desk, producing: Producing) -> float:
         """Take some there; returns for how long (s) to rest."""
@@ -110,15 +115,18 @@ class TopicRelay:
         except UnwrittenError as error:
             if error.lasting:
                 raise CitywatchError(str(error), hint=error.hint or None) from error
-            if not self._trouble:
-                say(f"{self._address.name}: {error}; {self._what} wait for it")
-            self._trouble = str(error)
+            self._waits(f"{self._address.name}: {error}")
             return _PAUSE_S
         for number in refused:
             say(f"{self._topic} takes no message {found[number].message.key}: it is too large")
-        self._trouble = ""
         if found:
             desk.move_cursor(self._cursor, found[-1].place)
         else:
             self._level += 1
+        self._trouble = ""
         return 0 if found else self._every
+
+    def _waits(self, why: str) -> None:
+        if not self._trouble:
+            say(f"{why}; {self._what} wait for it")
+        self._trouble = why
