@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import click
 from click.core import ParameterSource
 
+from citywatch.background import Background
 from citywatch.cli.log import say
 from citywatch.cli.options import TRUTH_FILE, data_option, demo_directory, person
 from citywatch.cli.refusals import rejected_option, telling_rejected
@@ -38,6 +39,9 @@ DEMO = "sim://city?rate=50&history=30m"
 
 LOOK = 0.1
 """Seconds between two looks at what may have gone wrong."""
+
+AGAIN = 1.0
+"""Seconds until the alarm is tried again."""
 
 
 @click.command()
@@ -158,35 +162,46 @@ def _say_link(link: str) -> None:
     say(f"sign in, once, with {click.style(link, bold=True)}")
 
 
-class Alarm:
+class Alarm(Background):
     """The alarm in the terminal, in a thread of its own: alerts come while files are still being read."""
 
     def __init__(self, hosted: Host) -> None:
+        super().__init__("alarm")
         self.news = threading.Event()
         """Set when the desk has some."""
         self._hosted = hosted
-        self._stop = threading.Event()
         self._tail: Tail | None = None
-        self._thread = threading.Thread(target=self._run, name="alarm", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
+    def stop(self) -> None:
+        """As always; what is new is printed first."""
+        self.stopping.set()
         self.news.set()
-        self._thread.join()
+        super().stop()
 
     def rang(self) -> bool:
         """Whether an alert was printed."""
         return self._tail is not None and self._tail.printed > 0
 
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Print alerts; what goes wrong is said, and it is tried again."""
+        said = ""
+        while not self.stopping.is_set():
+            try:
+                self._follow()
+            except OSError as error:  # nobody reads this terminal any more; all others are served
+                say(f"no alarm in this terminal any more: {error.strerror}")
+                return
+            except Exception as error:  # whatever it is, the alarm must not end in silence
+                if str(error) != said:
+                    say(f"the alarm waits: {error}")
+                said = str(error)
+                self.stopping.wait(AGAIN)
+
+    def _follow(self) -> None:
         settings = self._hosted.settings
         with Desk(self._hosted.directory.desk, live=settings.live) as desk:
             self._tail = Tail(desk, cursor="up", zone=settings.zone)
-            self._tail.follow(self._stop, self.news)
+            self._tail.follow(self.stopping, self.news)
             self._tail.catch_up()
 
 
