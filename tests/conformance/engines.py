@@ -71,13 +71,15 @@ class StepAlone(Engine):
         ruleset = load(case, directory / "rules")
         said: dict[str, Said] = {}
         for shard in range(case.shards):
-            mine = _Shard(case, ruleset, directory / f"{shard}.duckdb", (shard, case.shards)).run()
+            mine = Shard(case, ruleset, directory / f"{shard}.duckdb", (shard, case.shards)).run()
             assert not said.keys() & mine.keys(), "two shards say the same alert"
             said |= mine
         return Heard(list(said.values()))
 
 
-class _Shard:
+class Shard:
+    """One shard of a case, with the step that it has in the end."""
+
     def __init__(self, case: Case, ruleset: Ruleset, file: Path, shard: tuple[int, int]) -> None:
         self.case = case
         self.ruleset = ruleset

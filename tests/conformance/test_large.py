@@ -5,6 +5,7 @@ No search: a few large cases, made from numbers, with one rule of each type.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,8 +15,9 @@ import pytest
 from tests.conformance.cases import After, Case, Document, Item, when
 from tests.conformance.command_line import BackTest
 from tests.conformance.counterexample import verdict
-from tests.conformance.engines import Engine, StepAlone
+from tests.conformance.engines import Engine, Shard, StepAlone
 from tests.conformance.examples import BASE, document
+from tests.conformance.loading import load
 from tests.conformance.profiles import PROFILE
 from tests.conformance.spark_stages import SparkStages
 from tests.conformance.strategies import LISTS, POLYGONS, SECOND
@@ -86,6 +88,14 @@ def test_every_type_finds_much() -> None:
     assert {name: found.count(name) >= 10 for name in BY_PLATE} == dict.fromkeys(BY_PLATE, True)
     assert outcome.counts.duplicates >= 30
     assert outcome.counts.late >= 150
+
+
+def test_it_is_long_enough_for_names_and_slices_of_the_state_to_be_forgotten(tmp_path: Path) -> None:
+    cut = replace(case(0), cuts=dict.fromkeys(range(0, EVENTS, 400), After.GO_ON))
+    shard = Shard(cut, load(cut, tmp_path / "rules"), tmp_path / "0.duckdb", (0, 1))
+    shard.run()
+    assert shard.step.state.slices()[0][0] > 2, "no slice was dropped"
+    assert len(shard.step._names._refs) < EVENTS // 2, "no name was forgotten"
 
 
 RUNS = [(StepAlone, 0), (StepAlone, 1), (BackTest, 0), (SparkStages, 2)]
