@@ -44,6 +44,7 @@ _LAST = ("read", "events", "duplicates", "rejected", "late")
 @data_option
 @click.option("--checkpoint", help="Where the job keeps its state, also hdfs://…  [default: spark/archive in --data]")
 @click.option("--shards", default=1, show_default=True, help="Parts that write; belongs to the checkpoint.")
+@click.option("--anew", is_flag=True, help="The checkpoint of the archive is lost: go on with another one.")
 @stream_options
 @click.option("--every", default="1 minute", show_default=True, help="Time between the beginnings of two batches.")
 @master_option
@@ -55,6 +56,7 @@ def archive(
     data: Path,
     checkpoint: str | None,
     shards: int,
+    anew: bool,
     mapping: str | None,
     once: bool,
     at_once: int | None,
@@ -85,7 +87,7 @@ def archive(
         job = ArchiveJob(
             host.settings, recipe(host), kept.address, place, shards, given.mappings, once=once, every=every
         )
-        records, take = given.records(session, at_once), _taking(kept, host, desk, totals)
+        records, take = given.records(session, at_once), _taking(kept, host, desk, totals, anew=anew)
         running = Running(lambda: job.start(records, take))
         say(f"archiving {source} to {target}; state in {place}")
         running.wait()
@@ -107,14 +109,16 @@ def _desk(host: Host, stack: ExitStack) -> Desk | None:
     return stack.enter_context(Desk(host.directory.desk, create=False))
 
 
-def _taking(archive: Archive, host: Host, desk: Desk | None, totals: Counter[str]) -> Callable[[Filed], None]:
+def _taking(
+    archive: Archive, host: Host, desk: Desk | None, totals: Counter[str], *, anew: bool
+) -> Callable[[Filed], None]:
     from citywatch.stores.archive.received import Received, take_over
 
     people = host.directory.path / "population.csv"
 
     def take(filed: Filed) -> None:
         population = people.read_text("utf-8") if people.exists() else None
-        received = Received(filed.job, filed.number, filed.written, host.directory.stored(), population)
+        received = Received(filed.job, filed.number, filed.written, host.directory.stored(), population, anew)
         take_over(archive, received, desk)
         totals.update(filed.counts)
 

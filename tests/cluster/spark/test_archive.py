@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from citywatch.analytics.period import Period
 from citywatch.analytics.question import Asked, questions
 from citywatch.cli.elsewhere import asked_of, connected
+from citywatch.errors import JobError
 from citywatch.stores.archive.manifest import Archive
 from citywatch.stores.archive.merging import merge
 from citywatch.stores.archive.publishing import publish
@@ -92,6 +94,39 @@ def test_every_message_is_kept_once_and_the_job_goes_on_where_it_stopped(
     assert (again["read"], first["events"]) == (0, archive.manifest().seq)
     found = _all_are_kept(archive, sent)
     _compacted(archive, found.keys())
+
+
+def test_a_job_whose_checkpoint_is_lost_adds_to_its_archive_what_is_not_there(
+    cluster: Cluster, spark: SparkSession, tmp_path: Path
+) -> None:
+    lines, topic, home = city.events(EVENTS, seed=4), cluster.make(partitions=2), f"file://{tmp_path / 'to'}"
+    archive, words = Archive(home), _words(cluster.url(topic), home, tmp_path / "data")
+    bad = [None, b"\xff no JSON"]
+    cluster.send(topic, lines[: EVENTS // 2], key=_source)
+    cluster.send(topic, bad, partition=1)
+    command("archive", *words)
+    before, seen = _raw(archive), archive.manifest().seq
+    refused = _reasons(archive)
+    shutil.rmtree(tmp_path / "data" / "spark")
+    with pytest.raises(JobError, match=r"another job.*--anew"):
+        command("archive", *words)
+    assert _raw(archive) == before, "a job that is refused changes nothing"
+
+    shutil.rmtree(tmp_path / "data" / "spark")
+    cluster.send(topic, lines[EVENTS // 2 :], key=_source)
+    cluster.send(topic, bad, partition=1)
+    said = json.loads(command("archive", *words, "--anew")[-1])
+    assert (said["read"], said["events"]) == (len(lines) + 2 * len(bad), EVENTS - seen)
+    found = _raw(archive)
+    assert {key: raw for key, raw in found.items() if key in before} == before
+    assert len(found) == archive.manifest().seq == EVENTS
+    broken = sum(not line.endswith("}") for line in lines)
+    assert len(_reasons(archive)) == broken + 2 * len(bad) > len(refused), "those of before are there once"
+    with duckdb.connect() as con:
+        relation = scan(archive, Reader(archive, con).events())
+        ((numbers, events),) = con.execute(f"SELECT count(DISTINCT seq), count(*) FROM {relation}").fetchall()
+    assert numbers == events
+    assert json.loads(command("archive", *words)[-1])["read"] == 0, "and goes on as any other"
 
 
 @pytest.mark.soak

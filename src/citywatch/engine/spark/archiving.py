@@ -22,7 +22,7 @@ from citywatch.engine.spark.reading import Reading
 from citywatch.engine.spark.stateful import Stateful
 from citywatch.rules.model import Ruleset
 from citywatch.settings import Settings
-from citywatch.stores.archive.received import WRITTEN
+from citywatch.stores.archive.received import SPARK, WRITTEN
 
 _START_S = 60.0
 
@@ -67,7 +67,7 @@ class ArchiveJob:
 
         every = None if self.once else self.every
         begun = query("archive", written, taken, checkpoint=self.checkpoint, every=every)
-        name.set_result(f"spark {begun.id}")  # Spark gives a checkpoint an id of its own, for ever
+        name.set_result(f"{SPARK}{begun.id}")  # Spark gives a checkpoint an id of its own, for ever
         return begun
 
 

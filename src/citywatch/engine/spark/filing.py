@@ -7,7 +7,7 @@ again has written a second time, is nothing, and is removed later.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from citywatch.engine.spark.conditions import Conditions
 from citywatch.engine.spark.identity import Known, counted, in_order
 from citywatch.engine.spark.kept import Kept, Run, Warm
 from citywatch.engine.spark.message import Kind, Message, packed
+from citywatch.engine.spark.relearning import learn, not_kept
 from citywatch.stores.archive.manifest import Archive
 from citywatch.stores.archive.received import written_events, written_rejected
 from citywatch.stores.archive.writing import stored_schema
@@ -42,9 +43,10 @@ class FileNew:
         if not isinstance(conditions, Filing):
             raise TypeError("the archive job has its own conditions")
         known = self._warm.take(run, shard, kept, Known.load)
-        slot, number = messages[0].slot, int(kept.head.get("events", 0))
-        events, refused = in_order([m for m in messages if m.kind == Kind.EVENTS]), _tables(messages, Kind.REJECTED)
         archive, written = Archive(conditions.target), []
+        head = kept.head or asdict(learn(archive, known, kept, (shard, conditions.shards)))
+        slot, number = messages[0].slot, int(head["events"])
+        events, refused = in_order([m for m in messages if m.kind == Kind.EVENTS]), _tables(messages, Kind.REJECTED)
         if events is not None:
             verdict = known.judge(events)
             new = events.filter(pa.array(verdict == Verdict.NEW))
@@ -53,12 +55,13 @@ class FileNew:
             number += len(new)
             yield counted(slot, new, verdict)
         if refused:
-            written.append(written_rejected(archive, pa.concat_tables(refused)))
+            fresh = not_kept(archive, pa.concat_tables(refused), head.get("refused", {}))
+            written.append(written_rejected(archive, fresh))
         archive.settle()
         yield from (Message(slot, Kind.FILES, rows=packed(table)) for table in written)
         yield from (m for m in messages if m.kind == Kind.REJECTED)
         known.forget_old(conditions.settings, kept)
-        self._warm.put(run, shard, kept.commit({"events": number}), known)
+        self._warm.put(run, shard, kept.commit({**head, "events": number}), known)
 
 
 def _tables(messages: Sequence[Message], kind: Kind) -> list[pa.Table]:

@@ -19,6 +19,8 @@ from citywatch.stores.archive.writing import write_files
 from citywatch.stores.desk import Desk
 from citywatch.stores.log import parquet_options
 
+SPARK = "spark "
+"""What names of checkpoints begin with."""
 EVENTS, REJECTED = "events", "rejected"
 _COLUMNS: dict[str, pa.DataType] = {
     **dict.fromkeys(("section", "part", "path"), pa.string()),
@@ -75,6 +77,8 @@ class Received:
         Those that belong to the data directory.
     population
         Content of its `population.csv`.
+    anew
+        The checkpoint before is lost: the archive is this job's from now on, whichever had it.
     """
 
     job: str
@@ -82,6 +86,7 @@ class Received:
     written: pa.Table
     settings: Mapping[str, Any]
     population: str | None = None
+    anew: bool = False
 
 
 def take_over(archive: Archive, received: Received, desk: Desk | None) -> bool:
@@ -91,7 +96,7 @@ def take_over(archive: Archive, received: Received, desk: Desk | None) -> bool:
     """
 
     def changed(manifest: Manifest) -> tuple[Manifest, list[File]] | None:
-        _require_ours(manifest, received.job, archive)
+        manifest = _ours(manifest, received, archive)
         alerts = manifest.alerts if desk is None else _alerts(archive, manifest, desk)
         fresh = received.number > manifest.batch
         if not fresh and alerts == manifest.alerts:
@@ -113,10 +118,15 @@ def _alerts(archive: Archive, manifest: Manifest, desk: Desk) -> dict[str, tuple
     return daily.renewed(archive, "alerts", manifest.alerts, daily.alert_marks(desk), daily.alerts_of(desk))
 
 
-def _require_ours(manifest: Manifest, job: str, archive: Archive) -> None:
-    if manifest.number and manifest.directory != job:
-        hint = "name a directory of its own for each checkpoint, and for each data directory"
-        raise StoreError(f"{archive.address} is the archive of another job: its checkpoint is not this one", hint=hint)
+def _ours(manifest: Manifest, received: Received, archive: Archive) -> Manifest:
+    """The manifest, if it is that of this job, or may be."""
+    if not manifest.number or manifest.directory == received.job:
+        return manifest
+    if received.anew and manifest.directory.startswith(SPARK):
+        return replace(manifest, directory=received.job, batch=-1)
+    what = "is the archive of another job: its checkpoint is not this one; if that is lost, say --anew"
+    hint = "name a directory of its own for each checkpoint, and for each data directory"
+    raise StoreError(f"{archive.address} {what}", hint=hint)
 
 
 def _with_files(manifest: Manifest, received: Received) -> Manifest:
