@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from typing import TypeVar
 
@@ -23,11 +24,16 @@ def beside(work: Callable[[], Answer]) -> Callable[[], Answer]:
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items; the next one is made while one is in use."""
+    """The same items; the next one is made while one is in use. Who ends earlier leaves nobody at work behind."""
     following = beside(lambda: next(items, None))
-    while (item := following()) is not None:
-        following = beside(lambda: next(items, None))
-        yield item
+    try:
+        while (item := following()) is not None:
+            following = beside(lambda: next(items, None))
+            yield item
+    except GeneratorExit:
+        with suppress(Exception):  # what is wrong with an item that nobody takes concerns nobody
+            following()
+        raise
 
 
 def cores() -> int:
