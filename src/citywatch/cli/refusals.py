@@ -9,6 +9,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,7 +27,12 @@ LARGEST = 600_000
 
 _AT_ONCE = 200
 _EVERY_S = 0.5
-_SHOWN = ("id", "source", "line", "reason", "mapping", "first_seen", "size")
+_SHOWN: dict[str, type | UnionType] = {
+    **dict.fromkeys(("id", "source", "reason"), str),
+    **dict.fromkeys(("first_seen", "size"), int),
+    "line": int | None,
+    "mapping": str | None,
+}
 
 
 def rejected_option(command: Callable[..., None]) -> Callable[..., None]:
@@ -75,7 +81,17 @@ def read_back(message: bytes) -> tuple[dict[str, Any], bytes] | None:
     try:
         record = json.loads(message)
         raw = base64.b64decode(record["raw_base64"]) if "raw_base64" in record else record["raw"].encode()
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    whole = all(name in record for name in _SHOWN) and len(raw) == record["size"]
-    return (record, raw) if whole else None
+    fits = all(name in record and _fits(record[name], _SHOWN[name]) for name in _SHOWN)
+    return (record, raw) if fits and len(raw) == record["size"] else None
+
+
+def _fits(value: object, kind: type | UnionType) -> bool:
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        return False  # half of a character of two: nobody can write it down
+    return isinstance(value, kind) and not isinstance(value, bool) and not _beyond(value)
+
+
+def _beyond(value: object) -> bool:
+    return isinstance(value, int) and not 0 <= value < 1 << 62

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from citywatch.cli.options import data_option, person
-from citywatch.errors import CitywatchError, StoreError, UsageError
+from citywatch.errors import CitywatchError, SourceError, StoreError, UsageError
 
 if TYPE_CHECKING:
     from citywatch.cli.hosting import Host
@@ -233,7 +233,9 @@ def _chunk(form: Form, rows: Sequence[tuple[dict[str, Any], bytes]], *, named: b
         names, delimiter = (header.names, header.delimiter) if header else (None, _delimiter(rows))
         return Chunk(origin, Format.CSV, table, names, delimiter=delimiter, mapping=mapping)
     # The names of the columns stand in the file only, which has to be still there.
-    first = next(open_source(form.source)[0].chunks())
+    first = next(iter(open_source(form.source)[0].chunks()), None)
+    if first is None:
+        raise SourceError(f"{form.source} is empty", hint="the names of the columns were in it")
     return Chunk(origin, first.format, table, first.header, delimiter=first.delimiter)
 
 
