@@ -107,12 +107,13 @@ class TestHdfs:
         assert "HADOOP_USER_NAME" in finding.next
 
 
-class TestCassandra:
-    @pytest.fixture(scope="class")
-    def store(self) -> Iterator[Keyspace]:
-        with keyspace(cassandra()) as made:
-            yield made
+@pytest.fixture(scope="module")
+def store() -> Iterator[Keyspace]:
+    with keyspace(cassandra()) as made:
+        yield made
 
+
+class TestCassandra:
     @contextmanager
     def user(self, store: Keyspace, monkeypatch: pytest.MonkeyPatch, *rights: str) -> Iterator[str]:
         """The address of a new user with those rights."""
