@@ -363,6 +363,7 @@ def test_an_interrupted_engine_finishes_what_it_has_accepted(rules: Path, tmp_pa
         engine.send_signal(how)
         out, err = engine.communicate(timeout=60)
     assert engine.returncode == 0, err
+    assert {line.split(": ")[0] for line in err.splitlines()} == {"citywatch"}
     summary = json.loads(out.splitlines()[-1])
     assert summary["events"] > 0
     listed = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 
@@ -18,3 +19,4 @@ def be_responsive() -> None:
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # at the end all is to be found, or DuckDB complains of what was never released
