@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from citywatch.delivery import Envelope, Kind, Planned, Room
+from citywatch.alert import Action, Outcome
+from citywatch.delivery import Envelope, Follow, Kind, Planned, Room, Way
 from citywatch.settings import HOUR, MINUTE, SECOND
 from citywatch.stores.desk import Desk
+from citywatch.triage import Wish
 from tests.unit.desk.facts import NOW, alert_id, fact, table
 
 
@@ -148,6 +150,54 @@ def test_old_deliveries_are_forgotten_and_not_made_again(desk: Desk) -> None:
     assert desk.deliveries_of(alert_id(1)) == []
     assert desk.deliveries_of(alert_id(2)) != []
     assert desk.to_plan(now=NOW) == []
+
+
+def test_who_follows_is_told_again_when_the_alert_stands_elsewhere_and_not_when_it_grows(desk: Desk) -> None:
+    raised(desk, 1, 2)
+    desk.compose("duty", Room(2, 2), now=NOW)
+    while envelope := desk.outgoing("duty", now=NOW):
+        desk.sent(envelope, follow={"all": Follow.OUTCOME}, due=at_once, now=NOW)
+    desk.put_facts(table([fact(1, count=2)]), now=NOW)
+    desk.act(alert_id(2), Wish(Action.ACK, by="anna", channel="page"), now=NOW)
+    assert desk.follow(["duty"], at_once, now=NOW) == 0
+    desk.act(alert_id(1), Wish(Action.CLOSE, by="anna", channel="page", outcome=Outcome.DUPLICATE), now=NOW)
+    assert desk.follow(["other"], at_once, now=NOW) == 0
+    desk.act(alert_id(1), Wish(Action.NOTE, by="anna", channel="page", note="seen"), now=NOW)
+    assert desk.follow(["duty", "other"], at_once, now=NOW) == 1
+    desk.compose("duty", Room(2, 2), now=NOW)
+    again = next_one(desk)
+    assert (again.kind, again.before, again.enclosed[0][0]["outcome"]) == (Kind.UPDATE, ("open", "high"), "duplicate")
+    assert [key for key, _ in again.earlier] == [alert_id(1)]
+
+
+def at_once(_: Way) -> int:
+    return NOW
+
+
+def test_an_alert_whose_level_rises_is_planned_for_once_more_and_one_that_grows_is_not(desk: Desk) -> None:
+    raised(desk, 1, 2, 3, level="medium")
+    desk.put_facts(table([fact(1, level="medium", count=2), fact(2, level="low", count=2)]), now=NOW)
+    assert desk.risen(now=NOW) == []
+    desk.put_facts(table([fact(3, level="critical", count=2), fact(2, level="low", count=3)]), now=NOW)
+    ((number, alert),) = desk.risen(now=NOW)
+    assert (alert["id"], alert["level"]) == (alert_id(3), "critical")
+    desk.plan_risen([Planned(number, "chief", "serious", urgent=True, held=False, due=NOW)], [number])
+    assert desk.risen(now=NOW) == []
+    desk.put_facts(table([fact(3, level="critical", count=3)]), now=NOW)
+    assert desk.risen(now=NOW) == []
+    desk.compose("chief", Room(), now=NOW)
+    told = desk.outgoing("chief", now=NOW)
+    assert told is not None
+    assert [found["id"] for found, _ in told.enclosed] == [alert_id(3)]
+
+
+def test_what_waits_for_the_end_of_quiet_hours_is_told_at_once_when_it_becomes_critical(desk: Desk) -> None:
+    raised(desk, 1, due=NOW + HOUR, held=True)
+    desk.put_facts(table([fact(1, level="critical", count=2)]), now=NOW)
+    ((number, _),) = desk.risen(now=NOW)
+    desk.plan_risen([Planned(number, "duty", "all", urgent=True, held=False, due=NOW)], [number])
+    desk.compose("duty", Room(1, 0), now=NOW)
+    assert next_one(desk).urgent
 
 
 def test_a_desk_of_the_version_before_gets_what_is_new_and_keeps_what_it_has(tmp_path: Path) -> None:
