@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ def _as_before() -> Iterator[None]:
     yield
     sys.setswitchinterval(before)
     gc.unfreeze()
+    atexit.unregister(gc.unfreeze)
 
 
 def test_threads_take_turns_sooner_and_what_stays_is_not_looked_through_again() -> None:
@@ -41,3 +44,16 @@ def test_what_is_left_behind_before_and_after_is_freed() -> None:
     gc.collect()
     assert before() is None
     assert after() is None
+
+
+def test_its_end_is_silent() -> None:
+    lines = (
+        "import duckdb",
+        "from citywatch.cli.responsive import be_responsive",
+        "class Kept: pass",
+        "kept = Kept()",
+        "kept.itself, kept.database = kept, duckdb.connect()",
+        "be_responsive()",
+    )
+    ended = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    assert ended.stderr == ended.stdout == ""
