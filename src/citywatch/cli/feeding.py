@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 from citywatch.background import Background
 from citywatch.cli.log import say
@@ -17,9 +18,10 @@ from citywatch.errors import SourceError, StoreError
 from citywatch.stores.desk.told import Message, facts_of
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Producer
+    from confluent_kafka import Consumer
 
     from citywatch.connections.kafka.address import Address
+    from citywatch.connections.kafka.producing import Producing
     from citywatch.stores.desk import AnyDesk
 
 GROUP = "citywatch-console"
@@ -27,7 +29,6 @@ MOST = 5_000
 """Messages a transaction."""
 
 _PATIENCE_S = 0.2
-_SEND_S = 30.0
 _PAUSES_S = (1, 2, 5, 10, 30)
 
 
@@ -52,34 +53,34 @@ class Feeding(Background):
         """Hear, take in, send, in turn."""
         from confluent_kafka import KafkaException
 
+        from citywatch.connections.kafka.configuration import properties
+        from citywatch.connections.kafka.producing import Producing
+
         try:
-            consumer, producer = self._clients()
-            try:
+            given = properties(self._address.configuration)
+            with closing(self._consumer(given)) as consumer, Producing(self._address.servers, given) as producing:
                 while not self.stopping.is_set():
-                    self._round(consumer, producer)
-            finally:
-                consumer.close()
+                    self._round(consumer, producing)
         except KafkaException as error:
             raise SourceError(f"{self._address.name}: {error.args[0].str()}") from error
 
-    def _clients(self) -> tuple[Consumer, Producer]:
-        from confluent_kafka import Consumer, Producer
+    def _consumer(self, given: Mapping[str, str]) -> Consumer:
+        from confluent_kafka import Consumer
 
-        from citywatch.connections.kafka.configuration import client, properties
+        from citywatch.connections.kafka.configuration import client
 
-        given = properties(self._address.configuration)
         group = self._address.group or GROUP
         heard = client(self._address.servers, given, group_id=group, enable_auto_commit=False)
         consumer = Consumer({**heard, "auto.offset.reset": "earliest"})
         consumer.subscribe(list(self._address.topics))
-        return consumer, Producer(client(self._address.servers, given, enable_idempotence=True))
+        return consumer
 
-    def _round(self, consumer: Consumer, producer: Producer) -> None:
+    def _round(self, consumer: Consumer, producing: Producing) -> None:
         messages = self._heard(consumer)
         if messages:
             self._patiently(lambda desk: _take_in(desk, messages))
             self._commit(consumer)
-        self._patiently(lambda desk: self._send(desk, producer))
+        self._patiently(lambda desk: self._send(desk, producing))
 
     def _heard(self, consumer: Consumer) -> list[Message]:
         from citywatch.connections.kafka.faults import HINTS
@@ -102,18 +103,19 @@ class Feeding(Background):
         except KafkaException as error:
             say(f"{self._address.name} does not know how far its alerts are read: {error.args[0].str()}")
 
-    def _send(self, desk: AnyDesk, producer: Producer) -> None:
+    def _send(self, desk: AnyDesk, producing: Producing) -> None:
+        from citywatch.connections.kafka.producing import Outgoing, UnwrittenError
+
         waiting = desk.take_inbox()
         if not waiting:
             return
-        failed: list[Any] = []
-        for _, event in waiting:
-            producer.produce(self._events, event, key=_key(event), on_delivery=lambda error, _: failed.append(error))
-        left = producer.flush(_SEND_S)
-        if left or any(failed):
-            raise StoreError(
-                f"{len(waiting)} events for {self._events} wait: {next(filter(None, failed), 'no answer')}"
-            )
+        try:
+            refused = producing.write(self._events, [Outgoing(_key(event), event.encode()) for _, event in waiting])
+        except UnwrittenError as error:
+            what = f"{len(waiting)} events for {self._events} wait: {error}"
+            raise StoreError(what, hint=error.hint or None) from error
+        for number, why in refused.items():
+            say(f"{self._events} never takes this event: {why}: {waiting[number][1][:1000]}")
         desk.clear_inbox(waiting[-1][0])
 
     def _patiently(self, work: Callable[[AnyDesk], None]) -> None:
