@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from citywatch.connections.kafka.address import parse
-from citywatch.sources.kafka.inbox import Inbox
+from citywatch.sources.inbox import Inbox
 from citywatch.sources.kafka.partitions import Partition
 from citywatch.sources.kafka.session import Session
 

@@ -14,8 +14,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from citywatch.connections.kafka import configuration, faults
 from citywatch.connections.kafka.address import Address
 from citywatch.errors import SourceError, UsageError
+from citywatch.sources.inbox import Inbox
 from citywatch.sources.kafka.beginning import Beginnings, Reached
-from citywatch.sources.kafka.inbox import Inbox
 from citywatch.sources.kafka.partitions import Key, Partition, Partitions, key_of, upto_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Session:
     `say` takes what people should know.
     """
 
-    def __init__(self, address: Address, inbox: Inbox) -> None:
+    def __init__(self, address: Address, inbox: Inbox[Message]) -> None:
         self.partitions = Partitions()
         self.say: Callable[[str], None] = lambda _: None
         self._address, self._inbox = address, inbox

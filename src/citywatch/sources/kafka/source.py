@@ -18,7 +18,7 @@ from citywatch.connections.kafka.configuration import require
 from citywatch.records.chunk import Chunk, Format, Origin, Part, Placing, faults_schema, records_schema
 from citywatch.records.columns import Positions
 from citywatch.records.lines import LONGEST
-from citywatch.sources.kafka.inbox import Inbox, size_of
+from citywatch.sources.inbox import Inbox, size_of
 from citywatch.sources.kafka.partitions import Key, key_of, name, upto_of
 from citywatch.sources.model import Options, Source
 
@@ -47,7 +47,7 @@ class KafkaSource:
 
         self._address = address
         self._origin = Origin(address.name)
-        self._inbox = Inbox()
+        self._inbox: Inbox[Message] = Inbox()
         self._session = Session(address, self._inbox)
         self._lock = threading.Lock()
         self._given: deque[_Given] = deque()

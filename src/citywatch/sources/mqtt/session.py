@@ -14,8 +14,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from citywatch.errors import SourceError
+from citywatch.sources.inbox import Inbox
 from citywatch.sources.mqtt.address import PASSWORD, Address
-from citywatch.sources.mqtt.inbox import Inbox, Message
+from citywatch.sources.mqtt.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +46,7 @@ _HINTS = {
 class Session:
     """One subscription of one client. Messages go into `inbox` as they come; a fault that stays ends the inbox."""
 
-    def __init__(self, address: Address, inbox: Inbox) -> None:
+    def __init__(self, address: Address, inbox: Inbox[Message]) -> None:
         self.trouble: str | None = "not connected yet"
         """Why nothing can be heard at present; None = it can."""
         self._address = address
@@ -137,7 +138,8 @@ class Session:
 
     def _heard(self, _: Client, __: Any, message: MQTTMessage) -> None:
         packet = message.mid if message.qos else 0
-        self._inbox.put(Message(message.topic, bytes(message.payload), packet, self._connection))
+        self._inbox.wait_for_room()  # meanwhile nothing more is read from the network
+        self._inbox.put([Message(bytes(message.payload), packet, self._connection)])
 
     @property
     def _broker(self) -> str:

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from citywatch.records.chunk import Chunk, Format, Origin, faults_schema, records_schema
 from citywatch.records.lines import LONGEST
+from citywatch.sources.inbox import Inbox, size_of
 from citywatch.sources.model import Options, Source
 from citywatch.sources.mqtt.address import Address, parse
-from citywatch.sources.mqtt.inbox import Inbox, Message
+from citywatch.sources.mqtt.message import Message
 from citywatch.sources.mqtt.session import Session
 
 
@@ -26,7 +27,7 @@ class MqttSource:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._origin = Origin(address.name, replay=False)
-        self._inbox = Inbox()
+        self._inbox: Inbox[Message] = Inbox()
         self._session = Session(address, self._inbox)
         self._lock = threading.Lock()
         self._given: deque[list[Message]] = deque()
@@ -65,7 +66,7 @@ class MqttSource:
             safe = [self._given.popleft() for _ in range(chunks)]
         for messages in safe:
             self._session.acknowledge(messages)
-            self._inbox.release(sum(len(message.payload) for message in messages))
+            self._inbox.release(size_of(messages))
 
     def close(self) -> None:
         """Leave the broker, which keeps what comes meanwhile."""

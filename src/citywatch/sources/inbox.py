@@ -1,28 +1,35 @@
-"""Messages between the thread that hears Kafka and the one that reads: bounded in bytes until they are committed."""
+"""Messages between the thread that hears and the one that reads: bounded in bytes until they are committed."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence, Sized
+from typing import Generic, TypeVar
 
 from citywatch.errors import CitywatchError
 
-if TYPE_CHECKING:
-    from confluent_kafka import Message
-
 ROOM = 48 << 20
-"""Bytes of messages that are not committed; then the partitions rest."""
+"""Bytes of messages that are not committed; then it is full."""
 
 GATHER_ROWS = 20_000
 GATHER_BYTES = 8 << 20
+"""At most so much is taken at once, a single message aside."""
 
 _OVERHEAD = 400
 """Bytes that a message needs beside its contents."""
 
+Message = TypeVar("Message", bound=Sized)
+"""Its length is that of its contents, in bytes."""
 
-class Inbox:
-    """Filled by one thread, emptied by another. It makes nobody wait who fills it: they ask whether it is `full`."""
+
+class Inbox(Generic[Message]):
+    """Filled by one thread, emptied by another. Who fills it asks whether it is `full`, or waits until it is not.
+
+    Parameters
+    ----------
+    room
+        Bytes of messages that were put in and not released with which it is full.
+    """
 
     def __init__(self, room: int = ROOM) -> None:
         self._room = room
@@ -36,6 +43,11 @@ class Inbox:
     def full(self) -> bool:
         """Whether nothing more should be heard for now."""
         return self._held >= self._room
+
+    def wait_for_room(self) -> None:
+        """Wait until it is not full, or has ended."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self.full or self._ended)
 
     def put(self, messages: Sequence[Message]) -> None:
         """Leave messages."""
@@ -57,9 +69,10 @@ class Inbox:
             return taken
 
     def release(self, size: int) -> None:
-        """So many bytes of messages that were taken need no memory any more."""
+        """So many bytes (`size_of`) of messages that were taken need no memory any more."""
         with self._changed:
             self._held -= size
+            self._changed.notify_all()
 
     def end(self, error: CitywatchError | None = None) -> None:
         """Nothing more is taken."""
@@ -69,12 +82,12 @@ class Inbox:
             self._changed.notify_all()
 
 
-def size_of(messages: Sequence[Message]) -> int:
-    """About how much memory messages need."""
-    return sum(len(message) for message in messages) + _OVERHEAD * len(messages)
+def size_of(messages: Sequence[Sized]) -> int:
+    """About how much memory messages need, in bytes."""
+    return sum(map(len, messages)) + _OVERHEAD * len(messages)
 
 
-def _how_many(messages: Sequence[Message]) -> int:
+def _how_many(messages: Sequence[Sized]) -> int:
     size = 0
     for number, message in enumerate(messages[:GATHER_ROWS], start=1):
         size += len(message)
