@@ -12,7 +12,7 @@ from citywatch.event import batch_schema, derived_sql
 from citywatch.mappings.gazetteer import Gazetteer
 from citywatch.mappings.statements import Statements
 from citywatch.records.chunk import no_events
-from citywatch.records.columns import Array, Column, Mask, Positions, one_array
+from citywatch.records.columns import Array, Column, Mask, Positions, nulls, one_array
 from citywatch.scores import SCORES, scores_sql
 
 
@@ -42,7 +42,7 @@ def _column(columns: dict[str, Any], field: pa.Field[Any], rows: int) -> Any:
     """The column with the type of its field; NULL throughout where there is none."""
     column = columns.get(field.name)
     if column is None:
-        return pa.nulls(rows, field.type)
+        return nulls(rows, field.type)
     return column if column.type == field.type else column.cast(field.type)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from citywatch.event import BY_NAME
-from citywatch.records.columns import Array, Bytes, Mask, Offsets, Positions, spans
+from citywatch.records.columns import Array, Bytes, Mask, Offsets, Positions, places, spans
 
 _QUOTE, _COLON = ord('"'), ord(":")
 _LONGEST = {"DOUBLE": 17, "SMALLINT": 4, "INTEGER": 9}
@@ -33,7 +33,18 @@ _FIRST = {
     "INTEGER": _one_of("n-", _DIGITS),
 }
 _INTEGER = _one_of("-", _DIGITS)
-_BEFORE_EXPONENT = _one_of(".", _DIGITS)
+
+
+def _key_ends(data: Bytes) -> Mask:
+    """Where a quote stands before a colon."""
+    ends: Mask = (data[:-1] == _QUOTE) & (data[1:] == _COLON)
+    return ends
+
+
+def _exponents(data: Bytes) -> Mask:
+    """Where a digit, a dot or a slash (which is between them) stands before an e."""
+    found: Mask = ((data[1:] | 32) == ord("e")) & (data[:-1] - np.uint8(ord(".")) <= ord("9") - ord("."))
+    return found
 
 
 def doubts(data: Array, shape: Positions, keys: Sequence[Sequence[str] | None]) -> Mask:
@@ -73,17 +84,15 @@ class _Objects:
     def __init__(self, offsets: Offsets, content: Bytes) -> None:
         self._content = content
         self._stops = offsets[1:].astype(np.int64)
-        self._ends = np.flatnonzero((content[:-1] == _QUOTE) & (content[1:] == _COLON))
+        self._ends = places(content, 2, _key_ends)
         self._first = np.searchsorted(self._ends, offsets)
         self._exponent = self._with_exponent()
 
     def _with_exponent(self) -> Mask:
         """Which values hold something like an exponent, by the number of their key; one more for none."""
-        content = self._content
-        e = np.flatnonzero((content | 32) == ord("e"))
-        e = e[_BEFORE_EXPONENT[content[e - 1]]]  # an object does not begin with one: there is a byte before each
+        e = places(self._content, 2, _exponents)
         found = np.zeros(len(self._ends) + 1, np.bool_)
-        found[np.searchsorted(self._ends, e) - 1] = True
+        found[np.searchsorted(self._ends, e + 1) - 1] = True
         return found
 
     def doubts(self, rows: Positions, names: Sequence[str]) -> Mask:

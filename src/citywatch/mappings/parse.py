@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from citywatch.errors import MappingError
 from citywatch.mappings import cloudevents, foreign, kinds
-from citywatch.mappings.drafts import SENT, TEXTS, Data, Intake, events_sql, known, reasons_sql
+from citywatch.mappings.drafts import SENT, TEXTS, Data, Intake, events_sql, known, reasons_sql, received_later
 from citywatch.mappings.finish import finished, in_order
 from citywatch.mappings.gazetteer import Gazetteer
 from citywatch.mappings.instants import instants
@@ -343,7 +343,7 @@ class Parser:
         if job.foreign:
             silent = np.setdiff1d(job.records["row"].to_numpy(), events["row"].to_numpy()).tolist()
             refusals.add(silent, [f"the mapping {job.name} makes no event of it"] * len(silent), job.name)
-        suspect = _suspects(events, job)
+        suspect = _suspects(events, job, intake)
         return self._judged(job, intake, events, suspect, refusals) if suspect.any() else events
 
     def _judged(self, job: _Job, intake: Intake, events: pa.Table, suspect: Mask, refusals: Refusals) -> pa.Table:
@@ -357,9 +357,11 @@ class Parser:
         return events.filter(pa.array(~np.isin(_pairs(events), _pairs(bad))))
 
 
-def _suspects(events: pa.Table, job: _Job) -> Mask:
+def _suspects(events: pa.Table, job: _Job, intake: Intake) -> Mask:
     """Events that may have to be refused; an attribute that comes straight from JSON may be no text."""
     suspect = np.array(events["suspect"])
+    if intake.replay:
+        suspect |= received_later(events, intake)
     if not job.foreign:
         for name in TEXTS:
             suspect |= no_text(events[name])

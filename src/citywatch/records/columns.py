@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,6 +16,9 @@ Bytes: TypeAlias = npt.NDArray[np.uint8]
 Offsets: TypeAlias = npt.NDArray[np.int32]
 Positions: TypeAlias = npt.NDArray[np.int64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
+
+_PIECE = 256 << 10
+"""Bytes that stay in the processor's cache while several questions are asked about them."""
 
 
 def spans(values: Array) -> tuple[Offsets, Bytes]:
@@ -36,6 +41,20 @@ def from_spans(offsets: Offsets, data: Any) -> Array:
     return values
 
 
+def nulls(count: int, kind: Any) -> Array:
+    """As `pa.nulls`; those of plain kinds share their memory."""
+    if not (pa.types.is_primitive(kind) or pa.types.is_string(kind)):
+        none: Array = pa.nulls(count, kind)
+        return none
+    zeros: list[pa.Buffer | None] = [_zeros(1 << (8 * count + 8).bit_length())]
+    return pa.Array.from_buffers(kind, count, zeros * (3 if pa.types.is_string(kind) else 2), null_count=count)
+
+
+@lru_cache(maxsize=4)
+def _zeros(size: int) -> pa.Buffer:
+    return pa.py_buffer(bytes(size))
+
+
 def one_array(column: Column) -> Array:
     """A column in one piece."""
     combined: Any = column.combine_chunks()
@@ -52,3 +71,13 @@ def listed(column: Any) -> list[Any]:
 def lengths(values: Array) -> Positions:
     """Bytes of each value."""
     return np.diff(spans(values)[0]).astype(np.int64)
+
+
+def places(data: Bytes, width: int, test: Callable[[Bytes], Mask]) -> Positions:
+    """Where in `data` the first of `width` bytes stands about which `test` is true.
+
+    `test` sees pieces of `data` and answers for each of their bytes but the last `width - 1`.
+    """
+    begins = range(0, len(data) - width + 1, _PIECE)
+    found = [np.flatnonzero(test(data[begin : begin + _PIECE + width - 1])) + begin for begin in begins]
+    return np.concatenate(found) if found else np.zeros(0, np.int64)

@@ -83,7 +83,7 @@ class _Rest:
         first_end = block.find(b"\n") + 1
         long = self.size + first_end - 1 > self.longest
         faults = self._fault(block[: first_end - 1]) if long else faults_schema().empty_table()
-        whole = block[first_end:end] if long else b"".join([*self.parts, block[:end]])
+        whole = block[first_end:end] if long else b"".join([*self.parts, memoryview(block)[:end]])
         self.parts, self.size = [], 0
         cut = self._records(whole, faults)
         self._hold(block[end:])

@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import ipc
 
+from citywatch.records.columns import nulls
+
 Key = tuple[Any, ...]
 
 _PIECE_BYTES = 1 << 20
@@ -117,36 +119,33 @@ class Sorter:
 
 
 class _Run:
-    """Tables in order in one file, grown at its end and read once from its beginning."""
+    """Tables in order in one file, grown at its end and read once from its beginning.
+
+    Each is an Arrow stream of its own, of the columns that hold anything: those of most fields are NULL throughout.
+    Nothing is packed: that would cost more than the disk does.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema, piece: int) -> None:
         self.path = path
+        self._schema = schema
         self._piece = piece
         self.last: Key = ()
-        self._writer: ipc.RecordBatchStreamWriter | None = ipc.new_stream(
-            str(path), schema, options=ipc.IpcWriteOptions(compression="lz4")
-        )
 
     def append(self, table: pa.Table, keys: Sequence[str]) -> None:
-        assert self._writer is not None, "a run that is being read does not grow"  # noqa: S101 - tells mypy, too
         rows = self._piece * len(table) // max(table.nbytes, 1)
-        self._writer.write_table(table, max_chunksize=min(max(rows, 256), 1 << 16))
+        held = table.select(_holding(table))
+        with self.path.open("ab") as file, ipc.new_stream(file, held.schema) as writer:
+            writer.write_table(held, max_chunksize=min(max(rows, 256), 1 << 16))
         self.last = _key(table, -1, keys)
 
     def pieces(self) -> Iterator[pa.Table]:
-        self._finish()
-        with ipc.open_stream(pa.OSFile(str(self.path), "rb")) as reader:
-            for batch in filter(len, reader):
-                yield pa.Table.from_batches([batch])
+        with pa.OSFile(str(self.path), "rb") as file:
+            while file.tell() < file.size():
+                for batch in filter(len, ipc.open_stream(file)):
+                    yield _whole(pa.Table.from_batches([batch]), self._schema)
 
     def remove(self) -> None:
-        self._finish()
         self.path.unlink(missing_ok=True)
-
-    def _finish(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
 
 
 class _Head:
@@ -182,11 +181,20 @@ def ordered(table: pa.Table, keys: Sequence[str]) -> pa.Table:
     order = pc.sort_indices(table.select(keys), sort_keys=[(key, "ascending") for key in keys])
     if np.array_equal(order.to_numpy(), np.arange(len(table))):
         return table
-    # Most columns of most events are NULL throughout: those need not be moved.
-    moved = [name for name in table.column_names if table[name].null_count < len(table)]
-    taken = table.select(moved).combine_chunks().take(order)
-    columns = [taken[f.name] if f.name in moved else pa.nulls(len(table), f.type) for f in table.schema]
-    return pa.table(columns, schema=table.schema)
+    # What is NULL throughout need not be moved.
+    return _whole(table.select(_holding(table)).combine_chunks().take(order), table.schema)
+
+
+def _holding(table: pa.Table) -> list[str]:
+    """Names of the columns that are not NULL throughout."""
+    return [name for name in table.column_names if table[name].null_count < len(table)]
+
+
+def _whole(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the columns that it lacks, NULL."""
+    there = set(table.column_names)
+    columns = [table[f.name] if f.name in there else nulls(len(table), f.type) for f in schema]
+    return pa.table(columns, schema=schema)
 
 
 def position(table: pa.Table, keys: Sequence[str], cut: Key, *, after: bool = False) -> int:

@@ -74,6 +74,26 @@ def test_input_nearly_in_order_makes_one_run(tmp_path: Path) -> None:
         assert [n for part in sorter.batches(999) for n in part.column("n").to_pylist()] == in_order(rows)
 
 
+@settings(max_examples=50, deadline=None)
+@given(held=st.lists(st.booleans(), max_size=12), memory=st.sampled_from([1, 300, 1 << 20]))
+def test_columns_that_are_null_for_a_while_come_back_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, held: list[bool], memory: int
+) -> None:
+    kinds = [pa.string(), pa.float64(), pa.bool_(), pa.int16(), pa.list_(pa.string()), pa.timestamp("us", tz="UTC")]
+    values: list[Any] = ["é", 0.5, True, -1, ["a", None], 7]
+
+    def row(n: int) -> pa.Table:
+        said = [pa.array([value if held[n] else None], kind) for value, kind in zip(values, kinds, strict=True)]
+        fields = {f"f{at}": array for at, array in enumerate(said)}
+        return pa.table({**{name: table([(-n, 0, "a", "1")])[name] for name in KEYS}, **fields})
+
+    with Sorter(tmp_path_factory.mktemp("sort"), KEYS, memory=memory) as sorter:
+        for n in range(len(held)):
+            sorter.add(row(n))
+        found = [line for part in sorter.batches(5) for line in part.to_pylist()]
+    assert found == [row(n).to_pylist()[0] for n in reversed(range(len(held)))]
+
+
 def test_its_files_are_removed(tmp_path: Path) -> None:
     through(tmp_path, [(5 - n, 0, "a", "1") for n in range(5)], cut=1, memory=1, out=2)
     assert list(tmp_path.iterdir()) == []
