@@ -107,24 +107,30 @@ class Identities:
 
     def __init__(self, directory: Path, memory_limit: int = MEMORY_LIMIT) -> None:
         self._directory = directory
+        self._made_again = f"remove {directory}: it is made again from history"
         self._limit = memory_limit
         self._lock = threading.Lock()
         self._manifest = directory / "manifest.json"
-        state: dict[str, Any] = {"cursor": 0, "runs": []}
-        if self._manifest.exists():
-            state = json.loads(self._manifest.read_text("utf-8"))
-        self.cursor: int = state["cursor"]
+        self.cursor, runs = self._saved()
         """Events up to this sequence number are in files; later ones have to be added again after a start."""
         self._files: dict[str, Run] = {}
-        for name in state["runs"]:
+        for name in runs:
             if not (directory / name).exists():
-                raise StoreError(
-                    f"{directory / name} is missing", hint=f"remove {directory}: it is made again from history"
-                )
+                raise StoreError(f"{directory / name} is missing", hint=self._made_again)
             self._files[name] = _mapped(directory / name)
         self._memory: list[Run] = []
         self._reached = self.cursor
         self._remove_strays()
+
+    def _saved(self) -> tuple[int, list[str]]:
+        """The cursor and the names of the runs, as they were saved last."""
+        if not self._manifest.exists():
+            return 0, []
+        try:
+            state = json.loads(self._manifest.read_text("utf-8"))
+            return int(state["cursor"]), list(state["runs"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{self._manifest} cannot be read: {error!r}", hint=self._made_again) from error
 
     def __len__(self) -> int:
         return sum(map(len, self._files.values())) + sum(map(len, self._memory))

@@ -143,3 +143,17 @@ def test_forgotten_identities_are_new_again_and_all_others_known(
         verdicts = reader.judge(*arrays([(*key, 0) for key in sorted(known | forgotten)]))
         new = {key for key, verdict in zip(sorted(known | forgotten), verdicts, strict=True) if verdict == NEW}
         assert new == (known | forgotten) - (known - forgotten)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"cursor": 1}', '{"cursor": "x", "runs": []}'])
+def test_a_damaged_manifest_is_named_and_how_the_index_is_made_again(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(StoreError, match=r"manifest\.json cannot be read") as caught:
+        Identities(tmp_path)
+    assert "made again from history" in (caught.value.hint or "")
+
+
+def test_a_run_that_is_missing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"cursor": 1, "runs": ["a.run"]}')
+    with pytest.raises(StoreError, match=r"a\.run is missing"):
+        Identities(tmp_path)
