@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from citywatch.connections import cassandra as connection
 from citywatch.errors import SourceError, UsageError
-from citywatch.records.chunk import Chunk, Format, Origin, records_schema
+from citywatch.records.chunk import Chunk, Format, records_schema
 from citywatch.records.ordinals import Ordinals
-from citywatch.sources.model import Options, Source
+from citywatch.sources.model import Bounded, Options, Source
 
 _ROWS = 10_000
 _PAGE = 2_000
@@ -27,26 +27,14 @@ def open_cassandra(text: str, options: Options) -> list[Source]:
     address = connection.parse(text)
     if address.table is None:
         raise UsageError(f"{text!r} names no table", hint="write cassandra://user@host/keyspace/users")
-    arrived = options.arrived if options.arrived is not None else time.time_ns() // 1000
-    return [CassandraSource(address, Origin(address.name, arrived, date=options.date))]
+    return [CassandraSource(options.origin(address.name, time.time_ns() // 1000), address)]
 
 
 @dataclass(frozen=True, slots=True)
-class CassandraSource:
+class CassandraSource(Bounded):
     """One table. Its rows are in the order of their tokens, which is always the same."""
 
     address: connection.Address
-    origin: Origin
-
-    @property
-    def name(self) -> str:
-        """Its address, without options."""
-        return self.origin.name
-
-    @property
-    def bounded(self) -> bool:
-        """A table is read as it is now."""
-        return True
 
     def chunks(self) -> Iterator[Chunk]:
         """Its rows. Raises SourceError when the table is not there, or Cassandra goes away."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from citywatch.errors import SourceError
-from citywatch.records.chunk import Chunk, Origin
+from citywatch.records.chunk import Chunk
 from citywatch.sources.content import Kind, chunks_of, kind_of, sniffed
-from citywatch.sources.model import Options, Source
+from citywatch.sources.model import Bounded, Options, Source
 from citywatch.sources.parquet import parquet_chunks
 from citywatch.sources.streams import open_blocks
 
@@ -25,7 +25,7 @@ _GLOB = frozenset("*?[")
 def open_files(text: str, options: Options) -> list[Source]:
     """Sources of a path, a glob or ``-``, in order of name. Raises SourceError when one cannot be opened."""
     if text == "-":
-        return [FileSource(None, Origin("-", options.arrived, date=options.date))]
+        return [FileSource(options.origin("-", None), None)]
     path = text.removeprefix("file://")
     if os.path.lexists(path) or not _GLOB & set(path):
         return [_open_file(Path(path), options)]
@@ -47,26 +47,14 @@ def _open_file(path: Path, options: Options) -> Source:
         raise SourceError(f"no such file: {path}", hint="check the path") from error
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}", hint=f"see ls -l {path}") from error
-    arrived = options.arrived if options.arrived is not None else modified
-    return FileSource(path, Origin(str(path), arrived, date=options.date))
+    return FileSource(options.origin(str(path), modified), path)
 
 
 @dataclass(frozen=True, slots=True)
-class FileSource:
+class FileSource(Bounded):
     """One file, or standard input when `path` is None."""
 
     path: Path | None
-    origin: Origin
-
-    @property
-    def name(self) -> str:
-        """Path as it was given."""
-        return self.origin.name
-
-    @property
-    def bounded(self) -> bool:
-        """A file ends."""
-        return True
 
     def chunks(self) -> Iterator[Chunk]:
         """Raw records of the file in order. Raises SourceError when nothing of it can be read."""

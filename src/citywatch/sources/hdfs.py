@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from citywatch.connections.hdfs import Address, Hdfs, parse
 from citywatch.errors import SourceError
-from citywatch.records.chunk import Chunk, Origin
+from citywatch.records.chunk import Chunk
 from citywatch.sources.content import Kind, chunks_of, kind_of, sniffed
-from citywatch.sources.model import Options, Source
+from citywatch.sources.model import Bounded, Options, Source
 from citywatch.sources.parquet import parquet_chunks
 from citywatch.sources.streams import Blocks
 
@@ -55,27 +55,15 @@ def _source(hdfs: Hdfs, status: FileStatus, options: Options) -> Source:
     name = f"{hdfs.cluster}{status.path}"
     if status.path.endswith(_PACKED):
         raise SourceError(f"{name} is packed in a way that is not read here", hint="unpack it, or pack it as .gz")
-    arrived = options.arrived if options.arrived is not None else status.modification_time * 1000
-    return HdfsSource(hdfs, status.path, Origin(name, arrived, date=options.date))
+    return HdfsSource(options.origin(name, status.modification_time * 1000), hdfs, status.path)
 
 
 @dataclass(frozen=True, slots=True)
-class HdfsSource:
+class HdfsSource(Bounded):
     """One file on HDFS."""
 
     hdfs: Hdfs
     path: str
-    origin: Origin
-
-    @property
-    def name(self) -> str:
-        """Its whole address."""
-        return self.origin.name
-
-    @property
-    def bounded(self) -> bool:
-        """A file ends."""
-        return True
 
     def chunks(self) -> Iterator[Chunk]:
         """Raw records of the file in order. Raises SourceError when nothing of it can be read, or HDFS goes away."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol, runtime_checkable
 
-from citywatch.records.chunk import Chunk
+from citywatch.records.chunk import Chunk, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,10 @@ class Options:
     date: date | None = None
     arrived: int | None = None
 
+    def origin(self, name: str, arrived: int | None) -> Origin:
+        """Where the records of a source are from that came at `arrived` (µs UTC), if nobody says anything else."""
+        return Origin(name, arrived if self.arrived is None else self.arrived, date=self.date)
+
 
 class Source(Protocol):
     """A source; opened by `citywatch.sources.open_source`."""
@@ -39,6 +43,23 @@ class Source(Protocol):
 
     def chunks(self) -> Iterator[Chunk]:
         """Raw records in order. Raises SourceError when it cannot be read at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """What sources that end have in common."""
+
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """What a person calls it: a path, or an address without options."""
+        return self.origin.name
+
+    @property
+    def bounded(self) -> bool:
+        """It ends."""
+        return True
 
 
 @runtime_checkable
