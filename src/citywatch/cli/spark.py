@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from citywatch.cli.hosting import Host
     from citywatch.connections.kafka.address import Address
     from citywatch.engine.spark.conditions import Past
+    from citywatch.engine.spark.job import Job
     from citywatch.engine.spark.standing import Standing
     from citywatch.engine.spark.told import Told
     from citywatch.stores.desk import Desk
@@ -97,9 +98,7 @@ def detect(
     """
     require_spark()
     from citywatch.cli.hosting import Host
-    from citywatch.engine.spark.checkpoint import claim
     from citywatch.engine.spark.inputs import with_real_time
-    from citywatch.engine.spark.job import Job
     from citywatch.engine.spark.standing import Standing
     from citywatch.engine.spark.telling import DeskTold
 
@@ -111,11 +110,7 @@ def detect(
         desk = stack.enter_context(_desk(host))
         tells: list[Tell] = [DeskTold(desk), *(stack.enter_context(_teller(target)) for target in targets)]
         session = stack.enter_context(spark_session(master, properties))
-        claim(session, place, shards, host.settings)
-        past = _past(session, place, given)
-        job = Job(
-            host.ruleset, host.settings, recipe(host), place, shards, given.mappings, once=once, every=every, past=past
-        )
+        job = _job(session, host, given, Cut(place, shards), once=once, every=every)
         totals: Counter[str] = Counter()
         born = _born(desk)
         standing = Standing(source, desk.status().get("engine") or {})
@@ -135,6 +130,24 @@ def detect(
                 beside.drain()
     totals["read"] = totals["events"] + totals["duplicates"] + totals["rejected"]
     click.echo(json.dumps({name: totals[name] for name in _LAST}))
+
+
+class Cut(NamedTuple):
+    """A checkpoint, and the parts of its state."""
+
+    place: str
+    shards: int
+
+
+def _job(session: SparkSession, host: Host, given: Input, cut: Cut, *, once: bool, every: str) -> Job:
+    """The job over a checkpoint that is its own. Raises SettingError, StoreError."""
+    from citywatch.engine.spark.checkpoint import claim
+    from citywatch.engine.spark.job import Job
+
+    claim(session, *cut, host.settings)
+    past = _past(session, cut.place, given)
+    kept = (*cut, given.mappings)
+    return Job(host.ruleset, host.settings, recipe(host), *kept, once=once, every=every, past=past)
 
 
 @contextmanager
