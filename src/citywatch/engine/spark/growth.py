@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from confluent_kafka import KafkaException
+
 from citywatch.connections.kafka.spans import Spans
 from citywatch.engine.spark.standing import Ends, Standing
 from citywatch.errors import SourceError
@@ -25,8 +27,8 @@ def watched(standing: Standing, servers: str, given: Mapping[str, str], topics: 
                     while not stop.is_set():
                         standing.grown(_ends(connection, topics))
                         stop.wait(_EVERY_S)
-            except SourceError:
-                stop.wait(_EVERY_S)  # the job itself says that the brokers are away; what was known stays
+            except (SourceError, KafkaException):
+                stop.wait(_EVERY_S)  # the job itself says what is wrong with the brokers; what was known stays
 
     thread = threading.Thread(target=watch, name="growth of topics", daemon=True)
     thread.start()
