@@ -19,6 +19,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 _UNITS = {"ms": 1_000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+_LONGEST = 3_652_425 * DAY
 
 
 def duration(text: str | int) -> int:
@@ -28,7 +29,9 @@ def duration(text: str | int) -> int:
     for unit in ("ms", "s", "m", "h", "d", "w"):
         number = text.removesuffix(unit)
         if number != text and number.isascii() and number.isdigit():
-            return int(number) * _UNITS[unit]
+            if (span := int(number) * _UNITS[unit]) > _LONGEST:
+                raise ValueError(f"{text!r} is longer than ten thousand years")
+            return span
     raise ValueError(f"{text!r} is no duration: write 60s, 5m, 2h, 1d or 1w")
 
 

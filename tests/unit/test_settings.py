@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from citywatch.errors import SettingError
-from citywatch.settings import MINUTE, Settings
+from citywatch.settings import DAY, MINUTE, Settings, duration
 
 
 def problem(directory: Path, **overrides: str) -> str:
@@ -39,3 +39,10 @@ def test_elsewhere_it_is_the_name_that_was_used(tmp_path: Path, monkeypatch: pyt
     assert problem(tmp_path).startswith("CITYWATCH_LATENESS: '5y' is no duration")
     monkeypatch.setenv("CITYWATCH_LATENESS", "2m")
     assert Settings.load(tmp_path).lateness == 2 * MINUTE
+
+
+@pytest.mark.parametrize("text", ["3652426d", f"{'9' * 30}w", f"{'9' * 5000}s"])
+def test_a_span_is_not_longer_than_times_can_be_apart(text: str) -> None:
+    assert duration("3652425d") == 3_652_425 * DAY
+    with pytest.raises(ValueError, match=r"longer than ten thousand years|digits"):
+        duration(text)

@@ -134,6 +134,15 @@ def test_wrong_times_are_wrong_usage(data: Path) -> None:
         call(data, "shelve", alert_id(1), "--for", "soon")
 
 
+@pytest.mark.parametrize("span", ["3650000d", "99999999999999999999d"])
+def test_nothing_is_shelved_until_a_time_that_cannot_be_written_down(data: Path, span: str) -> None:
+    for option in ("--for", "--until"):
+        with pytest.raises(UsageError, match=r"before the year 10000|longer than ten thousand years|is no time"):
+            call(data, "shelve", alert_id(1), option, span)
+    assert state(data, 1) == "open"
+    call(data, "show", alert_id(1))
+
+
 def test_a_directory_without_data_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="--data DIR"):
         call(tmp_path, "list")

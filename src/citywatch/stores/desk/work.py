@@ -27,6 +27,9 @@ UNDO_WITHIN = MINUTE
 CODE_LIMIT = 32_767
 """A violation code is a SMALLINT."""
 
+YEAR_10000 = 253_402_300_800_000_000
+"""In µs: no time from then on can be written down."""
+
 
 class Work(Database):
     """People's side of the desk."""
@@ -111,8 +114,8 @@ def _check(wish: Wish, now: int) -> None:
             raise UsageError(f"an alert is closed with an outcome: {', '.join(Outcome)}")
         case Action.ASSIGN if not wish.assignee:
             raise UsageError("say to whom the alert is assigned")
-        case Action.SHELVE if wish.until is None or wish.until <= now:
-            raise UsageError("an alert is shelved until a time that is still to come")
+        case Action.SHELVE if wish.until is None or not now < wish.until < YEAR_10000:
+            raise UsageError("an alert is shelved until a time that is still to come, before the year 10000")
         case Action.NOTE if not wish.note:
             raise UsageError("a note needs words")
         case Action.CORRECT if wish.code is None or not 0 <= wish.code <= CODE_LIMIT:
