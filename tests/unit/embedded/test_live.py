@@ -15,9 +15,11 @@ import duckdb
 import pytest
 
 from citywatch.engine.embedded import Summary, doors, live
+from citywatch.engine.embedded.gathering import SOME
 from citywatch.engine.embedded.intake import Accepted, Receipt, Submission
-from citywatch.errors import CapacityError, CitywatchError
+from citywatch.errors import CapacityError, CitywatchError, DiskFullError
 from citywatch.mappings.parse import Parser
+from citywatch.records.chunk import Chunk, Parsed
 from citywatch.settings import Settings
 from citywatch.stores.desk import Desk
 
@@ -277,6 +279,48 @@ def test_a_failing_source_is_an_error(tmp_path: Path) -> None:
         listening = host.listen([(Broken(), Parser(Settings()).parse)])
         with pytest.raises(CitywatchError, match="no such port"):
             listening.wait()
+
+
+def test_what_comes_next_is_parsed_meanwhile_and_never_safe_before_what_came_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, there, ahead = threading.Event(), threading.Event(), threading.Event()
+    safe: list[int] = []
+
+    class Log(File):
+        trouble = None
+
+        def chunks(self) -> Any:
+            yield chunk([event(n, 0) for n in range(SOME)])
+            assert asked.wait(20)
+            yield chunk([event(1000 + n, 0) for n in range(SOME)])
+            there.set()
+
+        def committed(self, chunks: int) -> None:
+            safe.append(chunks)
+
+        def close(self) -> None:
+            pass
+
+    def parse(piece: Chunk) -> Parsed:
+        if asked.is_set():
+            ahead.set()
+        asked.set()
+        assert there.wait(20)
+        return parser.parse(piece)
+
+    def full_once(*_: object) -> None:
+        assert ahead.wait(20)
+        monkeypatch.undo()
+        raise DiskFullError("no space is left")
+
+    parser = Parser(Settings())
+    with engine(tmp_path) as host:
+        monkeypatch.setattr(type(host.data), "require_space", full_once)
+        listening = host.listen([(Log(name="log"), parse)])
+        with pytest.raises(DiskFullError):
+            listening.wait()
+        assert (safe, listening.summary(Summary()).events, host.status()["events"]) == ([], 0, 0)
 
 
 def test_when_events_come_fast_the_rules_rest_and_take_what_comes_meanwhile_together(

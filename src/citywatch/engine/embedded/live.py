@@ -17,7 +17,6 @@ import pyarrow as pa
 
 from citywatch.background import Background
 from citywatch.engine.embedded.bounded import Parse, Readable, Summary, in_turn, threads_for
-from citywatch.engine.embedded.doors import GATHER_ROWS
 from citywatch.engine.embedded.gathering import BRIEF_REST_S, SOME
 from citywatch.engine.embedded.hearing import Hearing
 from citywatch.engine.embedded.intake import Receipt, Submission
@@ -37,6 +36,8 @@ _LEAVE_S = 0.5
 """A reader that does not block ends within this, as a rule; one that does is left where it is."""
 _ROOM = 256
 """So many chunks of a source wait to be parsed; then it is not read any further."""
+_GATHER_ROWS = 32_768
+"""At most about so many records are parsed and written together: the next ones are parsed meanwhile."""
 _WORTH_ROWS = 10_000
 """Fewer records are sooner parsed by one parser than by two."""
 _QUIET_S = 2.0
@@ -124,8 +125,14 @@ class LiveSource:
 
     def submit(self, parsed: Parsed, placing: Placing | None = None) -> list[Receipt]:
         """`Engine.submit` under the name of this source; of a log, each part under its own."""
-        parts = [Submission(parsed, self.name)] if placing is None else in_parts(parsed, placing, self.name)
-        return [receipt.result() for receipt in self._engine.submit_parts(parts, self.name)]
+        return [receipt.result() for receipt in self.submit_all([(parsed, placing)])]
+
+    def submit_all(self, parsed: Sequence[tuple[Parsed, Placing | None]]) -> list[Future[Receipt]]:
+        """As `submit`, without waiting for the answers; all of it in one commit."""
+        parts: list[Submission] = []
+        for each, placing in parsed:
+            parts += [Submission(each, self.name)] if placing is None else in_parts(each, placing, self.name)
+        return self._engine.submit_parts(parts, self.name)
 
     def submit_later(self, parsed: Parsed) -> Future[Receipt]:
         """`Engine.submit_later` under the name of this source."""
@@ -220,6 +227,8 @@ class Listener:
         self._parsers = [parsers] if callable(parsers) else parsers
         self._pool = threads_for(self._parsers)
         self._waiting: queue.Queue[Chunk | None] = queue.Queue(_ROOM)
+        self._handed: tuple[list[Future[Receipt]], int] = [], 0
+        """What is being written, and of how many chunks."""
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._threads = [
@@ -266,24 +275,49 @@ class Listener:
             ended = time.monotonic()
             for chunks in self._gathered():
                 began, before = time.monotonic(), ended
-                pieces = [piece for part in _parts(chunks, len(self._parsers)) for piece in joined(part)]
-                parsed = zip(self._parsed(pieces), pieces, strict=True)
-                if not all(self._submit(each, piece.placing) for each, piece in parsed):
-                    return
-                self._live.end(len(chunks))
-                if isinstance(self._source, Feed):
-                    self._source.committed(len(chunks))
-                ended = time.monotonic()
+                if not self._hand_in(chunks):
+                    break
                 rows = sum(len(chunk.records) for chunk in chunks)
+                if rows < SOME or self._waiting.empty():
+                    self._settle()
+                ended = time.monotonic()
                 if rows < _TRICKLE * (ended - before):
                     self._stop.wait(min(4 * (ended - began), _REST_S))
                 elif rows < SOME:
                     self._stop.wait(min(ended - began, BRIEF_REST_S))
+            self._settle()
         except BaseException as error:
             self._error = error
         finally:
             self._pool.shutdown()
             self._engine.forget(self._live.name)
+
+    def _hand_in(self, chunks: Sequence[Chunk]) -> bool:
+        """Parse, while what came before is written, and hand in; False when told to stop while there is no room."""
+        pieces = [piece for part in _parts(chunks, len(self._parsers)) for piece in joined(part)]
+        parsed = [(each, piece.placing) for each, piece in zip(self._parsed(pieces), pieces, strict=True) if each.read]
+        # Nothing may be safe before what came before it: a log is read again from behind what is.
+        self._settle()
+        while parsed:
+            try:
+                self._handed = self._live.submit_all(parsed), len(chunks)
+            except CapacityError:
+                if self._stop.wait(_PATIENCE_S):
+                    return False
+            else:
+                return True
+        self._handed = [], len(chunks)
+        return True
+
+    def _settle(self) -> None:
+        """Wait until what was handed in is safe, and tell so who sent it."""
+        (receipts, chunks), self._handed = self._handed, ([], 0)
+        for receipt in receipts:
+            self.summary.add(receipt.result())
+        if chunks:
+            self._live.end(chunks)
+            if isinstance(self._source, Feed):
+                self._source.committed(chunks)
 
     def _parsed(self, pieces: Sequence[Chunk]) -> Iterable[Parsed]:
         if min(len(pieces), len(self._parsers)) == 1:
@@ -295,7 +329,7 @@ class Listener:
         while True:
             chunks = [_next(self._waiting, self._stop)]
             rows = 0
-            while chunks[-1] is not None and rows < GATHER_ROWS and not self._waiting.empty():
+            while chunks[-1] is not None and rows < _GATHER_ROWS and not self._waiting.empty():
                 rows += len(chunks[-1].records)
                 chunks.append(self._waiting.get())
             found = [chunk for chunk in chunks if chunk is not None]
@@ -303,20 +337,6 @@ class Listener:
                 yield found
             if chunks[-1] is None:
                 return
-
-    def _submit(self, parsed: Parsed, placing: Placing | None) -> bool:
-        """Whether the records are safe: not when it is told to stop while there is no room for them."""
-        while parsed.read:
-            try:
-                receipts = self._live.submit(parsed, placing)
-            except CapacityError:
-                if self._stop.wait(_PATIENCE_S):
-                    return False
-            else:
-                for receipt in receipts:
-                    self.summary.add(receipt)
-                break
-        return True
 
 
 def _parts(chunks: Sequence[Chunk], parsers: int) -> Iterator[Sequence[Chunk]]:
