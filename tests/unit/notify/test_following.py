@@ -351,7 +351,9 @@ def test_a_mail_about_the_end_is_an_answer_to_the_one_about_the_beginning(timed:
     assert closed["References"] == raised["Message-ID"]
     assert closed["Message-ID"] != raised["Message-ID"]
     assert str(closed["Subject"]).endswith("(closed: true positive)")
-    assert "State: closed: true positive" in closed.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    plain = closed.get_body(("plain",))
+    assert plain is not None
+    assert "State: closed: true positive" in plain.get_content()
 
 
 def test_an_alert_whose_level_rises_reaches_those_who_wait_for_that_level(timed: Here) -> None:
