@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from citywatch.errors import Place, SettingError
 
@@ -194,19 +195,22 @@ def _in_file(file: Path, known: set[str]) -> dict[str, Any]:
 def _value(name: str, value: Any, where: Place | None = None, *, said: str | None = None) -> Any:
     """The value of a setting; `where` it stands, or by which name it was `said`, is for people."""
     try:
-        if name in ("lateness", "disorder", "stale", "future", "live", "same_offence"):
-            return duration(value)
-        if name in ("key_limit", "image_bytes", "first_summons"):
-            return int(value)
-        if name == "log":
-            return _log_form(value)
-        if name == "address":
-            return _origin(value)
-        if name == "retention":
-            return Retention.of(tomllib.loads(f"it = {value}")["it"] if isinstance(value, str) else value)
+        return _READ[name](value) if name in _READ else value
     except (ValueError, TypeError, AttributeError) as error:
         raise SettingError(f"{said or f'setting {name}'}: {error}", where=where) from error
-    return value
+
+
+def _retention(value: Any) -> Retention:
+    """From a table, or the text of one."""
+    return Retention.of(tomllib.loads(f"it = {value}")["it"] if isinstance(value, str) else value)
+
+
+def zone_name(value: Any) -> str:
+    """The IANA name of a time zone; raises ValueError."""
+    try:
+        return ZoneInfo(value).key
+    except (ZoneInfoNotFoundError, OSError, ValueError, TypeError) as error:
+        raise ValueError(f"there is no time zone {value!r}: write it like America/New_York") from error
 
 
 def _origin(value: Any) -> str:
@@ -223,3 +227,14 @@ def _log_form(value: Any) -> Any:
     if value not in ("text", "json"):
         raise ValueError(f"{value!r} is neither text nor json")
     return value
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("lateness", "disorder", "stale", "future", "live", "same_offence"), duration),
+    **dict.fromkeys(("key_limit", "image_bytes", "first_summons"), int),
+    "zone": zone_name,
+    "log": _log_form,
+    "address": _origin,
+    "retention": _retention,
+}
+"""How the settings that are no plain texts are read; each raises ValueError, TypeError or AttributeError."""

@@ -46,3 +46,15 @@ def test_a_span_is_not_longer_than_times_can_be_apart(text: str) -> None:
     assert duration("3652425d") == 3_652_425 * DAY
     with pytest.raises(ValueError, match=r"longer than ten thousand years|digits"):
         duration(text)
+
+
+@pytest.mark.parametrize("zone", ["Mars/Base", "America", "", "../etc/passwd", "America/New_York'"])
+def test_a_time_zone_that_there_is_not_is_refused_wherever_it_was_said(tmp_path: Path, zone: str) -> None:
+    assert "write it like America/New_York" in problem(tmp_path, zone=zone)
+    (tmp_path / "citywatch.toml").write_text(f'lateness = "5s"\nzone = "{zone}"\n')
+    assert problem(tmp_path).startswith(f"{tmp_path / 'citywatch.toml'}:2: setting zone: there is no time zone")
+
+
+def test_a_time_zone_is_a_text(tmp_path: Path) -> None:
+    (tmp_path / "citywatch.toml").write_text("zone = 5\n")
+    assert "there is no time zone 5" in problem(tmp_path)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from citywatch.stores.desk import Desk
 
 KEY_FILE = "pseudonyms.key"
+MOST = 1_000_000_000
+"""Rows at most that `--top` asks for."""
+
 _FORMATS = click.Choice(["table", "json", "csv", "html"])
 format_option = click.option("--format", "form", type=_FORMATS, default="table", show_default=True, help="Form.")
 
@@ -34,7 +37,7 @@ def question_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What may be asked beside the name: keywords of `Words`."""
     options = (
         format_option,
-        click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the N first."),
+        click.option("--top", type=click.IntRange(1, MOST), metavar="N", help="Only the N first."),
         click.option("--from", "start", help="Only from then on: 2026-05-01, 2026-05-01T12:00, RFC 3339, 2h (ago)."),
         click.option("--to", "end", help="Only before then."),
         click.option("--type", "types", multiple=True, help="Count events of this type; `violations` = with a code."),

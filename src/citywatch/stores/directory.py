@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from citywatch.errors import DataDirectoryBusyError, DataVersionError, DiskFullError, SettingError, StoreError
-from citywatch.settings import Settings
+from citywatch.settings import Settings, zone_name
 from citywatch.stores import durable
 
 FORMAT_VERSION = 1
@@ -162,9 +161,9 @@ class DataDirectory:
 
 def _require_zone(zone: str) -> None:
     try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise SettingError(f"there is no time zone {zone!r}", hint="write it like America/New_York") from error
+        zone_name(zone)
+    except ValueError as error:
+        raise SettingError(str(error)) from error
 
 
 def _exclusive(handle: int) -> bool:
