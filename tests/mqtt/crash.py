@@ -14,13 +14,14 @@ from typing import Any
 from citywatch.cli import main
 from citywatch.engine.embedded import live
 from citywatch.engine.embedded.intake import Intake
+from citywatch.sources import inbox
 
 
 def kill_at(moment: str, number: int) -> None:
     """Let this process end as by a power cut in the commit of its submission `number`."""
     commit, submitted = Intake.commit, 0
     # So that sixty messages are several submissions; those that wait for each other are one commit.
-    live.GATHER_ROWS = 20  # type: ignore[attr-defined] # that module uses it
+    live._GATHER_ROWS = inbox.GATHER_ROWS = 20
 
     def dying(intake: Intake, submissions: Any) -> Any:
         nonlocal submitted
