@@ -62,8 +62,8 @@ $(SPARK): $(STAMP)
 	@touch $@
 
 LANE = $(PYTEST) -n $(CORES) --dist worksteal
-# Tests of the cluster wait for servers, too: one more of them than there are cores.
-CLUSTER = $(PYTEST) -n $$(($(CORES) + 1)) -p tests.cluster.lane --no-loadscope-reorder
+# Tests of the cluster wait for servers, too: two more of them than there are cores.
+CLUSTER = $(PYTEST) -n $$(($(CORES) + 2)) -p tests.cluster.lane --no-loadscope-reorder
 NONE = [ $$? = "$(if $(ARGS),5)" ]
 
 # The servers of the cluster would take the cores from tests that wait for an answer within a second: one after the other.

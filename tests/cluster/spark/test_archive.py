@@ -96,6 +96,7 @@ def test_every_message_is_kept_once_and_the_job_goes_on_where_it_stopped(
     _compacted(archive, found.keys())
 
 
+@pytest.mark.soak
 def test_a_job_whose_checkpoint_is_lost_adds_to_its_archive_what_is_not_there(
     cluster: Cluster, spark: SparkSession, tmp_path: Path
 ) -> None:

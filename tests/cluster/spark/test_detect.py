@@ -150,6 +150,7 @@ def test_a_job_that_goes_on_with_edited_rules_keeps_the_windows_of_the_others_an
     assert edits.after_the_edit(facts) == edits.after_the_edit(expected) != set()
 
 
+@pytest.mark.soak
 def test_rules_that_were_away_read_the_files_of_a_directory_again(spark: SparkSession, tmp_path: Path) -> None:
     """Embedded engines and topics go on so, too (`tests/conformance/test_edited_rules.py`)."""
     data, incoming, half = tmp_path / "data", tmp_path / "in the city", edits.HALF
