@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -82,16 +82,16 @@ class Run:
 
 
 def sorted_run(runs: Sequence[Run]) -> Run:
-    """One run of all identities of `runs`, which need not be in order."""
-    hi = np.concatenate([run.hi for run in runs])
-    lo = np.concatenate([run.lo for run in runs])
-    fingerprint = np.concatenate([run.fingerprint for run in runs])
-    order = np.argsort(hi, kind="stable")
-    hi = hi[order]
-    ties = np.flatnonzero(hi[1:] == hi[:-1])
-    if len(ties) and np.any(lo[order[ties]] > lo[order[ties + 1]]):
-        order = np.lexsort((lo, hi[np.argsort(order, kind="stable")]))
-    return Run(hi, lo[order], fingerprint[order])
+    """One run of all identities of `runs`; a single one need not be in order."""
+    whole = Run(*(np.concatenate([getattr(run, name) for run in runs]) for name in ("hi", "lo", "fingerprint")))
+    return whole.take(_order(whole, "stable" if len(runs) > 1 else None))  # what is in order is merged by a stable sort
+
+
+def _order(run: Run, kind: Literal["stable"] | None = None) -> npt.NDArray[np.intp]:
+    """Permutation that puts identities in order of (hi, lo); equal ones stay in theirs."""
+    order = np.argsort(run.hi, kind=kind)
+    hi = run.hi[order]
+    return np.lexsort((run.lo, run.hi)) if np.any(hi[1:] == hi[:-1]) else order
 
 
 class Identities:
@@ -137,9 +137,10 @@ class Identities:
 
     def judge(self, hi: Keys, lo: Words, fingerprint: Words) -> npt.NDArray[np.int8]:
         """A `Verdict` for each record of a batch, in the batch's order; of copies inside it the first counts."""
-        order = np.argsort(hi, kind="stable")
-        batch = Run(hi, lo, fingerprint).take(order)
-        verdict = _copies(batch, order)
+        whole = Run(hi, lo, fingerprint)
+        order = _order(whole)
+        batch = whole.take(order)
+        verdict = _copies(batch)
         with self._lock:
             runs = [*self._memory, *self._files.values()]
         for run in runs:
@@ -237,18 +238,15 @@ class Identities:
                 path.unlink()
 
 
-def _copies(batch: Run, order: npt.NDArray[np.intp]) -> npt.NDArray[np.int8]:
-    """Verdicts inside one batch that is in order of hi: the first arrival of each identity is new."""
-    verdict = np.zeros(len(batch), dtype=np.int8)
-    if len(batch) < 2 or not np.any(batch.hi[1:] == batch.hi[:-1]):
-        return verdict
-    again = np.lexsort((order, batch.lo, batch.hi))
-    hi, lo, fingerprint = batch.hi[again], batch.lo[again], batch.fingerprint[again]
-    repeats = np.concatenate([[False], (hi[1:] == hi[:-1]) & (lo[1:] == lo[:-1])])
+def _copies(batch: Run) -> npt.NDArray[np.int8]:
+    """Verdicts inside one batch that is in order, copies as they arrived: the first of each identity is new."""
+    repeats = np.zeros(len(batch), np.bool_)
+    repeats[1:] = (batch.hi[1:] == batch.hi[:-1]) & (batch.lo[1:] == batch.lo[:-1])
+    if not repeats.any():
+        return np.full(len(batch), Verdict.NEW, np.int8)
     first = np.maximum.accumulate(np.where(repeats, 0, np.arange(len(batch))))
-    same = fingerprint == fingerprint[first]
-    verdict[again] = np.where(repeats, np.where(same, Verdict.REDELIVERY, Verdict.CONFLICT), Verdict.NEW)
-    return verdict
+    again = np.where(batch.fingerprint == batch.fingerprint[first], Verdict.REDELIVERY, Verdict.CONFLICT)
+    return np.where(repeats, again, Verdict.NEW).astype(np.int8)
 
 
 def _group(sizes: Sequence[tuple[str, int]], unit: int) -> list[str]:
