@@ -47,7 +47,13 @@ def verdict(
         return Verdict(reason=_several(names))
     if fitting:
         return Verdict(fitting[0])
-    return _asked(present, data_keys, None) if names else Verdict(reason=unknown(present))
+    return _asked(present, data_keys, None) if names else Verdict(reason=unknown(present) + _other(present, mappings))
+
+
+def _other(present: frozenset[str], mappings: Sequence[Mapping]) -> str:
+    """Mappings that none but the format of the file keeps from it."""
+    names = [mapping.name for mapping in mappings if not mapping.lacks(present)]
+    return f"; {' and '.join(names)} would, but for its format: write format: [json, csv]" if names else ""
 
 
 def _several(names: Sequence[str]) -> str:

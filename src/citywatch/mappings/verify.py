@@ -105,13 +105,27 @@ def _bind(expression: Expression, columns: dict[str, str], wanted: str | None = 
         sql = f"SELECT typeof(({expression.sql})) FROM (SELECT {names}) LIMIT 1"
         (answer,) = _connection().execute(sql).fetchone() or ("NULL",)
     except PredicateError as error:
-        raise MappingError(error.what, where=expression.place, hint=error.hint) from error
+        hint = error.hint or _word_of_sql(expression.sql, columns)
+        raise MappingError(error.what, where=expression.place, hint=hint) from error
     except duckdb.Error as error:
         raise _refused(error, expression, columns) from error
     kind = str(answer)
     if wanted and kind not in (wanted, '"NULL"', "NULL"):
         raise MappingError(f"{expression.sql} is {kind}, wanted is {wanted}", where=expression.place)
     return kind
+
+
+def _word_of_sql(sql: str, columns: dict[str, str]) -> str | None:
+    """A hint where a field is called like a word of SQL, such as `at` or `from`, and stands there bare."""
+    for name in columns:
+        if re.search(rf'(?<!["\w]){re.escape(name)}(?!["\w])', sql):
+            try:
+                Syntax(_connection()).parse(f"f({name})")
+            except PredicateError:
+                return (
+                    f'{name} is a word of SQL: call the field otherwise (`its_{name}: {name}`), or write it as "{name}"'
+                )
+    return None
 
 
 def _refused(error: duckdb.Error, expression: Expression, columns: dict[str, str]) -> MappingError:

@@ -170,6 +170,13 @@ def test_rows_without_a_header_are_known_by_their_number_of_columns(tmp_path: Pa
     assert refused == [(2, "3 columns where line-drone has 7 or 9")]
 
 
+def test_columns_that_only_a_mapping_of_json_knows_are_an_error_that_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "status.csv"
+    file.write_text("camera_id,ts,uptime_sec,storage_free_pct,temperature_c\n1,1777636800,5,50,20\n")
+    with pytest.raises(MappingError, match=r"; cctv-telemetry would, but for its format: write format: \[json, csv\]"):
+        _read(file)
+
+
 def test_rows_without_a_header_that_no_mapping_knows_are_an_error_that_says_so(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("1,2,3\n")

@@ -72,6 +72,10 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, mistake: tuple[str, st
         (("title: Good", "titel: Good"), "did you mean title?"),
         (("plate: upper(a)", "plat: upper(a)"), "did you mean plate?"),
         (("plate: upper(a)", "zzzzz: upper(a)"), "put it below data"),
+        (
+            ("fields:\n  a:\nto:\n  type: \"'t'\"", "fields: {a: , at: }\nto:\n  type: upper(at)"),
+            'at is a word of SQL: call the field otherwise (`its_at: at`), or write it as "at"',
+        ),
         (("type: \"'t'\"", "type: t"), "known: a, arrived, content_id; a text is written \"'t'\""),
     ],
 )
