@@ -45,7 +45,7 @@ def envelope_sql(chunk: str) -> str:
     columns = ", ".join(f"e.{name} AS {name}" for name in ATTRIBUTES)
     return f"""
 SELECT row, e IS NOT NULL AS ok, {columns},
-  hash(json_keys(CASE WHEN e IS NOT NULL THEN raw END), json_keys(e.data)) AS shape
+  hash(json_keys(CASE WHEN e IS NOT NULL THEN raw END, ['$', '$.data'])) AS shape
 FROM (SELECT row, raw, TRY(from_json(raw, '{{{struct}}}')) AS e FROM {chunk})"""
 
 
