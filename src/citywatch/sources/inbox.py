@@ -44,10 +44,10 @@ class Inbox(Generic[Message]):
         """Whether nothing more should be heard for now."""
         return self._held >= self._room
 
-    def wait_for_room(self) -> None:
-        """Wait until it is not full, or has ended."""
+    def wait_for_room(self, within: float | None = None) -> None:
+        """Wait until it is not full, or has ended; at most so many seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: not self.full or self._ended)
+            self._changed.wait_for(lambda: not self.full or self._ended, within)
 
     def put(self, messages: Sequence[Message]) -> None:
         """Leave messages."""

@@ -41,6 +41,8 @@ def test_who_waits_for_room_gets_it_when_something_is_released_or_at_the_end(
 ) -> None:
     inbox: Inbox[bytes] = Inbox(room=1_000)
     inbox.put([bytes(5_000)])
+    inbox.wait_for_room(0.01)
+    assert inbox.full
     filler = threading.Thread(target=inbox.wait_for_room)
     filler.start()
     filler.join(0.05)

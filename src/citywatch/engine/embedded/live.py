@@ -36,7 +36,7 @@ _LEAVE_S = 0.5
 """A reader that does not block ends within this, as a rule; one that does is left where it is."""
 _ROOM = 256
 """So many chunks of a source wait to be parsed; then it is not read any further."""
-_GATHER_ROWS = 32_768
+_GATHER_ROWS = 20_000
 """At most about so many records are parsed and written together: the next ones are parsed meanwhile."""
 _WORTH_ROWS = 10_000
 """Fewer records are sooner parsed by one parser than by two."""

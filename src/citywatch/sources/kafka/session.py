@@ -26,6 +26,7 @@ _AT_ONCE = 5_000
 _TELL_S = 1.0
 _REVOKE_S = 10.0
 _PAUSE_S = 1.0
+_MOMENT_S = 0.5
 _BRIEF_S = 30.0
 _OFTEN = 3
 """A consumer that is fenced by its own former self ends once; one that another has the name of, again and again."""
@@ -292,7 +293,12 @@ class Session:
                 self._last_error = faults.words(faults.of(error))
 
     def _rest_when_full(self, consumer: Consumer) -> None:
-        """Hear nothing while too much is not committed; the group must go on hearing of us."""
+        """Hear nothing while too much is not committed; the group must go on hearing of us.
+
+        A client that rests throws away what it has fetched, so it does not for a moment.
+        """
+        if not self._resting:
+            self._inbox.wait_for_room(_MOMENT_S)
         if (full := self._inbox.full) != self._resting:
             ours = [TopicPartition(*key) for key in self.partitions.assigned()]
             (consumer.pause if full else consumer.resume)(ours)
