@@ -21,7 +21,7 @@ from bench import generate, paced
 from bench.measure import CITYWATCH, ROOT, Line, cached, fresh, rate, size
 from deploy.servers.kafka_server import Kafka
 
-COUNT = 500_000
+COUNT = 1_000_000
 PARTITIONS = 4
 SECONDS = 40
 _WARM_S = 10.0
@@ -31,7 +31,7 @@ _RULES = ROOT / "bench" / "rules"
 
 def bench(scratch: Path) -> Iterator[Line]:
     """The ratio, one core against two, and how long an event takes to the topic of alerts."""
-    name = "half.ndjson"
+    name = "from-topics.ndjson"
     events = cached(scratch / name, lambda path: generate.events(path, first=0, count=COUNT, measured_from=COUNT))
     with Kafka(fresh(scratch / "kafka")) as broker:
         _filled(broker.address, "city", events)

@@ -62,11 +62,12 @@ def city(servers: str, scratch: Path) -> str:
 
 
 @contextmanager
-def session(scratch: Path) -> Iterator[SparkSession]:
-    """Spark in this process, on the cores that the bench may use."""
+def session(scratch: Path, tasks: int | None = None) -> Iterator[SparkSession]:
+    """Spark in this process, with as many tasks at a time as there are cores, or as are given."""
+    tasks = tasks or cores()
     os.environ.update({"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable})
     os.environ["SPARK_LOCAL_DIRS"] = str(fresh(scratch / "spark"))
-    spark = started(f"local[{cores()}]", {**properties(), "spark.sql.shuffle.partitions": str(cores())})
+    spark = started(f"local[{tasks}]", {**properties(), "spark.sql.shuffle.partitions": str(tasks)})
     spark.sparkContext.setLogLevel("OFF")
     try:
         yield spark
