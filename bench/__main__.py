@@ -1,4 +1,4 @@
-"""`python -m bench [NAME...]`: run the benches, print one table, write `bench/results.md`."""
+"""`python -m bench [NAME...]`: run the benches, print one table, write it into `bench/results.md`: other lines stay."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import importlib
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import duckdb
@@ -18,7 +18,10 @@ from bench.measure import ROOT, Line, cores
 BENCHES = ("startup", "parsing", "throughput", "latency", "doors", "many_rules", "identities", "simulator", "tickets")
 
 CLUSTER = ("kafka", "spark_detect", "spark_latency", "spark_archive", "cassandra_upserts")
-"""Only by name: they need Java 17 and the jars of `make jars`, and write no page."""
+"""Only by name: they need Java 17 and the jars of `make jars`."""
+
+PAGE = ROOT / "bench" / "results.md"
+_HEAD = "| what | measured | at least | aim | holds |\n| --- | --- | --- | --- | --- |"
 
 
 def main() -> int:
@@ -34,10 +37,10 @@ def main() -> int:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])  # children inherit it
     options.scratch.mkdir(parents=True, exist_ok=True)
     lines = list(_measure(options.names or BENCHES, options.scratch.resolve()))
-    table = _table(lines)
-    print(f"\n{table}")
-    if not options.dry and not options.names:
-        (ROOT / "bench" / "results.md").write_text(_page(table), "utf-8")
+    rows = {line.what: _row(line) for line in lines}
+    print(f"\n{_table(rows)}")
+    if not options.dry:
+        PAGE.write_text(_page(_table({**_standing(), **rows})), "utf-8")
     return int(any(line.holds is False for line in lines))
 
 
@@ -48,11 +51,20 @@ def _measure(names: Iterable[str], scratch: Path) -> Iterator[Line]:
             yield line
 
 
-def _table(lines: Iterable[Line]) -> str:
-    verdict = {True: "yes", False: "**no**", None: "-"}
-    rows = [(line.what, line.measured, line.at_least, line.aim, verdict[line.holds]) for line in lines]
-    head = [("what", "measured", "at least", "aim", "holds"), ("---",) * 5]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [*head, *rows])
+def _row(line: Line) -> str:
+    verdict = {True: "yes", False: "**no**", None: "-"}[line.holds]
+    return f"| {' | '.join((line.what, line.measured, line.at_least, line.aim, verdict))} |"
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    return "\n".join([_HEAD, *rows.values()])
+
+
+def _standing() -> dict[str, str]:
+    """What the page has of other days, by what was measured."""
+    text = PAGE.read_text("utf-8") if PAGE.exists() else ""
+    rows = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    return {row.split(" | ")[0].removeprefix("| "): row for row in rows}
 
 
 def _page(table: str) -> str:
