@@ -41,7 +41,7 @@ def _good(topic: str, number: int) -> str:
 def source() -> tuple[str, list[str]]:
     """The address of five topics, each with poison between two good messages, and their names."""
     cluster = Cluster(kafka())
-    names = {topic: cluster.make(f"{topic}-{time.time_ns()}", **LARGE) for topic in ("citywatch.events", *MAPPINGS)}
+    names = {topic: cluster.make(f"{topic}-{time.time_ns()}", 1, **LARGE) for topic in ("citywatch.events", *MAPPINGS)}
     for topic, name in names.items():
         cluster.send(name, [_good(topic, 0), *POISON, _good(topic, 1)])
     cluster.send(names["citywatch.events"], [HUGE])
@@ -84,6 +84,7 @@ def test_the_archive_goes_on_and_keeps_all_of_it(source: tuple[str, list[str]], 
     assert counts == {"read": bad + good, "events": good, "duplicates": 0, "rejected": bad}
     archive = Archive(str(tmp_path / "to"))
     files = [archive.url(file) for found in archive.manifest().rejected.values() for file in found]
-    rows = duckdb.sql(f"SELECT source, line, reason FROM read_parquet({files})").fetchall()
+    with duckdb.connect() as con:
+        rows = con.execute(f"SELECT source, line, reason FROM read_parquet({files})").fetchall()
     assert Counter((name, line) for name, line, _ in rows) == _places(names)
     assert all(reason for *_, reason in rows)

@@ -64,7 +64,7 @@ def test_what_is_no_alert_is_kept_with_its_place_and_the_reason_between_alerts(t
     assert (facts.num_rows, refused.num_rows) == (2, len(POISON))
     assert refused["line"].to_pylist() == [*range(1, 1 + len(POISON))]
     assert refused["raw"].to_pylist() == POISON
-    assert all(len(reason) > len("no alert: ") for reason in refused["reason"].to_pylist())
+    assert all(len(reason or "") > len("no alert: ") for reason in refused["reason"].to_pylist())
     with Desk(tmp_path / "desk.sqlite") as desk:
         desk.put_rejected(refused)
         desk.put_facts(facts)
