@@ -198,6 +198,20 @@ def test_events_of_a_type_and_a_span_of_time(call: Call, rules: Path, tmp_path: 
     assert ids("--from", "2026-01-05 07:00:05") == ["5", "6"], "a time without an offset is the city's"
 
 
+def test_a_period_that_ends_before_it_begins_is_wrong_usage_everywhere(call: Call, rules: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    call("run", written(tmp_path / "day.ndjson", event(1)), "--once", "--rules", rules, "--data", data)
+    for words in (["events"], ["rules", "backtest", rules], ["report", "top-places"]):
+        code, _, said = call(*words, "--data", data, "--from", "2026-02-01", "--to", "2026-01-01")
+        assert (code, "--from 2026-02-01 is not before --to 2026-01-01" in said) == (2, True), words
+
+
+def test_a_time_zone_that_there_is_not_is_said_in_a_line(call: Call, rules: Path, tmp_path: Path) -> None:
+    file = written(tmp_path / "day.ndjson", event(1))
+    code, _, said = call("run", file, "--once", "--data", tmp_path / "data", "--zone", "Mars/Base")
+    assert (code, "there is no time zone 'Mars/Base'" in said) == (1, True)
+
+
 def test_rejected_records_are_listed_and_replayed(call: Call, rules: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     file = written(tmp_path / "day.ndjson", event(1), event(2, lat=1, data={"lat": 160}), "no json")

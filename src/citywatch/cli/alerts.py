@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from citywatch.alert import Action, Level, Outcome, State
-from citywatch.cli.options import data_option, instant, person
+from citywatch.cli.options import bounds, data_option, instant, person
 from citywatch.errors import UsageError
 from citywatch.settings import Settings, duration
 from citywatch.stores.desk import Desk
@@ -64,7 +64,7 @@ def list_(
     """Print alerts, ordered by first_seen and id."""
     now = now_us()
     with open_desk(data) as (desk, settings):
-        start, end = (instant(text, settings.zone, now) if text else None for text in (since, until))
+        start, end = bounds(since, until, settings.zone, names=("--since", "--until"))
         choice = Choice(states=states, rules=rules, levels=levels, since=start, until=end)
         desk.audit(person(), "alerts list")
         if form == "ndjson":

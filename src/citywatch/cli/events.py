@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
-from citywatch.cli.options import data_option, instant, person
+from citywatch.cli.options import bounds, data_option, person
 from citywatch.records.cloudevent import cloudevent_sql
 
 if TYPE_CHECKING:
@@ -60,18 +60,15 @@ def events(*, data: Path, form: str, types: tuple[str, ...], start: str | None, 
 def _condition(
     directory: DataDirectory, types: tuple[str, ...], start: str | None, end: str | None
 ) -> tuple[str, list[Any]]:
-    import time
-
-    zone, now = directory.stored()["zone"], time.time_ns() // 1000
     terms: list[str] = []
     values: list[Any] = []
     if types:
         terms.append("list_contains(?, type)")
         values.append(list(types))
-    for text, operator in ((start, ">="), (end, "<")):
-        if text:
+    for edge, operator in zip(bounds(start, end, directory.stored()["zone"]), (">=", "<"), strict=True):
+        if edge is not None:
             terms.append(f"time {operator} make_timestamptz(CAST(? AS BIGINT))")
-            values.append(instant(text, zone, now))
+            values.append(edge)
     return " AND ".join(terms) or "true", values
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from citywatch.cli.options import instant, microseconds, person
+from citywatch.cli.options import Moment, bounds, person
 from citywatch.errors import MissingPackageError, UsageError
 
 if TYPE_CHECKING:
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
     from citywatch.analytics.period import Period
     from citywatch.stores.desk import Desk
-
-Moment = str | datetime | None
-"""As `--from` on the command line (`2026-05-01`, `2h` ago, RFC 3339), or a datetime with its zone; None is open."""
 
 
 @dataclass(frozen=True)
@@ -143,30 +139,12 @@ class City:
         return Rows(rows)
 
     def _period(self, start: Moment, end: Moment) -> Period:
-        return period(start, end, self.zone)
+        from citywatch.analytics.period import Period
+
+        return Period(*bounds(start, end, self.zone))
 
 
 _BESIDE = ("stale", "backfill", "data", "extensions")
-
-
-def period(start: Moment, end: Moment, zone: str) -> Period:
-    """The period between two moments in a person's words. Raises UsageError where it is empty."""
-    from citywatch.analytics.period import Period
-    from citywatch.stores.desk.database import now_us
-
-    now = now_us()
-    first, last = (_instant(moment, zone, now) for moment in (start, end))
-    if first is not None and last is not None and first >= last:
-        raise UsageError(f"--from {start} is not before --to {end}", hint="--to itself is not counted")
-    return Period(first, last)
-
-
-def _instant(moment: Moment, zone: str, now: int) -> int | None:
-    if not isinstance(moment, datetime):
-        return instant(moment, zone, now) if moment else None
-    if moment.tzinfo is None:
-        raise UsageError(f"{moment!r} has no zone", hint="write datetime(..., tzinfo=UTC), or the time as text")
-    return microseconds(moment)
 
 
 def record_reading(desk: Desk | None, what: str, columns: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -97,3 +98,26 @@ def microseconds(moment: datetime) -> int:
     """Microseconds since 1970 of a time with an offset, exactly."""
     delta = moment - datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+Moment = str | datetime | None
+"""As `--from` on the command line (`2026-05-01`, `2h` ago, RFC 3339), or a datetime with its zone; None is open."""
+
+
+def bounds(
+    start: Moment, end: Moment, zone: str, *, names: tuple[str, str] = ("--from", "--to")
+) -> tuple[int | None, int | None]:
+    """Both ends of a period as microseconds UTC; None is open. Raises UsageError where nothing lies between them."""
+    now = time.time_ns() // 1000
+    first, last = (_moment(moment, zone, now) for moment in (start, end))
+    if first is not None and last is not None and first >= last:
+        raise UsageError(f"{names[0]} {start} is not before {names[1]} {end}", hint=f"{names[1]} itself is not counted")
+    return first, last
+
+
+def _moment(moment: Moment, zone: str, now: int) -> int | None:
+    if not isinstance(moment, datetime):
+        return instant(moment, zone, now) if moment else None
+    if moment.tzinfo is None:
+        raise UsageError(f"{moment!r} has no zone", hint="write datetime(..., tzinfo=UTC), or the time as text")
+    return microseconds(moment)

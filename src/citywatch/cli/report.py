@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
 
-from citywatch.cli.options import TRUTH_FILE, anywhere_option, instant, person
+from citywatch.cli.options import TRUTH_FILE, anywhere_option, bounds, person
 from citywatch.errors import ReportError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from citywatch.analytics.archive import Archive
-    from citywatch.analytics.period import Period
     from citywatch.analytics.question import Answer, Asked, Question
     from citywatch.settings import Settings
     from citywatch.stores.desk import Desk
@@ -81,13 +80,16 @@ def report(*, name: str | None, data: Path | str, **words: Unpack[Words]) -> Non
 
 def answer(opened: tuple[Archive, Desk | None], name: str, data: Path | str, **words: Unpack[Words]) -> None:
     """Ask what is opened the named question, and print what it says."""
+    from citywatch.analytics.period import Period
     from citywatch.analytics.question import Asked, question
+    from citywatch.cli.opened import record_reading
 
     (archive, desk), asking = opened, question(name)
-    period = _period(words["start"], words["end"], archive.zone)
+    period = Period(*bounds(words["start"], words["end"], archive.zone))
     asked = Asked(period, words["types"], words["by"], words["top"], words["truth"] is not None)
     found = asking.answer(archive, asked)
-    _audit(desk, asking, found, words["form"])
+    if words["form"] != "html":  # which shows pseudonyms
+        record_reading(desk, f"report {name}", found.rows.column_names)
     _write(archive, asking, asked, found, form=words["form"], data=data)
 
 
@@ -115,17 +117,6 @@ def _list() -> None:
     width = max(map(len, questions()))
     for name, asking in questions().items():
         click.echo(f"{name.ljust(width)}  {asking.title}")
-
-
-def _period(start: str | None, end: str | None, zone: str) -> Period:
-    from citywatch.analytics.period import Period
-    from citywatch.stores.desk.database import now_us
-
-    now = now_us()
-    first, last = (instant(text, zone, now) if text else None for text in (start, end))
-    if first is not None and last is not None and first >= last:
-        raise UsageError(f"--from {start} is not before --to {end}", hint="--to itself is not counted")
-    return Period(first, last)
 
 
 @contextmanager
@@ -217,14 +208,6 @@ def _population(file: Path) -> pa.Table:
         return csv.read_csv(file, convert_options=options)
     except pa.ArrowException as error:
         raise ReportError(f"{file} cannot be read: {error}", hint="its columns are zip,population") from error
-
-
-def _audit(desk: Desk | None, asking: Question, answer: Answer, form: str) -> None:
-    """Note who looked at plates or persons."""
-    from citywatch.analytics.render.pseudonyms import PRIVATE
-
-    if desk is not None and form != "html" and PRIVATE & set(answer.rows.column_names):
-        desk.audit(person(), f"report {asking.name}")
 
 
 def _write(archive: Archive, asking: Question, asked: Asked, answer: Answer, *, form: str, data: Path | str) -> None:

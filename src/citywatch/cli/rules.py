@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from citywatch.cli.options import data_option, instant
+from citywatch.cli.options import bounds, data_option
 from citywatch.errors import RuleError, RuleErrors, UsageError
 from citywatch.settings import Settings
 from citywatch.stores.directory import DataDirectory
@@ -224,10 +223,9 @@ def backtest(
     from citywatch.rules.backtest import backtest as tested
 
     ruleset, settings = _wanted(wanted, given, data)
-    now = time.time_ns() // 1000
+    since, last = bounds(start, end, settings.zone)
     with _history(data) as con:
-        since = instant(start, settings.zone, now) if start else None
-        until = instant(end, settings.zone, now) if end else _clock(con)
+        until = _clock(con) if last is None else last
         facts = tested(_batches(con, ruleset, since, until), ruleset, settings, until)
     if form == "ndjson":
         for fact in facts.to_pylist():

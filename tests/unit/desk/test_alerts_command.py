@@ -130,6 +130,8 @@ def test_shelve_wants_a_while_or_a_time(data: Path, words: list[str]) -> None:
 def test_wrong_times_are_wrong_usage(data: Path) -> None:
     with pytest.raises(UsageError, match="is no time"):
         call(data, "list", "--since", "yesterday")
+    with pytest.raises(UsageError, match="--since 2026-02-01 is not before --until 2026-01-01"):
+        call(data, "list", "--since", "2026-02-01", "--until", "2026-01-01")
     with pytest.raises(UsageError, match="is no duration"):
         call(data, "shelve", alert_id(1), "--for", "soon")
 
