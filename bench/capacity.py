@@ -35,7 +35,7 @@ FIGURES: Mapping[str, Figure] = {
     "kafka_disk": Figure(318, "bytes a message in Kafka, not compressed", "`bench kafka`: the topic's files"),
     "kafka_rate": Figure(32_000, "messages a second into a broker", "`bench kafka`: one producer in Python"),
     "kafka_days": Figure(3, "days that topics are kept", "assumed"),
-    "replicas": Figure(3, "copies in Kafka and on HDFS", "assumed"),
+    "replicas": Figure(3, "copies in Kafka, on HDFS and in Cassandra", "assumed"),
     "run_rate": Figure(25_900, "messages a second through `run kafka://`, 2 cores, 24 rules", "`bench kafka`"),
     "detect_rate": Figure(
         1_650,
@@ -47,7 +47,7 @@ FIGURES: Mapping[str, Figure] = {
     "history": Figure(89, "bytes an event in Parquet, all columns", "`bench kafka`: the log of `run FILE`"),
     "raw": Figure(38, "bytes a message as it came, in Parquet", "its lines with zstd"),
     "archive_days": Figure(365, "days of archive", "assumed"),
-    "cassandra_rate": Figure(498, "events a second into a node of Cassandra", "`bench cassandra_upserts`"),
+    "cassandra_rate": Figure(6_450, "events a second into a node of Cassandra", "`bench cassandra_upserts`"),
     "disk": Figure(4, "TB of disk a machine, of which 70 % are used", "assumed"),
     "cores": Figure(8, "cores an executor's machine", "assumed"),
 }
@@ -90,7 +90,7 @@ def needs(gb_a_day: float, figures: Mapping[str, Figure] = FIGURES) -> Needs:
         state_bytes=messages * at["identity"] * at["known_days"],
         archive_bytes=archive,
         datanodes=max(ceil(archive / usable), int(at["replicas"])),
-        cassandra_nodes=max(ceil(peak / at["cassandra_rate"]), int(at["replicas"])),
+        cassandra_nodes=max(ceil(peak * at["replicas"] / at["cassandra_rate"]), int(at["replicas"])),
     )
 
 
