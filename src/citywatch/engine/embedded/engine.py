@@ -40,9 +40,6 @@ from citywatch.stores.identity import Identities
 from citywatch.stores.log import Counts
 from citywatch.stores.sorter import Sorter
 
-_PAGES_KEPT_MS = 20_000
-"""What is free is kept for so long before it is given back to the system: the next batch wants as much."""
-
 
 class Engine:
     """Takes events in, keeps them, applies the rules. A context manager; one per data directory at a time.
@@ -383,6 +380,5 @@ def use_one_allocator() -> None:
     """Let Arrow use jemalloc: it gives the same pages out again, where others fault new ones in (measured: half)."""
     try:
         pa.set_memory_pool(pa.jemalloc_memory_pool())
-        pa.jemalloc_set_decay_ms(_PAGES_KEPT_MS)
     except NotImplementedError:
         return  # not built in on this platform; the default works as well, only slower
