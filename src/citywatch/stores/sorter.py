@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +69,12 @@ class Sorter:
 
     def batches(self, rows: int) -> Iterator[pa.Table]:
         """Everything that was added, in order, in tables of about `rows` rows. Once only."""
-        held = self._ordered()
-        if not self._runs:
-            yield from _cut([held] if held is not None else [], rows)
-            return
-        if held is not None:
-            self._write([held])
-        if len(self._runs) == 1:
-            yield from _cut(self._runs[0].pieces(), rows)
-        else:
+        if not self._follows():
+            self._write(self._rest())
+        if len(self._runs) > 1:
             yield from _merge(self._runs, self._keys, rows)
+        else:
+            yield from _cut(chain(*(run.pieces() for run in self._runs), self._rest()), rows)
 
     def close(self) -> None:
         """Remove the files."""
@@ -92,6 +88,19 @@ class Sorter:
         table = pa.concat_tables(self._held)
         self._held, self._waiting = [], 0
         return ordered(table, self._keys)
+
+    def _follows(self) -> bool:
+        """Whether what is in memory comes behind all that is on disk: then it may stay where it is."""
+        if not self._runs or not any(map(len, self._held)):
+            return True
+        first = pc.min(pa.chunked_array([chunk for held in self._held for chunk in held[self._keys[0]].chunks]))
+        return len(self._runs) == 1 and _plain(first) > self._runs[0].last[0]
+
+    def _rest(self) -> Iterator[pa.Table]:
+        """What is in memory, in order."""
+        held = self._ordered()
+        if held is not None and len(held):
+            yield held
 
     def _spill(self) -> None:
         held = self._ordered()
