@@ -21,7 +21,7 @@ from bench import generate, paced
 from bench.measure import CITYWATCH, ROOT, Line, cached, fresh, rate, size
 from deploy.servers.kafka_server import Kafka
 
-COUNT = 1_000_000
+COUNT = 500_000
 PARTITIONS = 4
 SECONDS = 40
 _WARM_S = 10.0
