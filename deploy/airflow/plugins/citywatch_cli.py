@@ -63,11 +63,15 @@ def command(name: str, script: str, **more: Any) -> BashOperator:
 
 
 def written(name: str, words: str, file: str) -> BashOperator:
-    """A task whose answer is a file, whole or not there; written anew when the day is run again."""
+    """A task whose answer is a file, whole or not there; written anew when the day is run again.
+
+    What an attempt has left that was killed goes with the next one.
+    """
     return command(
         name,
         f"""
 mkdir -p "$REPORTS/$DAY"
+rm -f "$REPORTS/$DAY/.{file}".*
 citywatch {words} > "$REPORTS/$DAY/.{file}.$$"
 mv "$REPORTS/$DAY/.{file}.$$" "$REPORTS/$DAY/{file}"
 """,

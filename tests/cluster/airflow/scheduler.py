@@ -63,6 +63,8 @@ class Airflow:
         core |= {"DAGS_FOLDER": str(PLACE / "dags"), "PLUGINS_FOLDER": str(PLACE / "plugins")}
         core["EXECUTION_API_SERVER_URL"] = f"http://127.0.0.1:{self.port}/execution/"
         named = {"AIRFLOW_HOME": str(home), **{f"AIRFLOW__CORE__{name}": value for name, value in core.items()}}
+        # Its processes write to one file: on a busy machine each waits for longer than the five seconds of SQLite.
+        named["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{home}/airflow.db?timeout=30"
         self.environment = {**ours, **named, "CITYWATCH": str(COMMAND), **settings}
 
     @contextmanager
