@@ -21,6 +21,8 @@ PLACE = ROOT / "deploy" / "airflow"
 COMMAND = Path(sys.executable).parent / "citywatch"
 PATIENCE_S = 180
 BUSY = 503
+REFUSED = '"reason":"Database error"'
+"""SQLite waits for nobody where a transaction that has read wants to write, and another has written meanwhile."""
 
 Seen = TypeVar("Seen")
 
@@ -94,8 +96,10 @@ class Airflow:
             try:
                 return self._asked(f"/api/v2/{path}", body, method)
             except urllib.error.HTTPError as error:
-                if error.code != BUSY or time.monotonic() > deadline:
-                    raise AssertionError(f"{path}: {error.code} {error.read().decode()}") from error
+                said = error.read().decode()
+                busy = error.code == BUSY or REFUSED in said
+                if not busy or time.monotonic() > deadline:
+                    raise AssertionError(f"{path}: {error.code} {said}") from error
             time.sleep(0.5)
 
     def _asked(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
