@@ -98,7 +98,8 @@ def a_hundred_persons(values: list[str]) -> list[str]:
     """The messages of the first run of the producer, which are in the older system's shape."""
     values = values[:100]  # where the machine is slow, a second slot may have been due meanwhile
     persons = [json.loads(value) for value in values]
-    assert len({person["id"] for person in persons}) == len(persons) == 100
+    assert len(persons) == 100
+    assert len({person["id"] for person in persons}) > 90, "some are sent twice, as in every city"
     shape = "id first_name last_name gender age behaviors location time timeframe phone picture dangerosity_score"
     assert all(set(person) == set(shape.split()) for person in persons)
     return values
@@ -106,11 +107,12 @@ def a_hundred_persons(values: list[str]) -> list[str]:
 
 def the_same_persons_were_sent_again_and_count_once(cluster: Cluster, sent: list[str], city: City) -> None:
     found = Counter(cluster.values("users"))
-    assert all(found[message] == 2 for message in sent)
+    assert all(found[message] == 2 * count for message, count in Counter(sent).items())
+    ids = {json.loads(message)["id"] for message in found}
     with Run(city.data.with_name("readers"), f"kafka://{cluster.address}/users") as reader:
         reader.wait_for(sum(found.values()))
         read = reader.end(signal.SIGINT)
-    assert (read["events"], read["duplicates"]) == (len(found), sum(found.values()) - len(found))
+    assert (read["events"], read["duplicates"]) == (len(ids), sum(found.values()) - len(ids))
 
 
 def answers(directory: Path) -> dict[str, Any]:
