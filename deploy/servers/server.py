@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Self
 
 from deploy.servers import watch
 
+_UNGIVEN = range(10_000, 32_000)
 START_S = 120
 STOP_S = 30
 
@@ -125,12 +127,20 @@ def end_session(process: subprocess.Popen[bytes], how: signal.Signals = signal.S
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on; different ones."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
+    """Ports of loopback that nobody listens on; different ones.
+
+    The system gives none of them to connections: one of those might have it before who asked here.
+    """
+    found: list[int] = []
+    for port in random.sample(_UNGIVEN, len(_UNGIVEN)):
+        if len(found) == count:
+            break
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        found.append(port)
+    return found
 
 
 def filled(template: Path, marks: Mapping[str, object]) -> str:

@@ -20,12 +20,12 @@ pytestmark = pytest.mark.cluster
 MIB = 1 << 20
 PARTITIONS = 4
 EVERY = 100
-AT_ONCE = 40_000
+AT_ONCE = 120_000
 BYTES = 1_200
 """Of a message: all of a burst are more than what a reader keeps of messages that are not committed."""
 
 
-@pytest.mark.parametrize("burst", [50_000, pytest.param(500_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
+@pytest.mark.parametrize("burst", [150_000, pytest.param(500_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
 def test_a_burst_is_worked_off_with_bounded_memory_and_every_alert(
     cluster: Cluster, tmp_path: Path, burst: int
 ) -> None:
