@@ -16,10 +16,10 @@ import pyarrow as pa
 from citywatch.connections.kafka.address import Address, parse
 from citywatch.connections.kafka.configuration import require
 from citywatch.records.chunk import Chunk, Format, Origin, Part, Placing, faults_schema, records_schema
-from citywatch.records.columns import Positions
+from citywatch.records.columns import Mask, lengths
 from citywatch.records.lines import LONGEST
 from citywatch.sources.inbox import Inbox, size_of
-from citywatch.sources.kafka.partitions import Key, key_of, name, upto_of
+from citywatch.sources.kafka.partitions import Key, key_of, name
 from citywatch.sources.model import Options, Source
 
 if TYPE_CHECKING:
@@ -103,44 +103,55 @@ class KafkaSource:
 
     def _chunks(self, messages: Sequence[Message]) -> Iterator[Chunk]:
         """Messages as chunks, one for each mapping."""
-        by_mapping: dict[str | None, list[Message]] = {}
-        for message in messages:
-            by_mapping.setdefault(self._address.mappings.get(key_of(message)[0]), []).append(message)
-        for mapping, ours in by_mapping.items():
-            upto = upto_of(ours)
+        for mapping, ours in self._by_mapping(messages).items():
+            keys, offsets = [key_of(message) for message in ours], [message.offset() or 0 for message in ours]
+            upto = {key: offset + 1 for key, offset in zip(keys, offsets, strict=True)}
             with self._lock:
                 self._given.append(_Given(size_of(ours), upto))
-            yield self._chunk(ours, upto, mapping)
+            yield self._chunk(ours, keys, offsets, upto, mapping)
 
-    def _chunk(self, messages: Sequence[Message], upto: Mapping[Key, int], mapping: str | None) -> Chunk:
-        good = [message for message in messages if not _fault(message)]
-        bad = [message for message in messages if _fault(message)]
-        columns = [[m.offset() for m in good], pa.array([m.value() for m in good], pa.binary())]
+    def _by_mapping(self, messages: Sequence[Message]) -> Mapping[str | None, Sequence[Message]]:
+        if not self._address.mappings:
+            return {None: messages}
+        found: dict[str | None, list[Message]] = {}
+        for message in messages:
+            found.setdefault(self._address.mappings.get(message.topic() or ""), []).append(message)
+        return found
+
+    def _chunk(
+        self,
+        messages: Sequence[Message],
+        keys: Sequence[Key],
+        offsets: Sequence[int],
+        upto: Mapping[Key, int],
+        mapping: str | None,
+    ) -> Chunk:
+        raw = pa.array([message.value() for message in messages], pa.binary())
+        good = np.asarray(raw.is_valid()) & (lengths(raw) <= LONGEST)
+        records = pa.table([offsets, raw], schema=records_schema())
         return Chunk(
             self._origin,
             Format.JSON,
-            pa.table(columns, schema=records_schema()),
-            faults=_faults(bad) if bad else None,
+            records if good.all() else records.filter(pa.array(good)),
+            faults=None if good.all() else _faults([messages[row] for row in np.flatnonzero(~good).tolist()]),
             mapping=mapping,
-            ordinals=np.zeros(len(good), np.int64),
-            placing=self._placing(good, bad, upto),
+            ordinals=np.zeros(int(good.sum()), np.int64),
+            placing=self._placing(messages, keys, good, upto),
         )
 
-    def _placing(self, good: Sequence[Message], bad: Sequence[Message], upto: Mapping[Key, int]) -> Placing:
+    def _placing(
+        self, messages: Sequence[Message], keys: Sequence[Key], good: Mask, upto: Mapping[Key, int]
+    ) -> Placing:
         # The same part has the same number in all chunks: neighbours can be put together.
         numbers = self._parts
         for key in upto:
             numbers.setdefault(key, len(numbers))
-
-        def parts(messages: Sequence[Message]) -> Positions:
-            return np.array([numbers[key_of(message)] for message in messages], np.int64)
-
+        parts = np.array([numbers[key] for key in keys], np.int64)
         now = time.time_ns() // 1_000_000
-        stamps = [stamp if kind else now for kind, stamp in (message.timestamp() for message in good)]
+        stamps = np.array([stamp if kind else now for kind, stamp in (m.timestamp() for m in messages)], np.int64)
         cursors = {self._session.partitions.cursor(key): offset for key, offset in upto.items()}
         reached = {cursor: offset for cursor, offset in cursors.items() if cursor is not None}
-        names = tuple(map(name, numbers))
-        return Placing(names, parts(good), parts(bad), np.array(stamps, np.int64) * 1000, reached)
+        return Placing(tuple(map(name, numbers)), parts[good], parts[~good], stamps[good] * 1000, reached)
 
 
 def _fault(message: Message) -> str | None:
