@@ -24,6 +24,9 @@ from citywatch.engine.runs import Floats, Ints, Keys, Mask
 from citywatch.event import BY_NAME, batch_schema, derived_sql
 from citywatch.rules.model import Rule, Ruleset, Selection
 
+_FEW = 32
+"""So many predicates may be asked twice, so that events for which none holds are left out; of more, all are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Atom:
@@ -231,7 +234,8 @@ class _Statement:
         asked = any(re.search(r"\bdata\b", text) for text in [*self.predicates, lists])
         data = "REPLACE (CAST(data AS JSON) AS data)" if asked else ""
         events = f"SELECT * {data}, {local} FROM feed_{self.name}"
-        wanted = "true" if guarded or any(stream.whole for _, stream, _, _ in self._atoms) else self._wanted()
+        all_rows = guarded or len(self.predicates) > _FEW or any(stream.whole for _, stream, _, _ in self._atoms)
+        wanted = "true" if all_rows else self._wanted()
         return (
             f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner)} FROM (SELECT *{lists} FROM ({events})))"
             f" WHERE {wanted}"
