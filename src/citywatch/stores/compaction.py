@@ -29,6 +29,9 @@ from citywatch.stores.sorter import Sorter
 
 PUBLISH_ROWS = 4_000_000
 """So many events wait in segments before they are published by day."""
+_SORTED_BYTES = 32 << 20
+"""Of events that are put in order at once: this goes on beside all else, and several times as much is needed for it."""
+
 DAY_ROWS = 1_000
 """A day with fewer events in a range stays in the rest."""
 DAY_FILES = 4
@@ -39,6 +42,8 @@ FILE_ROWS = 8_000_000
 Numbers = npt.NDArray[np.int64]
 
 _ROW_GROUP = 122_880
+_MERGED_ROWS = 16_384
+"""Of all days at a time, on their way to their files."""
 _ORDER = ["time", "seq"]
 
 
@@ -145,7 +150,7 @@ class Compactor:
         return str(path.relative_to(self._data.path))
 
     def _sorter(self) -> Sorter:
-        return Sorter(self._data.tmp, _ORDER)
+        return Sorter(self._data.tmp, _ORDER, memory=_SORTED_BYTES)
 
     def _write_days(self, tables: Iterable[pa.Table], name: str) -> dict[str, HistoryFile]:
         rest: list[pa.Table] = []
@@ -153,7 +158,7 @@ class Compactor:
         with self._sorter() as sorter:
             for table in tables:
                 sorter.add(table)
-            for day, parts in _by_day(sorter.batches(_ROW_GROUP)):
+            for day, parts in _by_day(sorter.batches(_MERGED_ROWS)):
                 first, enough = _up_to(parts, DAY_ROWS)
                 if enough:
                     written[day] = self._write(f"day={day}/{name}", chain(first, parts))

@@ -25,6 +25,8 @@ _PIECE_BYTES = 1 << 20
 _FIRST_PIECE_BYTES = 8 << 20
 """Of the first run, which is often the only one: larger pieces are quicker to read."""
 _MOST_RUNS = 128
+_PACKED_BYTES = 1 << 30
+"""Of input. What is less is gone before the disk has much of it; to pack it would cost a twentieth of a run's time."""
 _KEPT_PART = 4
 _IN_ORDER_PART = 3
 """What comes nearly in order goes to one run anyway, and is put aside sooner: that is quicker than to hold it."""
@@ -126,14 +128,13 @@ class Sorter:
                 path = self._directory / f"sort-{id(self):x}-{next(self._names)}.arrow"
                 size = _PIECE_BYTES if self._runs else _FIRST_PIECE_BYTES
                 self._runs.append(_Run(path, table.schema, size))
-            self._runs[-1].append(table, self._keys)
+            self._runs[-1].append(table, self._keys, packed=self.bytes > _PACKED_BYTES)
 
 
 class _Run:
     """Tables in order in one file, grown at its end and read once from its beginning.
 
     Each is an Arrow stream of its own, of the columns that hold anything: those of most fields are NULL throughout.
-    Nothing is packed: that would cost more than the disk does.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, piece: int) -> None:
@@ -142,10 +143,11 @@ class _Run:
         self._piece = piece
         self.last: Key = ()
 
-    def append(self, table: pa.Table, keys: Sequence[str]) -> None:
+    def append(self, table: pa.Table, keys: Sequence[str], *, packed: bool) -> None:
         rows = self._piece * len(table) // max(table.nbytes, 1)
         held = table.select(_holding(table))
-        with self.path.open("ab") as file, ipc.new_stream(file, held.schema) as writer:
+        options = ipc.IpcWriteOptions(compression="lz4" if packed else None)
+        with self.path.open("ab") as file, ipc.new_stream(file, held.schema, options=options) as writer:
             writer.write_table(held, max_chunksize=min(max(rows, 256), 1 << 16))
         self.last = _key(table, -1, keys)
 

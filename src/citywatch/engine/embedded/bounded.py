@@ -16,7 +16,7 @@ from citywatch.engine.embedded.worker import Worker
 from citywatch.records.chunk import Chunk, Origin, Parsed, rejected_schema
 from citywatch.stores.sorter import Sorter
 
-BATCH_BYTES = 48 << 20
+BATCH_BYTES = 24 << 20
 """Of events in a batch. The fewer batches, the less is written and merged; the larger, the more memory is needed."""
 
 SPOOL_BYTES = 96 << 20
