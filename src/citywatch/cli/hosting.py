@@ -116,9 +116,9 @@ class Host:
 
     def parsers(self) -> list[Parse]:
         """A parser for each core."""
-        from citywatch.engine.concurrency import cores, side_by_side
+        from citywatch.engine.concurrency import cores
 
-        return list(side_by_side(lambda _: self.parser(), range(cores())))
+        return [self.parser() for _ in range(cores())]
 
     def parsers_for(self, source: object) -> Parse | list[Parse]:
         """What a live source is parsed with: what waits in a log is worth two parsers; the rules run beside them."""

@@ -29,9 +29,6 @@ from citywatch.stores.sorter import Sorter
 
 PUBLISH_ROWS = 4_000_000
 """So many events wait in segments before they are published by day."""
-_SORTED_BYTES = 32 << 20
-"""Of events that are put in order at once: this goes on beside all else, and several times as much is needed for it."""
-
 DAY_ROWS = 1_000
 """A day with fewer events in a range stays in the rest."""
 DAY_FILES = 4
@@ -42,6 +39,8 @@ FILE_ROWS = 8_000_000
 Numbers = npt.NDArray[np.int64]
 
 _ROW_GROUP = 122_880
+_SORTED_BYTES = 32 << 20
+"""Of events that are put in order at once: this goes on beside all else, and several times as much is needed for it."""
 _MERGED_ROWS = 16_384
 """Of all days at a time, on their way to their files."""
 _ORDER = ["time", "seq"]
