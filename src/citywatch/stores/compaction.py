@@ -42,7 +42,7 @@ _ROW_GROUP = 122_880
 _SORTED_BYTES = 32 << 20
 """Of events that are put in order at once: this goes on beside all else, and several times as much is needed for it."""
 _MERGED_ROWS = 16_384
-"""Of all days at a time, on their way to their files."""
+"""Read at a time, and of all days on their way to their files."""
 _ORDER = ["time", "seq"]
 
 
@@ -69,8 +69,8 @@ class Compactor:
         rest = [self._data.history / file.path for file in manifest.days.get(REST, [])]
         name = f"{manifest.seq + 1:016d}-{segments[-1].last:016d}.parquet"
         self._data.require_space(2 * sum(segment.path.stat().st_size for segment in segments))
-        tables = chain(map(_read, rest), (self._log.read(segment, manifest.seq) for segment in segments))
-        written = self._write_days(tables, name)
+        parts = (self._log.parts(segment, manifest.seq, _MERGED_ROWS) for segment in segments)
+        written = self._write_days(chain.from_iterable(chain(map(_parts, rest), parts)), name)
         days = {day: files for day, files in manifest.days.items() if day != REST}
         days |= {day: [*days.get(day, []), file] for day, file in written.items()}
         old = [*rest, *self._log.paths(segments[-1].last)]
@@ -92,8 +92,8 @@ class Compactor:
         name = f"{min(first for first, _ in spans)}-{last}-{manifest.version + 1}.parquet"
         with self._sorter() as sorter:
             for file in group:
-                for batch in pq.ParquetFile(self._data.history / file.path).iter_batches(1 << 16):
-                    sorter.add(pa.Table.from_batches([batch]).cast(batch_schema()))
+                for table in _parts(self._data.history / file.path):
+                    sorter.add(table)
             merged = self._write(f"day={day}/{name}", sorter.batches(_ROW_GROUP))
         days = manifest.days | {day: [*(file for file in files if file not in group), merged]}
         self._commit(replace(manifest, days=days), [self._data.history / file.path for file in group])
@@ -122,8 +122,7 @@ class Compactor:
         path = Path(file.path)
         self._data.require_space(file.bytes)
         name = f"{path.parent}/{'-'.join(path.stem.split('-')[:2])}-{version + 1}.parquet"
-        batches = pq.ParquetFile(self._data.history / path).iter_batches(_ROW_GROUP)
-        tables = (pa.Table.from_batches([batch]).cast(batch_schema()) for batch in batches)
+        tables = _parts(self._data.history / path)
         return self._write(name, _large(table.filter(_others(table, dropped)) for table in tables))
 
     def remove_replaced(self, grace_s: float = GRACE_S) -> int:
@@ -200,8 +199,10 @@ def _large(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def _read(path: Path) -> pa.Table:
-    return pq.read_table(path, partitioning=None).cast(batch_schema())
+def _parts(path: Path) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_MERGED_ROWS, use_threads=False):
+            yield pa.Table.from_batches([batch]).cast(batch_schema())
 
 
 def _mergeable(files: list[HistoryFile]) -> list[HistoryFile]:

@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -155,18 +156,25 @@ class Log:
 
     def read(self, segment: Segment, above: int = 0, columns: Sequence[str] | None = None) -> pa.Table:
         """The events of a segment after number `above`. Raises StoreError naming a file that cannot be read."""
-        try:
-            with pq.ParquetFile(segment.path) as file:
-                # Several threads for a small file cost more than they save.
-                wanted = list(columns) if columns else None
-                table = file.read(wanted, use_threads=segment.rows >= SMALL_ROWS)
-        except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{segment.path} cannot be read: {error}", hint="restore it from a backup") from error
+        with _opened(segment.path) as file:
+            # Several threads for a small file cost more than they save.
+            wanted = list(columns) if columns else None
+            table = file.read(wanted, use_threads=segment.rows >= SMALL_ROWS)
         schema = batch_schema()
         form = pa.schema([schema.field(name) for name in columns]) if columns else schema
         table = table.replace_schema_metadata(None)
         cast = table if table.schema.equals(form) else table.cast(form)
         return cast.slice(max(above - segment.first + 1, 0))
+
+    def parts(self, segment: Segment, above: int, rows: int) -> Iterator[pa.Table]:
+        """As `read`, in parts of `rows` events, of which only one is in memory."""
+        skipped = max(above - segment.first + 1, 0)
+        with _opened(segment.path) as file:
+            for batch in file.iter_batches(rows, use_threads=False):
+                part = pa.Table.from_batches([batch]).cast(batch_schema()).slice(skipped)
+                skipped = max(skipped - len(batch), 0)
+                if len(part):
+                    yield part
 
     def footer(self, segment: Segment) -> Footer:
         """What the segment says beside its events."""
@@ -208,6 +216,15 @@ class Log:
         for segment in gone:
             segment.path.unlink(missing_ok=True)
         return len(gone)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be read: {error}", hint="restore it from a backup") from error
 
 
 def _covered_for(segment: Segment, kept: Sequence[Segment]) -> float:
