@@ -143,6 +143,17 @@ STORED: tuple[tuple[str, str], ...] = (
 """(name, SQL type) of every column that is stored; the derived ones are computed where they are asked for."""
 
 
+IDENTITY = "md5_number(concat(strlen(source), ':', source, id))"
+"""SQL of a hash of (source, id)."""
+
+
+def identity_columns(identity: str) -> str:
+    """SQL of the columns ident_hi and ident_lo, of such a hash."""
+    return (
+        f"CAST({identity} >> 64 AS UBIGINT) AS ident_hi, CAST(({identity} >> 32) & 4294967295 AS UINTEGER) AS ident_lo"
+    )
+
+
 def payload(data: str | None) -> dict[str, Any]:
     """The members of an event's data (JSON text): none, where it carries no data, or data that are no object."""
     found = json.loads(data or "{}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -31,6 +31,12 @@ ALERT: Mapping[str, str] = {
 }
 """Column of the relation ``alerts`` -> its SQL type."""
 
+Read = Callable[[Sequence[str]], "pa.Table | pa.RecordBatchReader"]
+"""Reads the columns that are named, and perhaps more."""
+
+_REFERENCES = '[{"source":"VARCHAR","id":"VARCHAR"}]'
+"""What is read of an alert's evidence."""
+
 
 def without_nonsense(table: pa.Table) -> pa.Table:
     """The table with NULL for numbers that are none, as some means are: JSON has no word for them."""
@@ -53,18 +59,19 @@ class Archive:
     zone
         The city's IANA zone.
     desk
-        Reads what the desk has, when a question first needs it: ``alerts`` gives a column `line` of alerts as the
-        contract writes them in JSON, ``rejected`` the columns source, reason (VARCHAR) and received_at (TIMESTAMPTZ),
-        ``population`` zip (VARCHAR) and population (BIGINT).
+        Reads what the desk has, when a question first needs it: ``alerts`` gives columns of `ALERT`, or a column
+        `line` of alerts as the contract writes them in JSON; ``rejected`` the columns source, reason (VARCHAR) and
+        received_at (TIMESTAMPTZ), ``population`` zip (VARCHAR) and population (BIGINT).
     elsewhere
         Asks events in many places at once; then ``events`` is empty here, and only `scans` knows them.
     """
 
     con: duckdb.DuckDBPyConnection
     zone: str
-    desk: Mapping[str, Callable[[], pa.Table]] = field(default_factory=dict)
+    desk: Mapping[str, Read] = field(default_factory=dict)
     elsewhere: Elsewhere | None = None
     _made: set[str] = field(default_factory=set)
+    _of_alerts: set[str] = field(default_factory=set)
 
     @cached_property
     def scans(self) -> Scans:
@@ -72,24 +79,36 @@ class Archive:
         return Scans(self.con, self.elsewhere)
 
     def need(self, relation: str) -> None:
-        """Make a relation of `desk` known to `con`; ``alerts`` has the columns of `ALERT`."""
-        if relation in self._made:
-            return
-        self._made.add(relation)
-        self.con.register(f"{relation}_read", self.desk[relation]())
-        columns = f"unnest(from_json(line, '{json.dumps(ALERT)}'))" if relation == "alerts" else "*"
-        self.con.execute(f"CREATE TEMP TABLE {relation} AS SELECT {columns} FROM {relation}_read")
+        """Make a relation of `desk` other than ``alerts`` known to `con`."""
+        if relation not in self._made:
+            self._made.add(relation)
+            self.con.register(f"{relation}_read", self.desk[relation](()))
+            self.con.execute(f"CREATE TEMP TABLE {relation} AS FROM {relation}_read")
+
+    def need_alerts(self, *columns: str) -> None:
+        """Make the temporary table ``alerts``, with these columns of `ALERT` at least; none named: with all."""
+        wanted = self._of_alerts | set(columns or ALERT)
+        if wanted != self._of_alerts:
+            self._of_alerts = wanted
+            types = {name: sql for name, sql in ALERT.items() if name in wanted}
+            self.con.execute(f"CREATE OR REPLACE TEMP TABLE alerts AS {self._reading_alerts(types)}")
 
     def need_evidence(self) -> None:
-        """Make the temporary table ``evidence``: alert, source and id of each event that an alert rests on."""
-        if "evidence" in self._made:
-            return
-        self.need("alerts")
-        self.con.execute("""
-            CREATE TEMP TABLE evidence AS
-            WITH each AS (SELECT id, unnest(CAST(evidence AS JSON[])) AS event FROM alerts)
-            SELECT id AS alert, event->>'source' AS source, event->>'id' AS id FROM each""")
-        self._made.add("evidence")
+        """Make the temporary table ``evidence``: source and id of each event that an alert rests on, for each alert."""
+        if "evidence" not in self._made:
+            self._made.add("evidence")
+            read = self._reading_alerts({"evidence": "VARCHAR"})  # as JSON it would be looked through twice
+            each = f"unnest(from_json(evidence, '{_REFERENCES}'), recursive := true)"
+            self.con.execute(f"CREATE TEMP TABLE evidence AS SELECT {each} FROM ({read})")
+
+    def _reading_alerts(self, types: Mapping[str, str]) -> str:
+        """SQL that reads columns of the alerts, once."""
+        read = self.desk["alerts"](list(types))
+        self.con.register("alerts_read", read)
+        if read.schema.names == ["line"]:
+            return f"SELECT unnest(from_json(line, '{json.dumps(types)}')) FROM alerts_read"
+        cast = (f'CAST("{name}" AS {sql}) AS "{name}"' for name, sql in types.items())
+        return f"SELECT {', '.join(cast)} FROM alerts_read"
 
     def span(self, where: str) -> tuple[datetime, datetime] | None:
         """Time of the first and of the last event for which a predicate holds."""

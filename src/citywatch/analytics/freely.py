@@ -39,7 +39,7 @@ def rows_of(
     try:
         _check(con, query)
         if re.search(r"\balerts\b", query, re.IGNORECASE):
-            archive.need("alerts")
+            archive.need_alerts()
         con.execute(f"CREATE TEMP VIEW codes AS {codes_sql()}")
         _shut(con, readable)
         relation = con.sql(query)

@@ -67,10 +67,10 @@ def asked_of(
     from citywatch.analytics.archive import Archive
 
     read = {
-        "alerts": reader.alerts,
-        "rejected": reader.rejected,
-        "population": reader.population,
-        "truth": lambda: truth(Settings(**reader.manifest.settings)),
+        "alerts": lambda _: reader.alerts(),
+        "rejected": lambda _: reader.rejected(),
+        "population": lambda _: reader.population(),
+        "truth": lambda _: truth(Settings(**reader.manifest.settings)),
     }
     return Archive(con, reader.zone, read, elsewhere)
 
@@ -84,7 +84,7 @@ def _in_cassandra(place: str, con: duckdb.DuckDBPyConnection, _: object) -> Iter
     with reader(parse(place)) as found:
         zone = found.zone()
         found.create_events(con, zone)
-        yield Archive(con, zone, {"alerts": found.alerts})
+        yield Archive(con, zone, {"alerts": lambda _: found.alerts()})
 
 
 ANSWERED = ("alerts", "mean-age", "repeat-persons", "reports-by-timeframe", "reports-by-behavior", "safety-watcher")

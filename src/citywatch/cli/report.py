@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from citywatch.errors import ReportError, UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from citywatch.analytics.archive import Archive
+    from citywatch.analytics.archive import Archive, Read
     from citywatch.analytics.question import Answer, Asked, Question
     from citywatch.settings import Settings
     from citywatch.stores.desk import Desk
@@ -137,11 +137,11 @@ def open_archive(data: Path, truth: Path | None = None) -> Iterator[tuple[Archiv
         History(data).create_view(con, "events")
         desk = Desk(directory.desk, create=False) if directory.desk.exists() else None
         try:
-            read = {
-                "alerts": lambda: _alerts(desk),
-                "rejected": lambda: _rejected(desk),
-                "population": lambda: _population(data / "population.csv"),
-                "truth": lambda: truth_of(truth, directory.settings()),
+            read: dict[str, Read] = {
+                "alerts": lambda columns: _alerts(desk, columns),
+                "rejected": lambda _: _rejected(desk),
+                "population": lambda _: _population(data / "population.csv"),
+                "truth": lambda _: truth_of(truth, directory.settings()),
             }
             yield Archive(con, directory.settings().zone, read), desk
         finally:
@@ -163,11 +163,25 @@ def open_anywhere(
     return open_elsewhere(data, name, types, lambda settings: truth_of(truth, settings))
 
 
-def _alerts(desk: Desk | None) -> pa.Table:
+def _alerts(desk: Desk | None, columns: Sequence[str]) -> pa.RecordBatchReader:
+    """Columns of the alerts as they are read: those of a year do not fit into memory at once."""
     import pyarrow as pa
 
-    lines = list(desk.lines()) if desk is not None else []
-    return pa.table({"line": pa.array(lines, pa.string())})
+    from citywatch.analytics.archive import ALERT
+
+    types: dict[str, pa.DataType] = {
+        **dict.fromkeys(("VARCHAR", "JSON"), pa.string()),
+        "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
+        "BIGINT": pa.int64(),
+        "DOUBLE": pa.float64(),
+        "BOOLEAN": pa.int8(),
+    }
+    schema = pa.schema({name: types[ALERT[name]] for name in columns})
+    read = desk.columns(columns) if desk is not None else iter(())
+    batches = (
+        pa.record_batch([pa.array(part[field.name], field.type) for field in schema], schema=schema) for part in read
+    )
+    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def _rejected(desk: Desk | None) -> pa.Table:

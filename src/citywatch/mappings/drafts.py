@@ -14,7 +14,7 @@ from enum import Enum
 
 import pyarrow as pa
 
-from citywatch.event import BY_NAME, FIELDS, Column
+from citywatch.event import BY_NAME, FIELDS, IDENTITY, Column, identity_columns
 from citywatch.mappings.casts import PRECISIONS, RANGES, cast_sql, plate_sql, time_sql, wanted
 from citywatch.records.columns import Mask, Positions
 
@@ -80,13 +80,13 @@ casted AS (SELECT row, n, id, source, type, subject, data, extensions, refused, 
   coalesce(t, {time_sql("time")}) AS given, coalesce(r, {time_sql("receivedat")}) AS claimed{casts} FROM draft),
 received AS (SELECT * REPLACE ({_data_sql(fields, data)} AS data), {_received_sql(intake)} AS received_at FROM casted),
 timed AS (SELECT *, coalesce(given, received_at) AS happened,
-  md5_number(concat(strlen(source), ':', source, id)) AS ident FROM received)
+  {IDENTITY} AS ident FROM received)
 SELECT row, n, {_suspect_sql(fields, intake, data)} AS suspect,
   id, source, type, subject, happened AS time, received_at,
   epoch_us(received_at) - epoch_us(happened) > {intake.lateness} AS late,
   {_precision_sql(intake)} AS time_precision{values},
   epoch_us(received_at) - epoch_us(happened) > {intake.stale} AS stale, data, extensions,
-  CAST(ident >> 64 AS UBIGINT) AS ident_hi, CAST((ident >> 32) & 4294967295 AS UINTEGER) AS ident_lo,
+  {identity_columns("ident")},
   {_fingerprint_sql(intake, data)} AS fingerprint
 FROM timed"""
 

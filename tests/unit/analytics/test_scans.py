@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from citywatch.analytics.archive import Archive
+from citywatch.analytics.archive import Archive, Read
 from citywatch.analytics.period import Period
 from citywatch.analytics.question import Answer, Asked, question, questions
 from citywatch.engine.spark.asking import Asking, shared_out
@@ -43,7 +43,11 @@ def opened(files: Files, *, places: int) -> Iterator[Archive]:
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         reader = Reader(files, con)
-        read = {"alerts": reader.alerts, "rejected": reader.rejected, "population": reader.population}
+        read: dict[str, Read] = {
+            "alerts": lambda _: reader.alerts(),
+            "rejected": lambda _: reader.rejected(),
+            "population": lambda _: reader.population(),
+        }
         if not places:
             reader.create_view()
             yield Archive(con, reader.zone, read)

@@ -7,9 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from citywatch.alert import Action
 from citywatch.settings import DAY, HOUR
 from citywatch.stores.desk import Desk
-from citywatch.triage import Choice
+from citywatch.triage import Choice, Wish
+from citywatch.wording import iso
 
 from .facts import NOW, alert_id, event, fact, table
 
@@ -64,6 +66,26 @@ def test_alerts_are_ordered_by_first_seen_then_id(desk: Desk) -> None:
     listed = [(alert["first_seen"], alert["id"]) for alert in desk.alerts(now=NOW)]
     assert listed == sorted(listed)
     assert len(listed) == 20
+
+
+def test_the_columns_of_all_alerts_say_what_the_alerts_say(desk: Desk) -> None:
+    """More of them than are read at once; some were worked on, and of some little is known."""
+    bare: dict[str, object] = {"group": None, "values": None, "evidence": None, "lat": None, "lon": None}
+    facts = [fact(number, first_seen=NOW + number, late=number % 2 == 0) for number in range(300)]
+    desk.put_facts(table([*facts, {**fact("bare"), **bare}]), now=NOW)
+    desk.act(alert_id(1), Wish(Action.CLOSE, by="anna", channel="cli", outcome="true_positive"), now=NOW + HOUR)
+    desk.act(alert_id(2), Wish(Action.SHELVE, by="anna", channel="cli", until=NOW + DAY), now=NOW + HOUR)
+    desk.act(alert_id(3), Wish(Action.ASSIGN, by="anna", channel="cli", assignee="ben"), now=NOW + HOUR)
+    for now in (NOW + 2 * HOUR, NOW + 2 * DAY):
+        told = [
+            dict(zip(part, row, strict=True))
+            for part in desk.columns(FORM, now=now)
+            for row in zip(*part.values(), strict=True)
+        ]
+        for alert in told:
+            alert.update({name: iso(alert[name]) for name in ("first_seen", "last_seen", "updated_at")})
+            alert.update({name: json.loads(alert[name]) for name in ("group", "values", "evidence")})
+        assert sorted(told, key=lambda alert: (alert["first_seen"], alert["id"])) == list(desk.alerts(now=now))
 
 
 def test_the_same_facts_again_change_nothing(desk: Desk) -> None:

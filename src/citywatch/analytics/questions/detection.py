@@ -19,7 +19,7 @@ _NO_TRUTH = """
 
 def detection(archive: Archive, asked: Asked) -> Answer:
     """Every rule that something was planted for, or that called without it."""
-    archive.need("alerts")
+    archive.need_alerts("id", "rule", "status", "first_seen", "last_seen", "group")
     if asked.truth:
         archive.need("truth")
     else:

@@ -7,6 +7,7 @@ from citywatch.analytics.dimensions import NO_TIME_OF_DAY, Dimension, dimensions
 from citywatch.analytics.question import Answer, Asked, Question, left_out_of
 from citywatch.analytics.questions.tickets import LEFT_OUT
 from citywatch.analytics.tally import COUNT, NO_CODE, tally, tally_of
+from citywatch.event import IDENTITY, identity_columns
 
 _OF_ALERTS = {
     name: Dimension(name, {f"raw_{name}": name}, f"raw_{name}", f"no_{name}", meaning)
@@ -20,7 +21,7 @@ _OF_ALERTS = {
         "address": "address of the first match",
     }.items()
 }
-_ALERTED = "(SELECT * FROM events SEMI JOIN alerted USING (source, id))"
+_ALERTED = "(SELECT * FROM events SEMI JOIN alerted USING (ident_hi, ident_lo))"
 _TIMES = {name: dim for name, dim in dimensions().items() if set(dim.raw) <= {"minute", "quarter", "day_only"}}
 
 
@@ -28,7 +29,8 @@ def messages(archive: Archive, asked: Asked) -> Answer:
     """Messages by type, or by what is asked, and how many of them stand in the evidence of an alert."""
     name = asked.by or "type"
     archive.need_evidence()
-    archive.con.execute("CREATE OR REPLACE TEMP TABLE alerted AS SELECT DISTINCT source, id FROM evidence")
+    identities = f"SELECT {identity_columns('ident')} FROM (SELECT {IDENTITY} AS ident FROM evidence)"
+    archive.con.execute(f"CREATE OR REPLACE TEMP TABLE alerted AS {identities}")
     tally(archive, asked, (name,), relation=_ALERTED, beside=("alerted",))
     archive.con.execute("CREATE OR REPLACE TEMP TABLE in_alerts AS SELECT * FROM tally")
     counted = tally(archive, asked, (name,))
@@ -42,8 +44,9 @@ def messages(archive: Archive, asked: Asked) -> Answer:
 
 def alerts(archive: Archive, asked: Asked) -> Answer:
     """Alerts by rule, or by what is asked; their time is that of the first match."""
-    archive.need("alerts")
-    dims = ((_OF_ALERTS | _TIMES)[asked.by or "rule"],)
+    by = asked.by or "rule"
+    archive.need_alerts("first_seen", *({by} & _OF_ALERTS.keys()))
+    dims = ((_OF_ALERTS | _TIMES)[by],)
     relation = "(SELECT *, first_seen AS time, NULL AS time_precision FROM alerts)"
     return tally_of(archive, asked, dims, relation=relation, beside=None).answer(asked.top)
 

@@ -94,6 +94,7 @@ class File(Database):
         """A connection of its own for a long read: what others write meanwhile is not seen, and does not wait."""
         with _as_store_errors(self.path):
             con = self._connect()
+            con.execute("PRAGMA cache_size=-2000")  # to keep what is read once costs half as much again as to read it
             try:
                 yield con
             finally:
