@@ -50,6 +50,7 @@ def run(*arguments: str | Path, environment: dict[str, str] | None = None) -> Ra
 def run_command(command: Sequence[str], environment: dict[str, str] | None = None) -> Ran:
     """Run any command from the project's root and wait, following its memory."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as words:
+        os.sync()  # what was written before is none of its work
         began = time.perf_counter()
         peak = 0
         with subprocess.Popen(

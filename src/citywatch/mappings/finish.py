@@ -48,11 +48,9 @@ def _column(columns: dict[str, Any], field: pa.Field[Any], rows: int) -> Any:
 
 def scored(batch: pa.Table, zone: str, sql: Statements) -> pa.Table:
     """The batch with the scores of person reports that come without."""
-    kind: Any = one_array(batch["type"])
+    reported = np.asarray(pc.equal(batch["type"], pa.scalar("person.report")))
     missing = _null(batch["behavior_score"]) | _null(batch["dangerosity"])
-    rows = np.flatnonzero(
-        missing & ~_null(batch["behaviors"]) & (kind.to_numpy(zero_copy_only=False) == "person.report")
-    )
+    rows = np.flatnonzero(missing & ~_null(batch["behaviors"]) & reported)
     if not len(rows):
         return batch
     reports = batch.select(["time", "behaviors", "zones", "x", "y", "age"]).take(rows)

@@ -16,6 +16,7 @@ _FRACTIONS = (0, 3, 6)
 _DIGITS = (0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18)
 _SIGNS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":"}
 _DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+_NOUGHT = np.uint8(ord("0"))
 _SECOND = 1_000_000
 
 Numbers = npt.NDArray[np.int32]
@@ -32,41 +33,45 @@ def instants(texts: Array) -> tuple[Array, Array]:
     micros = np.zeros(len(texts), np.int64)
     plain = np.zeros(len(texts), bool)
     for digits in _FRACTIONS:
-        rows = np.flatnonzero(lengths == _ZULU + (digits + 1 if digits else 0))
-        if len(rows):
-            micros[rows], plain[rows] = _plain(data, offsets[rows].astype(np.int64), digits)
+        length = _ZULU + (digits + 1 if digits else 0)
+        rows = np.flatnonzero(lengths == length)
+        if len(rows) == len(texts):
+            micros, plain = _plain(data.reshape(-1, length), digits)
+        elif len(rows):
+            micros[rows], plain[rows] = _plain(data[offsets[rows][:, np.newaxis] + np.arange(length)], digits)
     plain &= ~np.asarray(texts.is_null())
     rest = texts if not plain.any() else pc.if_else(pa.array(plain), pa.scalar(None, pa.string()), texts)
     return pa.array(micros, mask=~plain).cast(pa.timestamp("us", tz="UTC")), rest
 
 
-def _plain(data: Bytes, starts: Positions, digits: int) -> tuple[Positions, Mask]:
-    """µs of texts that begin at `starts`, with so many digits behind a dot; and which of them are such times."""
-    last = _ZULU + (digits if digits else -1)
-    good = data[starts + last] == ord("Z")
+def _plain(texts: Bytes, digits: int) -> tuple[Positions, Mask]:
+    """µs of texts, shape (n, bytes of each), with so many digits behind a dot; and which of them are such times."""
+    good = texts[:, -1] == ord("Z")
     for at, sign in _SIGNS.items():
-        good &= data[starts + at] == sign[0]
-    number = {at: data[starts + at].astype(np.int32) - 48 for at in _DIGITS}
-    for digit in number.values():
-        good &= (digit >= 0) & (digit <= 9)
+        good &= texts[:, at] == sign[0]
+    number = {}
+    for at in _DIGITS:
+        digit = texts[:, at] - _NOUGHT  # below it there is a number that is larger than nine
+        good &= digit <= 9
+        number[at] = digit.astype(np.int32)
     year = number[0] * 1000 + number[1] * 100 + number[2] * 10 + number[3]
     month, day, hour, minute, second = (number[at] * 10 + number[at + 1] for at in (5, 8, 11, 14, 17))
     good &= (year > 1) & (year < 9999) & (month >= 1) & (month <= 12) & (hour < 24) & (minute < 60) & (second < 60)
     leap = (month == 2) & (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     good &= (day >= 1) & (day <= _DAYS[np.clip(month, 0, 12)] + leap)
-    fraction, valid = _fraction(data, starts, digits)
+    fraction, valid = _fraction(texts, digits)
     seconds = _days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second
     return seconds * _SECOND + fraction, good & valid
 
 
-def _fraction(data: Bytes, starts: Positions, digits: int) -> tuple[Positions, Mask]:
+def _fraction(texts: Bytes, digits: int) -> tuple[Positions, Mask]:
     """µs of the digits behind the dot."""
-    micros = np.zeros(len(starts), np.int64)
-    good = np.ones(len(starts), bool) if not digits else data[starts + 19] == ord(".")
+    micros = np.zeros(len(texts), np.int64)
+    good = np.ones(len(texts), bool) if not digits else texts[:, 19] == ord(".")
     for place in range(digits):
-        digit = data[starts + 20 + place].astype(np.int64) - 48
-        good &= (digit >= 0) & (digit <= 9)
-        micros += digit * 10 ** (5 - place)
+        digit = texts[:, 20 + place] - _NOUGHT
+        good &= digit <= 9
+        micros += digit.astype(np.int64) * 10 ** (5 - place)
     return micros, good
 
 

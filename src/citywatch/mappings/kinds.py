@@ -100,14 +100,16 @@ class _Objects:
         first = self._first[rows]
         found: Mask = self._first[rows + 1] - first != len(names)
         clear = np.flatnonzero(~found)
-        for turn, name in enumerate(names):
+        # Of each member, a row of each: where its key ends, where its value begins and stops.
+        keys = first[clear] + np.arange(len(names))[:, np.newaxis]
+        begins = self._ends[keys] + 2
+        lengths = np.array([len(name) for name in names[1:]], np.int64)
+        stops = np.vstack([begins[1:] - lengths[:, np.newaxis] - 4, self._stops[rows[clear]] - 1])
+        odd = np.zeros(len(clear), np.bool_)
+        for name, key, begin, stop in zip(names, keys, begins, stops, strict=True):
             if name in BY_NAME:
-                key = first[clear] + turn
-                begin = self._ends[key] + 2
-                stop = self._stops[rows[clear]] - 1
-                if turn + 1 < len(names):
-                    stop = self._ends[key + 1] - len(names[turn + 1]) - 2
-                found[clear] |= self._odd(BY_NAME[name].sql, key, begin, stop)
+                odd |= self._odd(BY_NAME[name].sql, key, begin, stop)
+        found[clear] = odd
         return found
 
     def _odd(self, kind: str, key: Positions, begin: Positions, stop: Positions) -> Mask:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from citywatch.records.chunk import faults_schema, records_schema
-from citywatch.records.columns import Bytes, Mask, Offsets, from_spans, lengths, listed, one_array
+from citywatch.records.columns import Bytes, Mask, Offsets, from_spans, lengths, listed, one_array, places
 from citywatch.records.oversize import Oversize, fault, too_long
 
 LONGEST = 16 << 20
@@ -146,7 +146,7 @@ def line_table(whole: bytes, first: int, *, keep_blank: bool = False) -> tuple[p
     if not whole:
         return records_schema().empty_table(), 0
     data = np.frombuffer(whole, np.uint8)
-    ends = np.flatnonzero(data == NEWLINE) + 1
+    ends = places(data, 1, lambda part: part == NEWLINE) + 1
     offsets = np.zeros(len(ends) + 1, np.int32)
     offsets[1:] = ends
     numbers = pa.array(np.arange(first, first + len(ends)))

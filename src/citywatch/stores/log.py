@@ -58,6 +58,7 @@ def parquet_options(compression: str, *, kept: bool = False) -> dict[str, Any]:
     """
     return {
         "compression": compression,
+        "write_batch_size": 1 << 16,  # the default of 1,024 values at a time takes 4% longer
         "use_dictionary": _DICTIONARY,
         "write_statistics": _STATISTICS + _MORE_STATISTICS * kept,
         "store_schema": False,
