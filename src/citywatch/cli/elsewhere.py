@@ -43,8 +43,11 @@ def connected() -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that spills to a directory of its own."""
     import duckdb as database
 
+    from citywatch.engine.concurrency import usable_cores
+
     with TemporaryDirectory(prefix="citywatch-") as spill, database.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
+        con.execute(f"SET threads = {usable_cores()}")
         con.execute("SET parquet_metadata_cache = true")  # files of an archive never change
         con.execute(f"SET temp_directory = '{spill}'")
         yield con

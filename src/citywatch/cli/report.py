@@ -125,6 +125,7 @@ def open_archive(data: Path, truth: Path | None = None) -> Iterator[tuple[Archiv
     import duckdb
 
     from citywatch.analytics.archive import Archive
+    from citywatch.engine.concurrency import usable_cores
     from citywatch.stores.desk import Desk
     from citywatch.stores.directory import DataDirectory
     from citywatch.stores.history import History
@@ -132,6 +133,7 @@ def open_archive(data: Path, truth: Path | None = None) -> Iterator[tuple[Archiv
     directory = DataDirectory(data).require()
     with TemporaryDirectory(prefix="citywatch-") as spill, duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
+        con.execute(f"SET threads = {usable_cores()}")
         con.execute("SET parquet_metadata_cache = true")  # files of history never change
         con.execute(f"SET temp_directory = '{spill}'")  # its default lies in the directory one happens to be in
         History(data).create_view(con, "events")

@@ -36,10 +36,14 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         raise
 
 
+def usable_cores() -> int:
+    """How many this process may use; DuckDB takes all that the machine has, which is slower where those are fewer."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cores() -> int:
-    """How many this process may use, as far as they are worth a thread here: 1 to 4."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(usable, 4)
+    """The same, as far as they are worth a thread here: 1 to 4."""
+    return min(usable_cores(), 4)
 
 
 @cache

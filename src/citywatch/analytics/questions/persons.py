@@ -19,10 +19,10 @@ def mean_age(archive: Archive, asked: Asked) -> Answer:
     reports = archive.scans.rows("person_id, age, time, source, id", where_sql(asked))
     archive.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE ages AS
-        WITH alerted AS (SELECT DISTINCT source, id, true AS alerted FROM evidence)
+        WITH reports AS MATERIALIZED (FROM {reports}),
+        alerted AS (SELECT DISTINCT source, id, true AS alerted FROM evidence SEMI JOIN reports USING (source, id))
         SELECT {_PERSON} AS person, age, time, source, id, coalesce(alerted, false) AS alerted
-        FROM {reports}
-        LEFT JOIN alerted USING (source, id)""")
+        FROM reports LEFT JOIN alerted USING (source, id)""")
     rows = archive.query("""
         WITH populations AS (SELECT 'reported' AS population, * FROM ages
                              UNION ALL SELECT 'in_alerts', * FROM ages WHERE alerted),
