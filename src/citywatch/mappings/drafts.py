@@ -12,11 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
 import pyarrow as pa
 
 from citywatch.event import BY_NAME, FIELDS, IDENTITY, Column, identity_columns
 from citywatch.mappings.casts import PRECISIONS, RANGES, cast_sql, plate_sql, time_sql, wanted
-from citywatch.records.columns import Mask, Positions
+from citywatch.records.columns import Mask, one_array
 
 REQUIRED = ("id", "source", "type")
 NOT_SENT = frozenset(c.name for c in FIELDS if c.derived) | {"zones"}
@@ -28,7 +29,8 @@ SENT = tuple(c.name for c in FIELDS if c.name not in NOT_SENT)
 TEXTS = ("id", "source", "type", "subject")
 _SHOWN = 120
 _NOW = "make_timestamptz(CAST($1 AS BIGINT))"
-_LATER = "received_at_in_future"
+_NEVER = 2**63 - 1
+_LATER, _EXPIRED = "received_at_in_future", "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,10 @@ class Data(Enum):
 def events_sql(draft: str, fields: Sequence[str], intake: Intake, data: Data = Data.GIVEN) -> str:
     """Events of the relation `draft` (SQL in brackets), with `suspect` where a rejection has to be looked into.
 
-    What `received_later` finds has to be looked into, too.
+    What `out_of_time` finds has to be looked into, too.
 
-    Columns: row, n, suspect, then those of `event.STORED` that are not constant: the attributes, `fields`, stale,
-    data, extensions, ident_hi, ident_lo, fingerprint.
+    Columns: row, n, suspect, kept_until where retention says (µs, NULL for ever), then those of `event.STORED` that are
+    not constant: the attributes, `fields`, stale, data, extensions, ident_hi, ident_lo, fingerprint.
     """
     cast = _typed_sql if data is Data.GIVEN else cast_sql
     casts = "".join(f", {cast(BY_NAME[f], f'f_{f}')} AS {f}, f_{f}" for f in fields)
@@ -82,6 +84,7 @@ received AS (SELECT * REPLACE ({_data_sql(fields, data)} AS data), {_received_sq
 timed AS (SELECT *, coalesce(given, received_at) AS happened,
   {IDENTITY} AS ident FROM received)
 SELECT row, n, {_suspect_sql(fields, intake, data)} AS suspect,
+  {f"epoch_us(happened) + ({intake.kept}) AS kept_until," if intake.kept else ""}
   id, source, type, subject, happened AS time, received_at,
   epoch_us(received_at) - epoch_us(happened) > {intake.lateness} AS late,
   {_precision_sql(intake)} AS time_precision{values},
@@ -129,20 +132,25 @@ def _precision_sql(intake: Intake) -> str:
 
 def _out_of_time(intake: Intake) -> dict[str, str]:
     """Reason -> SQL of the rejections that look at the clock."""
-    expired = f"epoch_us(happened) < CAST($1 AS BIGINT) - ({intake.kept})"
-    # What is received now is not asked: DuckDB would compare two values of the statement, and plan it anew each time.
     in_future = f"epoch_us(received_at) > CAST($1 AS BIGINT) + {intake.future}"
     return {
-        **({"expired": expired} if intake.kept else {}),
+        **({_EXPIRED: f"epoch_us(happened) < CAST($1 AS BIGINT) - ({intake.kept})"} if intake.kept else {}),
         **({_LATER: in_future} if intake.replay else {}),
         "time_in_future": f"epoch_us(happened) - epoch_us(received_at) > {intake.future}",
     }
 
 
-def received_later(events: pa.Table, intake: Intake) -> Mask:
-    """Which events say that they are received later than now; DuckDB would plan the statement anew for each now."""
-    received: Positions = events["received_at"].cast(pa.int64()).to_numpy()
-    return received > intake.now + intake.future
+def out_of_time(events: pa.Table, intake: Intake) -> Mask:
+    """Which events say that they are received later than now, or are kept no longer.
+
+    DuckDB would plan a statement that compares columns with its values anew for each now.
+    """
+    found: Mask = np.zeros(len(events), np.bool_)
+    if intake.replay:
+        found |= events["received_at"].cast(pa.int64()).to_numpy() > intake.now + intake.future
+    if intake.kept:
+        found |= one_array(events["kept_until"]).fill_null(_NEVER).to_numpy() < intake.now
+    return found
 
 
 def _typed_sql(column: Column, value: str) -> str:
@@ -158,7 +166,7 @@ def _suspect_sql(fields: Sequence[str], intake: Intake, data: Data) -> str:
         "(time IS NOT NULL AND given IS NULL)",
         *(["(receivedat IS NOT NULL AND claimed IS NULL)"] if intake.replay else []),
         f"p NOT IN {PRECISIONS}",
-        *(sql for reason, sql in _out_of_time(intake).items() if reason != _LATER),
+        *(sql for reason, sql in _out_of_time(intake).items() if reason not in (_LATER, _EXPIRED)),
         *(_typed_doubts(fields) if data is Data.GIVEN else _text_doubts(fields)),
     ]
     return "coalesce(" + " OR ".join(doubts) + ", false)"

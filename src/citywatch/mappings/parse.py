@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from citywatch.errors import MappingError
 from citywatch.mappings import cloudevents, foreign, kinds
-from citywatch.mappings.drafts import SENT, TEXTS, Data, Intake, events_sql, known, reasons_sql, received_later
+from citywatch.mappings.drafts import SENT, TEXTS, Data, Intake, events_sql, known, out_of_time, reasons_sql
 from citywatch.mappings.finish import finished, in_order
 from citywatch.mappings.gazetteer import Gazetteer
 from citywatch.mappings.instants import instants
@@ -359,9 +359,7 @@ class Parser:
 
 def _suspects(events: pa.Table, job: _Job, intake: Intake) -> Mask:
     """Events that may have to be refused; an attribute that comes straight from JSON may be no text."""
-    suspect = np.array(events["suspect"])
-    if intake.replay:
-        suspect |= received_later(events, intake)
+    suspect = np.array(events["suspect"]) | out_of_time(events, intake)
     if not job.foreign:
         for name in TEXTS:
             suspect |= no_text(events[name])
