@@ -92,7 +92,7 @@ def test_the_demo_comes_up_in_its_order_and_its_alerts_reach_every_place() -> No
             "the console shows alerts of Spark that the engine shows as well",
         )
         until(lambda: all(stored(layout)[table] for table in ("alerts", "relays")), "Cassandra has alerts")
-        assert all(one.ready() for one in running.values())
+        until(lambda: all(one.ready() for one in running.values()), "all are healthy, as compose asks, again and again")
         read_only = [one for one in running.values() if one.service.get("read_only")]
         assert {one.name: one.written() for one in read_only} == {one.name: [] for one in read_only}
 
