@@ -56,6 +56,10 @@ def properties() -> dict[str, str]:
     }
 
 
+BEHIND = "source_lag"
+"""The rule by which citywatch says of itself that it reads too slowly."""
+
+
 @dataclass
 class Run:
     """What the batches of one run said."""
@@ -112,10 +116,18 @@ def _finished(start: Callable[[], StreamingQuery]) -> None:
 
 
 def alerts(directory: Path) -> dict[str, Said]:
-    """The alerts on the desk of a data directory, by id."""
+    """The alerts of the rules on the desk of a data directory, by id."""
+    return {alert.id: alert for alert in _on_desk(directory) if alert.rule != BEHIND}
+
+
+def behind(directory: Path) -> set[str]:
+    """Ids of the alerts there that it reads too slowly, as on a busy machine it does."""
+    return {alert.id for alert in _on_desk(directory) if alert.rule == BEHIND}
+
+
+def _on_desk(directory: Path) -> list[Said]:
     with Desk(directory / "desk.sqlite") as desk:
-        found = [Said.of_json(json.loads(line)) for line in desk.lines(EVERY)]
-    return {alert.id: alert for alert in found}
+        return [Said.of_json(json.loads(line)) for line in desk.lines(EVERY)]
 
 
 def command(job: str, *arguments: object) -> list[str]:
