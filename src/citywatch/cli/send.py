@@ -54,7 +54,7 @@ def send(file: Path, *, key_file: Path | None, give_up: str, shape: str | None, 
 
 def _topic(options: Options, shape: str | None) -> Receiver | None:
     """The topic that is meant, when it is one. Raises UsageError."""
-    from citywatch.cli.topics import is_topic
+    from citywatch.connections.kafka.address import is_topic
     from citywatch.errors import UsageError
 
     if not is_topic(options.to):

@@ -65,6 +65,7 @@ def simulate(
     say otherwise; what has no answer is sent again.
     """
     from citywatch.cli.topics import shape_of
+    from citywatch.connections.kafka.address import is_topic
     from citywatch.sources.simulator.simulation import simulation
     from citywatch.sources.simulator.source import SimulatedCity
     from citywatch.sources.simulator.text import block
@@ -74,7 +75,7 @@ def simulate(
     told = {name: text for name, text in options.items() if text is not None}
     source = SimulatedCity(world, simulation(world, {"start": "now", "speed": "1", **told} if to else told))
     messages = _at_most(count, (written(chunk) for chunk in _made_ahead(source.chunks())))
-    if to is not None and to.startswith("kafka://"):
+    if to is not None and is_topic(to):
         _produce(messages, to, mapping)
         return
     if to is not None:

@@ -23,18 +23,11 @@ if TYPE_CHECKING:
     from citywatch.records.chunk import Chunk, Parsed
     from citywatch.records.columns import Positions
 
-SCHEME = "kafka://"
-
 _PAUSE_S = 1.0
 _DEVICE = ("device_id", "drone_id", "camera_id", "sensor_id", "source")
 
 OLDER: Mapping[str, str] = {"prestacop": "drone_topic", "safety-watcher": "users"}
 """Topics of the older systems, where an address names none."""
-
-
-def is_topic(to: str) -> bool:
-    """Whether something is to be sent to Kafka."""
-    return to.startswith(SCHEME)
 
 
 def topic_of(to: str, shape: str | None) -> Address:

@@ -165,6 +165,17 @@ def test_memory_does_not_depend_on_the_size_of_the_file(tmp_path: Path, alone: P
     assert int(done.stdout) < 45_000, "KiB: under 60 MB, and this is Python's own for the most part"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="measures as Linux does")
+def test_the_command_of_an_installed_citywatch_is_as_small(tmp_path: Path, city: City) -> None:
+    """It loads nothing of the engine: a file of any size needs this, and a few batches."""
+    file = tmp_path / "small.csv"
+    file.write_text(f"{HEADER}\n4,K1,907 W 91th St,10/21/2020 0309A,46\n")
+    command = Path(sys.executable).with_name("citywatch")
+    done = run(sys.executable, "-c", MEASURED, command, "send", file, "--to", city.url, "--mapping", "any")
+    assert done.stderr.endswith("1 line sent\n")
+    assert int(done.stdout) < 45_000, "KiB"
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(sys.platform != "linux", reason="measures as Linux does")

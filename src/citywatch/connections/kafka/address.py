@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from citywatch.connections import addresses
 from citywatch.errors import UsageError
 
+SCHEME = "kafka://"
 PORT = 9092
 EVENTS, ALERTS = "citywatch.events", "citywatch.alerts"
 BEGINNING, LATEST = "beginning", "latest"
@@ -18,6 +19,11 @@ BEGINNING, LATEST = "beginning", "latest"
 _EXAMPLE = f"write kafka://host:{PORT}/TOPIC, such as kafka://localhost/{EVENTS}"
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:@/?#\[\]]+)(?::([0-9]{1,5}))?")
+
+
+def is_topic(address: str) -> bool:
+    """Whether an address means Kafka."""
+    return address.startswith(SCHEME)
 
 
 @dataclass(frozen=True, slots=True)
