@@ -48,8 +48,8 @@ def connected() -> Iterator[duckdb.DuckDBPyConnection]:
     with TemporaryDirectory(prefix="citywatch-") as spill, database.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         con.execute(f"SET threads = {usable_cores()}")
-        con.execute("SET parquet_metadata_cache = true")  # files of an archive never change
-        con.execute(f"SET temp_directory = '{spill}'")
+        con.execute("SET parquet_metadata_cache = true")  # files of history and of an archive never change
+        con.execute(f"SET temp_directory = '{spill}'")  # its default lies in the directory one happens to be in
         yield con
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import click
@@ -122,20 +121,14 @@ def _list() -> None:
 @contextmanager
 def open_archive(data: Path, truth: Path | None = None) -> Iterator[tuple[Archive, Desk | None]]:
     """History and desk of a data directory, for a while. Raises StoreError where there is none."""
-    import duckdb
-
     from citywatch.analytics.archive import Archive
-    from citywatch.engine.concurrency import usable_cores
+    from citywatch.cli.elsewhere import connected
     from citywatch.stores.desk import Desk
     from citywatch.stores.directory import DataDirectory
     from citywatch.stores.history import History
 
     directory = DataDirectory(data).require()
-    with TemporaryDirectory(prefix="citywatch-") as spill, duckdb.connect() as con:
-        con.execute("SET TimeZone = 'UTC'")
-        con.execute(f"SET threads = {usable_cores()}")
-        con.execute("SET parquet_metadata_cache = true")  # files of history never change
-        con.execute(f"SET temp_directory = '{spill}'")  # its default lies in the directory one happens to be in
+    with connected() as con:
         History(data).create_view(con, "events")
         desk = Desk(directory.desk, create=False) if directory.desk.exists() else None
         try:

@@ -57,8 +57,9 @@ def _zeros(size: int) -> pa.Buffer:
 
 def one_array(column: Column) -> Array:
     """A column in one piece; nothing is copied of what is in one already, as `combine_chunks` would."""
-    array: Any = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    return array  # type: ignore[no-any-return] # of one column that can hold it
+    combined: Any = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    array: Array = combined
+    return array
 
 
 def listed(column: Any) -> list[Any]:

@@ -24,7 +24,7 @@ from citywatch.settings import DAY
 from citywatch.stores import durable
 from citywatch.stores.directory import DataDirectory
 from citywatch.stores.history import REST, HistoryFile, Manifest
-from citywatch.stores.log import GRACE_S, Log, parquet_options
+from citywatch.stores.log import GRACE_S, Log, parquet_options, parts_of
 from citywatch.stores.sorter import Sorter
 
 PUBLISH_ROWS = 4_000_000
@@ -70,7 +70,8 @@ class Compactor:
         name = f"{manifest.seq + 1:016d}-{segments[-1].last:016d}.parquet"
         self._data.require_space(2 * sum(segment.path.stat().st_size for segment in segments))
         parts = (self._log.parts(segment, manifest.seq, _MERGED_ROWS) for segment in segments)
-        written = self._write_days(chain.from_iterable(chain(map(_parts, rest), parts)), name)
+        rests = (parts_of(path, _MERGED_ROWS) for path in rest)
+        written = self._write_days(chain.from_iterable(chain(rests, parts)), name)
         days = {day: files for day, files in manifest.days.items() if day != REST}
         days |= {day: [*days.get(day, []), file] for day, file in written.items()}
         old = [*rest, *self._log.paths(segments[-1].last)]
@@ -92,7 +93,7 @@ class Compactor:
         name = f"{min(first for first, _ in spans)}-{last}-{manifest.version + 1}.parquet"
         with self._sorter() as sorter:
             for file in group:
-                for table in _parts(self._data.history / file.path):
+                for table in parts_of(self._data.history / file.path, _MERGED_ROWS):
                     sorter.add(table)
             merged = self._write(f"day={day}/{name}", sorter.batches(_ROW_GROUP))
         days = manifest.days | {day: [*(file for file in files if file not in group), merged]}
@@ -122,7 +123,7 @@ class Compactor:
         path = Path(file.path)
         self._data.require_space(file.bytes)
         name = f"{path.parent}/{'-'.join(path.stem.split('-')[:2])}-{version + 1}.parquet"
-        tables = _parts(self._data.history / path)
+        tables = parts_of(self._data.history / path, _MERGED_ROWS)
         return self._write(name, _large(table.filter(_others(table, dropped)) for table in tables))
 
     def remove_replaced(self, grace_s: float = GRACE_S) -> int:
@@ -197,12 +198,6 @@ def _large(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
             waiting = []
     if any(map(len, waiting)):
         yield pa.concat_tables(waiting)
-
-
-def _parts(path: Path) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_MERGED_ROWS, use_threads=False):
-            yield pa.Table.from_batches([batch]).cast(batch_schema())
 
 
 def _mergeable(files: list[HistoryFile]) -> list[HistoryFile]:

@@ -170,12 +170,9 @@ class Log:
     def parts(self, segment: Segment, above: int, rows: int) -> Iterator[pa.Table]:
         """As `read`, in parts of `rows` events, of which only one is in memory."""
         skipped = max(above - segment.first + 1, 0)
-        with _opened(segment.path) as file:
-            for batch in file.iter_batches(rows, use_threads=False):
-                part = pa.Table.from_batches([batch]).cast(batch_schema()).slice(skipped)
-                skipped = max(skipped - len(batch), 0)
-                if len(part):
-                    yield part
+        for part in parts_of(segment.path, rows):
+            yield part.slice(skipped)
+            skipped = max(skipped - len(part), 0)
 
     def footer(self, segment: Segment) -> Footer:
         """What the segment says beside its events."""
@@ -217,6 +214,13 @@ class Log:
         for segment in gone:
             segment.path.unlink(missing_ok=True)
         return len(gone)
+
+
+def parts_of(path: Path, rows: int) -> Iterator[pa.Table]:
+    """The events of a file in parts of `rows`, of which only one is in memory. Raises StoreError."""
+    with _opened(path) as file:
+        for batch in file.iter_batches(rows, use_threads=False):
+            yield pa.Table.from_batches([batch]).cast(batch_schema())
 
 
 @contextmanager
