@@ -1,5 +1,6 @@
 # Everything a developer or a stranger starts with. `make help` lists it.
-# Needs: make and Python 3.11 or newer. Nothing is installed outside of this directory, but for `make browser` and `make broker`.
+# Needs: make and Python 3.11 or newer. Nothing is installed outside of this directory, but for
+# `make browser`, `make broker`, `make database` and `make windows`, which install a program of the system when they find none.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
@@ -14,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest
 # Compiled modules are kept, whatever the environment says: the tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup browser broker database jars cluster cluster-test run lint types test check soak bench docs wheel sender clean
+.PHONY: help setup browser broker database windows jars cluster cluster-test run lint types test check soak bench docs wheel sender clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -36,6 +37,9 @@ broker: ## find mosquitto for the tests of MQTT; installs it on Debian when you 
 
 database: ## find PostgreSQL for the tests of the console on it; installs it on Debian when you are root
 	@sh scripts/postgresql
+
+windows: ## find Wine and fetch Python for Windows, for the tests of the sender there; installs Wine on Debian when you are root
+	@sh scripts/windows
 
 jars:
 	@$(PYTHON) deploy/servers/jars.py --background
@@ -68,7 +72,7 @@ NONE = [ $$? = "$(if $(ARGS),5)" ]
 
 # The servers of the cluster would take the cores from tests that wait for an answer within a second: one after the other.
 # With ARGS that choose tests there may be none in one of them (pytest ends with 5).
-test: jars setup $(SPARK) browser broker database lint types ## everything, on this machine and on real servers; prints the ten slowest tests
+test: jars setup $(SPARK) browser broker database windows lint types ## everything, on this machine and on real servers; prints the ten slowest tests
 	@failed=0; \
 	$(LANE) -m "not cluster and not soak" $(ARGS) || $(NONE) || failed=1; \
 	$(CLUSTER) -m "cluster and not soak" $(ARGS) || $(NONE) || failed=1; \
