@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tests.oracle.events import Counts, Event, Settings, duration, read
 from tests.oracle.matches import ROWS, Match, Member, known_at_once
-from tests.oracle.predicate import holds
+from tests.oracle.predicate import predicate
 
 Document = Mapping[str, Any]
 """A rule file's document, as YAML gives it."""
@@ -71,9 +71,10 @@ def identity(rule_id: str, version: str, key: Iterable[Any], bucket: int) -> str
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def satisfies(rule: Document, event: Event, settings: Settings) -> bool:
+def satisfies(rule: Document, settings: Settings) -> Callable[[Event], bool]:
     """`logsource` and `where`."""
-    return of_logsource(rule, event) and holds(rule.get("where"), event, settings, rule.get("params"))
+    holds = predicate(rule.get("where"), settings, rule.get("params"))
+    return lambda event: of_logsource(rule, event) and holds(event)
 
 
 def of_logsource(rule: Document, event: Event) -> bool:
@@ -94,10 +95,9 @@ def plain_alerts(rule: Document, events: Sequence[Event], settings: Settings) ->
     names = suppression.get("group-by", ["source", "id"])
     span = duration(suppression["duration"]) if "duration" in suppression else 0
     buckets: dict[Any, list[Match]] = defaultdict(list)
-    for event in events:
-        if satisfies(rule, event, settings):
-            key = tuple(event.fields[name] for name in names)
-            buckets[key, event.time // span if span else 0].append(Match(event.time, event))
+    for event in filter(satisfies(rule, settings), events):
+        key = tuple(event.fields[name] for name in names)
+        buckets[key, event.time // span if span else 0].append(Match(event.time, event))
     return {
         _alert(rule, tuple(zip(names, key, strict=True)), bucket, matches, [m.event for m in matches])
         for (key, bucket), matches in buckets.items()
@@ -134,13 +134,14 @@ def grouped(
     named = [next(r for r in rules if r.get("name") == name) for name in correlation.get("rules", [])]
     dwell = correlation["type"] == "dwell"
     roles: dict[Any, set[int]] = defaultdict(set)
+    bases = [(base, satisfies(base, settings)) for base in named or [rule]]
     for event in events:
-        for position, base in enumerate(named or [rule]):
-            holds_ = satisfies(base, event, settings)
-            if holds_ or (dwell and of_logsource(base, event)):
+        for position, (base, holds) in enumerate(bases):
+            is_true = holds(event)
+            if is_true or (dwell and of_logsource(base, event)):
                 key = _key(correlation, base, event)
                 if None not in key:
-                    roles[key, event.position].update([position] if holds_ else [])
+                    roles[key, event.position].update([position] if is_true else [])
     by_position = {event.position: event for event in events}
     keys: dict[Any, list[Member]] = defaultdict(list)
     for (key, position), satisfied in roles.items():

@@ -23,11 +23,12 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def holds(where: str | None, event: Event, settings: Settings, params: dict[str, Any] | None = None) -> bool:
-    """Whether the predicate is true of the event; unknown is not true, absent is true."""
+def predicate(where: str | None, settings: Settings, params: dict[str, Any] | None = None) -> Callable[[Event], bool]:
+    """Tells of an event whether the predicate is true of it; unknown is not true, absent is true."""
     if where is None:
-        return True
-    return _Parser(where, settings, params or {}).parse()(event) is True
+        return lambda event: True
+    value = _Parser(where, settings, params or {}).parse()
+    return lambda event: value(event) is True
 
 
 class _Parser:
