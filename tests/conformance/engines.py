@@ -19,7 +19,6 @@ from citywatch.rules.model import Ruleset
 from tests.conformance.arrow import batch_of
 from tests.conformance.cases import After, Case, Heard, Said
 from tests.conformance.loading import load, settings_of
-from tests.conformance.profiles import PROFILE
 from tests.oracle import read
 
 
@@ -33,8 +32,6 @@ class Engine(ABC):
     """Whether it is given the examples; not, where another engine that runs it as well has them."""
     ALONE: ClassVar[bool] = True
     """Whether each type is searched by itself; engines that take long to start have many rules at once only."""
-    SLOW: ClassVar[bool] = False
-    """Whether only the soak profile searches with it."""
 
     @abstractmethod
     def run(self, case: Case, directory: Path) -> Heard:
@@ -52,7 +49,7 @@ def engines() -> list[type[Engine]]:
 
     found = Engine.__subclasses__()
     found += [sub for engine in found for sub in engine.__subclasses__()]
-    return sorted((e for e in found if PROFILE == "soak" or not e.SLOW), key=lambda engine: engine.name)
+    return sorted(found, key=lambda engine: engine.name)
 
 
 @contextmanager

@@ -34,9 +34,7 @@ class SparkStages(Engine):
 
     name = "spark stages"
     QUICK: ClassVar[bool] = False
-    EXAMPLES: ClassVar[bool] = False
     ALONE: ClassVar[bool] = False
-    SLOW: ClassVar[bool] = True
 
     def reading(self, case: Case) -> Case:
         """Real time is told by events."""
