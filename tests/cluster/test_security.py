@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -83,20 +85,22 @@ def test_the_commands_of_the_docs_give_each_user_what_it_needs_and_no_more(
     topics = [command for command in commands if command[0] == "kafka-topics"]
     users = [command for command in commands if command[0] == "kafka-configs"]
     rights = [command for command in commands if command[0] == "kafka-acls"]
-    for command in [*topics, *users]:
-        _run(broker, command, directory)
+    _run_all(broker, [*topics, *users], directory)
 
     reader, devices = properties(directory, "citywatch"), properties(directory, "devices")
-    base = f"kafka://127.0.0.1:{port}/citywatch.events?config="
-    looked = f"{base}{reader}&write=citywatch.alerts"
-    lacking = _lacking(directory, looked)
+    at = f"kafka://127.0.0.1:{port}"
+    base, rejected = f"{at}/citywatch.events?config=", f"{at}/citywatch.rejected?config="
+    running = f"{base}{reader}&write=citywatch.alerts,citywatch.rejected"
+    on_spark = f"{rejected}{reader}&group=spark-kafka-source-1"
+    lacking = [*_lacking(directory, running), *_lacking(directory, on_spark)]
     assert sorted(finding.next for finding in lacking) == sorted(_said(rights, "User:citywatch"))
     assert {what for finding in lacking for what in re.findall("may not [a-z]+ the [a-z]+", finding.what)} == {
         "may not read the topic", "may not write the topic", "may not read the group",
     }  # fmt: skip
-    for command in rights:
-        _run(broker, command, directory)
-    assert _lacking(directory, looked) == []
+    (own,) = [finding for finding in _lacking(directory, f"{running}&group=night") if "group" in finding.what]
+    assert own.next.endswith("--operation Read --group night"), "a group that a person named is not ours to widen"
+    _run_all(broker, rights, directory)
+    assert [*_lacking(directory, running), *_lacking(directory, on_spark)] == []
 
     denied = citywatch("send", events, "--to", f"{base}{reader}", "--again")
     assert denied.returncode == 1, "who reads events may write none"
@@ -106,6 +110,9 @@ def test_the_commands_of_the_docs_give_each_user_what_it_needs_and_no_more(
     _read(directory / "data", f"{base}{reader}", 20)
     with pytest.raises(SourceError, match=r"(?i)authorization.*kafka-acls"):
         _read(directory / "none", f"{base}{devices}", 20)
+    _reject(directory, f"{rejected}{reader}", f"{base}{devices}")
+    (closed,) = _lacking(directory, f"{rejected}{devices}&group=citywatch-devices")[:1]
+    assert "may not read the topic citywatch.rejected" in closed.what
     _notify(directory, reader, port)
     console = properties(directory, "console")
     (bad,) = _lacking(directory, f"kafka://127.0.0.1:{port}/citywatch.events?config={console}&group=citywatch-console")
@@ -115,6 +122,16 @@ def test_the_commands_of_the_docs_give_each_user_what_it_needs_and_no_more(
     told = citywatch("alerts", "tail", "--from", heard, "--once", "--format", "ndjson")
     assert told.returncode == 0, told.stderr
     assert '"test":true' in told.stdout
+
+
+def _reject(directory: Path, topic: str, mended: str) -> None:
+    """A record that cannot be read goes to its topic, and from there, when it can, to that of events."""
+    (directory / "old.ndjson").write_bytes(event(20).replace('"s"', '"café"').encode("cp1252") + b"\n")
+    data = ("--data", directory / "rejecting")
+    run = citywatch("run", directory / "old.ndjson", "--once", *data, "--rejected-to", topic)
+    assert run.returncode == 0, run.stderr
+    replayed = citywatch("rejected", "replay", "--encoding", "cp1252", "--from", topic, "--to", mended, *data)
+    assert json.loads(replayed.stdout or "{}").get("sent") == 1, replayed.stderr
 
 
 def _notify(directory: Path, config: Path, port: int) -> None:
@@ -155,9 +172,21 @@ def _commands(directory: Path, port: int) -> list[list[str]]:
 
 
 def _said(commands: list[list[str]], principal: str) -> list[str]:
-    """The commands as the docs have them, of those that are for a user."""
-    of_user = [command for command in commands if principal in command]
-    return [" ".join([command[0], "$KAFKA", *command[5:]]) for command in of_user]
+    """The commands as the docs have them, of those that are for a user; one for each right that they give."""
+    return [
+        " ".join([command[0], "$KAFKA", *command[5:first], *command[place : place + 2], *command[last:]])
+        for command in commands
+        if principal in command
+        for places in [[n for n, word in enumerate(command) if word in ("--topic", "--group")]]
+        for first, last in [(places[0], places[-1] + 2)]
+        for place in places
+    ]
+
+
+def _run_all(broker: Kafka, commands: list[list[str]], directory: Path) -> None:
+    """Two at a time: each is a Java of its own, and none needs another."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda command: _run(broker, command, directory), commands))
 
 
 def _run(broker: Kafka, command: list[str], directory: Path) -> None:

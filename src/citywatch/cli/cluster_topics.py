@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaException
 
 _WAIT_S = 10.0
+_GROUPS = ("citywatch-", "spark-kafka-source-")
+"""How the groups begin whose names are made up: of a data directory, of a job on Spark."""
 
 
 class _Wanted(NamedTuple):
@@ -26,10 +28,10 @@ class _Wanted(NamedTuple):
     name: str
 
     def given(self, user: str) -> str:
-        """The command that gives it."""
-        prefixed = " --resource-pattern-type prefixed" if self.kind == "group" else ""
-        name = "citywatch-" if prefixed else self.name
-        words = f"--operation {self.operation.title()} --{self.kind} {name}{prefixed}"
+        """The command that gives it; for all groups of ours, or of Spark's, at once."""
+        begins = [prefix for prefix in _GROUPS if self.kind == "group" and self.name.startswith(prefix)]
+        name = f"{begins[0]} --resource-pattern-type prefixed" if begins else self.name
+        words = f"--operation {self.operation.title()} --{self.kind} {name}"
         return f"kafka-acls $KAFKA --add --allow-principal User:{user} {words}"
 
 
