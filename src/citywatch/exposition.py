@@ -1,8 +1,10 @@
-"""Prometheus' text format."""
+"""Prometheus' text format, and what several pages say in the same words."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -23,6 +25,30 @@ def histogram(name: str, meaning: str, edges: Sequence[float], counts: Sequence[
         yield _line(f"{name}_bucket", {"le": edge}, sum(counts[: i + 1]))
     yield _line(f"{name}_sum", {}, total)
     yield _line(f"{name}_count", {}, sum(counts))
+
+
+def stores(standings: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """How far each store elsewhere is behind, by its address; nothing where that is not known yet.
+
+    A standing has `events` and `alerts` that it lacks, None where unknown; `level_at`, µs at which it last lacked
+    nothing; `trouble`, why it takes nothing, or None.
+    """
+    now = time.time_ns() // 1000
+    known = {name: standing for name, standing in standings.items() if standing["events"] is not None}
+    behind = [({"store": n, "what": what}, s[what]) for n, s in known.items() for what in ("events", "alerts")]
+    yield from family("citywatch_store_behind", "gauge", "Events, and changes of alerts, not stored there yet.", behind)
+    delays = [
+        ({"store": n}, 0.0 if s["events"] == s["alerts"] == 0 else age(s["level_at"], now))
+        for n, s in standings.items()
+    ]
+    yield from family("citywatch_store_delay_seconds", "gauge", "Since when it has not had everything.", delays)
+    up = [({"store": n}, int(s["trouble"] is None)) for n, s in standings.items()]
+    yield from family("citywatch_store_up", "gauge", "1 while it takes what it is given.", up)
+
+
+def age(since: int | None, now: int) -> float:
+    """Seconds between two times in µs, 0 where there is none."""
+    return 0.0 if since is None else max(now - since, 0) / 1e6
 
 
 def _line(name: str, labels: Mapping[str, str], value: float) -> str:

@@ -97,6 +97,35 @@ def test_metrics_tell_of_deliveries(anna: Client, desk: Desk) -> None:
     assert "anna" not in "\n".join(lines)
 
 
+def test_metrics_tell_of_stores_elsewhere(anna: Client, desk: Desk) -> None:
+    level = {"events": 0, "alerts": 0, "level_at": now_us() - 9_000_000, "trouble": None}
+    away = {"events": 7, "alerts": 2, "level_at": now_us() - 60_000_000, "trouble": "no answer"}
+    unknown = {"events": None, "alerts": None, "level_at": now_us() - 60_000_000, "trouble": "no answer"}
+    desk.set_status({"stores": {"cassandra://a/k": level, "cassandra://b/k": away, "cassandra://c/k": unknown}})
+    lines = anna.get("/metrics").content.decode().splitlines()
+    assert all(line.startswith("# ") or SAMPLE.match(line) for line in lines)
+    assert all_documented(lines)
+    assert 'citywatch_store_behind{store="cassandra://b/k",what="events"} 7' in lines
+    assert 'citywatch_store_behind{store="cassandra://b/k",what="alerts"} 2' in lines
+    assert not [line for line in lines if line.startswith('citywatch_store_behind{store="cassandra://c/k"')]
+    assert 'citywatch_store_delay_seconds{store="cassandra://a/k"} 0.0' in lines
+    delays = [float(line.split()[1]) for line in lines if line.startswith("citywatch_store_delay_seconds{")]
+    assert [60 <= delay < 90 for delay in delays] == [False, True, True]
+    assert [line for line in lines if line.startswith("citywatch_store_up{")] == [
+        f'citywatch_store_up{{store="cassandra://{name}/k"}} {up}' for name, up in (("a", 1), ("b", 0), ("c", 0))
+    ]
+
+
+def test_metrics_tell_how_much_of_the_alert_topic_the_console_has_not_read(anna: Client, desk: Desk) -> None:
+    feed = {"feed": {"lag": {"kafka://broker/citywatch.alerts": {"citywatch.alerts/0": 12}}}}
+    sample = 'citywatch_source_lag{source="kafka://broker/citywatch.alerts",partition="citywatch.alerts/0"} 12'
+    desk.set_status({**feed, "engine": {"lag": {"kafka://broker/t": {"t/0": 3}}}})
+    lines = anna.get("/metrics").content.decode().splitlines()
+    assert {sample, 'citywatch_source_lag{source="kafka://broker/t",partition="t/0"} 3'} <= set(lines)
+    desk.set_status(feed, now=now_us() - 11_000_000)
+    assert sample not in anna.get("/metrics").content.decode(), "nobody has looked for a while"
+
+
 def test_metrics_name_no_plate(anna: Client, desk: Desk) -> None:
     desk.put_facts(table([fact(1)]), now=now_us())
     assert "K1234" not in anna.get("/metrics").content.decode()

@@ -7,6 +7,7 @@ leave the desk when Kafka has them.
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -28,7 +29,11 @@ GROUP = "citywatch-console"
 MOST = 5_000
 """Messages a transaction."""
 
+STATUS = "feed"
+"""Key of the desk's status: what of the topic is not read."""
+
 _PATIENCE_S = 0.2
+_LOOK_S = 2.0
 _PAUSES_S = (1, 2, 5, 10, 30)
 
 
@@ -48,6 +53,7 @@ class Feeding(Background):
     def __init__(self, address: Address, events: str, desk: Callable[[], AnyDesk]) -> None:
         super().__init__("alert topic")
         self._address, self._events, self._desk = address, events, desk
+        self._looked = -_LOOK_S
 
     def work(self) -> None:
         """Hear, take in, send, in turn."""
@@ -76,11 +82,28 @@ class Feeding(Background):
         return consumer
 
     def _round(self, consumer: Consumer, producing: Producing) -> None:
+        self._measure(consumer)
         messages = self._heard(consumer)
         if messages:
             self._patiently(lambda desk: _take_in(desk, messages))
             self._commit(consumer)
         self._patiently(lambda desk: self._send(desk, producing))
+
+    def _measure(self, consumer: Consumer) -> None:
+        """Write down, now and then, what is not read yet: by all consoles of the group, for any of them to show."""
+        from confluent_kafka import KafkaException
+
+        from citywatch.connections.kafka.unread import unread
+
+        if time.monotonic() < self._looked + _LOOK_S:
+            return
+        try:
+            lag = {self._address.name: unread(consumer, self._address.topics)}
+        except KafkaException:
+            return  # nobody knows it now: what was known grows old on the desk, and whoever reads the topic says why
+        finally:
+            self._looked = time.monotonic()
+        self._patiently(lambda desk: desk.set_status({STATUS: {"lag": lag}}))
 
     def _heard(self, consumer: Consumer) -> list[Message]:
         from citywatch.connections.kafka.faults import HINTS
@@ -139,7 +162,6 @@ def _take_in(desk: AnyDesk, messages: Sequence[Message]) -> None:
     facts, refused = facts_of(messages)
     desk.put_rejected(refused)
     desk.put_facts(facts)
-    desk.set_status({"feed": {"alerts": facts.num_rows, "rejected": refused.num_rows, "upto": messages[-1].line}})
 
 
 def _key(event: str) -> str:

@@ -117,7 +117,7 @@ def detect(
         records = given.records(session, at_once)
         relaying = stack.enter_context(storing(host, store))
         refusals = stack.enter_context(telling_rejected(host, rejected_to))
-        stack.enter_context(metrics(standing, metrics_port))
+        stack.enter_context(metrics(standing, metrics_port, relaying))
         records, tell = records if once else with_real_time(records), _telling([*tells, standing.hear], totals)
         stack.enter_context(_watched(standing, given.topics))
         running = Running(lambda: job.start(records, tell))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
     from citywatch.cli.spark_session import Running
+    from citywatch.engine.embedded.relaying import Relaying
     from citywatch.engine.spark.standing import Standing
     from citywatch.stores.desk import Desk
     from citywatch.stores.directory import DataDirectory
@@ -65,13 +66,16 @@ def _look(desk: Desk, query: StreamingQuery, standing: Standing, behind: Callabl
 
 
 @contextmanager
-def metrics(standing: Standing, port: int | None) -> Iterator[None]:
-    """Serve `/metrics` on 127.0.0.1 while the block lasts; nothing where no port is given. Raises ServeError."""
+def metrics(standing: Standing, port: int | None, relaying: Relaying | None = None) -> Iterator[None]:
+    """Serve `/metrics` on 127.0.0.1 while the block lasts; nothing where no port is given. Raises ServeError.
+
+    `relaying`: the store that the job keeps up, where there is one.
+    """
     if port is None:
         yield
         return
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Page, standing))
+        server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Page, standing, relaying))
     except OSError as error:
         raise ServeError(f"port {port} cannot be used: {error.strerror}", hint="give another --metrics-port") from error
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
@@ -90,18 +94,19 @@ class _Page(BaseHTTPRequestHandler):
 
     timeout = 10
 
-    def __init__(self, standing: Standing, *request: Any) -> None:
-        self._standing = standing
+    def __init__(self, standing: Standing, relaying: Relaying | None, *request: Any) -> None:
+        self._standing, self._relaying = standing, relaying
         super().__init__(*request)
 
     def do_GET(self) -> None:
         """Answer."""
-        from citywatch.exposition import TYPE
+        from citywatch.exposition import TYPE, stores
 
         if self.path.partition("?")[0] != "/metrics":
             self.send_error(404)
             return
-        content = "".join(self._standing.exposition()).encode()
+        kept = stores(self._relaying.standing()) if self._relaying else ()
+        content = "".join((*self._standing.exposition(), *kept)).encode()
         self.send_response(200)
         self.send_header("Content-Type", TYPE)
         self.send_header("Content-Length", str(len(content)))

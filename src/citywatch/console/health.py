@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
@@ -19,7 +19,7 @@ from citywatch.console.port import DeskPort, GalleryPort
 from citywatch.console.presentation import engine_state
 from citywatch.console.site import current
 from citywatch.delivery import Standing
-from citywatch.exposition import family
+from citywatch.exposition import age, family, stores
 
 
 @login_not_required
@@ -64,8 +64,8 @@ def exposition(desk: DeskPort) -> Iterator[str]:
         yield from family("citywatch_source_lag", "gauge", "Records of a log that are not read yet.", unread)
     if standings := desk.standings():
         yield from _deliveries(standings)
-    if stores := desk.status().get("stores"):
-        yield from _stores(stores)
+    if kept := desk.status().get("stores"):
+        yield from stores(kept)
     lag: list[tuple[dict[str, str], Any]] = [({}, engine.lag)] if engine.lag is not None else []
     yield from family("citywatch_clock_lag_seconds", "gauge", "Clock behind real time.", lag)
     up = int(engine.running)
@@ -92,7 +92,7 @@ def _deliveries(standings: list[Standing]) -> Iterator[str]:
     for name, kind, meaning, samples in (
         ("waiting", "gauge", "Alerts that wait to be told.", each(lambda s: s.waiting)),
         ("held", "gauge", "Alerts that are held back in quiet hours.", each(lambda s: s.held)),
-        ("oldest_seconds", "gauge", "Age of the alert that waits longest.", each(lambda s: _age(s.oldest, now), max)),
+        ("oldest_seconds", "gauge", "Age of the alert that waits longest.", each(lambda s: age(s.oldest, now), max)),
         ("refused", "gauge", "Receivers that take nothing of ours.", each(lambda s: int(s.refused))),
         ("given_up", "gauge", "Alerts that are not tried any more.", each(lambda s: s.given_up)),
         ("told_total", "counter", "Alerts that were told.", each(lambda s: s.told)),
@@ -100,21 +100,3 @@ def _deliveries(standings: list[Standing]) -> Iterator[str]:
         ("failures_total", "counter", "Tries that failed.", each(lambda s: s.failed)),
     ):
         yield from family(f"citywatch_delivery_{name}", kind, meaning, samples)
-
-
-def _stores(stores: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """How far each store elsewhere is behind; nothing where that is not known yet."""
-    now = time.time_ns() // 1000
-    known = {name: standing for name, standing in stores.items() if standing["events"] is not None}
-    behind = [({"store": n, "what": what}, s[what]) for n, s in known.items() for what in ("events", "alerts")]
-    yield from family("citywatch_store_behind", "gauge", "Events, and changes of alerts, not stored there yet.", behind)
-    delays = [
-        ({"store": n}, 0.0 if s["events"] == s["alerts"] == 0 else _age(s["level_at"], now)) for n, s in stores.items()
-    ]
-    yield from family("citywatch_store_delay_seconds", "gauge", "Since when it has not had everything.", delays)
-    up = [({"store": n}, int(s["trouble"] is None)) for n, s in stores.items()]
-    yield from family("citywatch_store_up", "gauge", "1 while it takes what it is given.", up)
-
-
-def _age(since: int | None, now: int) -> float:
-    return 0.0 if since is None else max(now - since, 0) / 1e6

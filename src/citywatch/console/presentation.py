@@ -65,7 +65,8 @@ SILENT = 10_000_000
 class EngineState:
     """What the engine last said of itself. `lag` in seconds: how far its clock was behind real time.
 
-    `unread` has how many records of each part of each log (address, part) were not read yet.
+    `unread` has how many records of each part of each log (address, part) were not read yet: by the engine, or by the
+    consoles that a topic of alerts feeds.
     """
 
     running: bool
@@ -88,9 +89,15 @@ def engine_state(desk: DeskPort) -> EngineState:
     clock = said.get("clock")
     lag = max(time.time_ns() / 1e9 - age / 1e6 - clock / 1e6, 0.0) if running and age is not None and clock else None
     counts = {name: value for name, value in (said.get("counts") or {}).items() if isinstance(value, int)}
-    logs = said.get("lag", {}) if running else {}
+    logs = {**_lag(desk, "engine"), **_lag(desk, "feed")}
     unread = {(log, part): count for log, parts in logs.items() for part, count in parts.items()}
     return EngineState(running, counts, max(said.get("events", 0) - said.get("evaluated", 0), 0), lag, unread)
+
+
+def _lag(desk: DeskPort, who: str) -> dict[str, dict[str, int]]:
+    """What somebody has not read yet of logs, part by part; nothing where that was said too long ago."""
+    age, said = desk.status_age(who), desk.status().get(who) or {}
+    return dict(said.get("lag", {})) if age is not None and age < SILENT else {}
 
 
 def undelivered(standings: Iterable[Standing]) -> list[str]:

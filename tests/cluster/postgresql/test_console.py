@@ -95,6 +95,16 @@ class Console:
         with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - always http
             return json.load(answer)
 
+    def unread(self) -> dict[str, float]:
+        """Alerts of topics that no console has taken in, by source and partition, as `/metrics` has it."""
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/metrics", headers={"Authorization": f"Bearer {self.key}"}
+        )
+        with urllib.request.urlopen(asked, timeout=20) as answer:  # noqa: S310 - always http
+            lines = answer.read().decode().splitlines()
+        pairs = [line.rpartition(" ") for line in lines if line.startswith("citywatch_source_lag{")]
+        return {labels.removeprefix("citywatch_source_lag"): float(count) for labels, _, count in pairs}
+
     def alerts(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.ask("/api/v1/alerts?limit=500")["alerts"]
         return found
@@ -146,7 +156,7 @@ def told(name: int, **more: Any) -> str:
 
 @pytest.fixture(scope="module")
 def key(database: Database) -> str:
-    scopes = ["--scope", "alerts:read", "--scope", "alerts:act"]
+    scopes = ["--scope", "alerts:read", "--scope", "alerts:act", "--scope", "metrics:read"]
     made = database.citywatch("users", "keys", "add", "tests", *scopes)
     assert made.returncode == 0, made.stderr
     return made.stdout.split()[-1]
@@ -168,6 +178,8 @@ def test_alerts_of_the_topic_are_worked_on_at_one_address_and_corrections_go_bac
         states = {alert["id"]: alert["state"] for alert in running.alerts()}
         assert states == {alert_id(1): "acknowledged", alert_id(2): "closed", alert_id(3): "open"}
         until(lambda: not database.as_console("SELECT FROM inbox"), "the correction has left the desk")
+        read = {f'{{source="{source}",partition="{alerts}/{number}"}}': 0.0 for number in range(2)}
+        until(lambda: running.unread() == read, "nothing waits in either partition")
         assert database.as_console("SELECT reason FROM rejected")[0][0].startswith("no alert: ")
     sent = json.loads(first_message(cluster.address, events))
     assert (sent["type"], sent["data"]["corrects_id"], sent["data"]["violation_code"]) == (
@@ -206,11 +218,13 @@ def test_a_console_that_was_away_for_a_minute_shows_every_alert_of_that_time_onc
         time.sleep(AWAY_S)
         missed = traffic.sent // 2 - before
         with console(database, *words, key=key) as running:
+            until(lambda: sum(running.unread().values()) > missed, "what it has missed is shown as its delay")
             until(lambda: len(ours(running)) > before + missed, "what came meanwhile is there, and more comes")
             traffic.more()
             sent = traffic.end()
             until(lambda: sum(ours(running).values()) >= sent // 2 * 2 + sent % 2, "all of them are there")
             last = ours(running)
+            until(lambda: set(running.unread().values()) == {0.0}, "nothing waits any more")
     assert missed > 20
     assert Counter(last.values()) == Counter({2: sent // 2, 1: sent % 2}), "each of them once, and grown"
 

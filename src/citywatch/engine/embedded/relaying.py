@@ -70,6 +70,13 @@ class Relaying(Background):
                 raise StoreError(what, hint=hint)
             time.sleep(0.05)
 
+    def standing(self) -> dict[str, dict[str, Any]]:
+        """By the name of the store: how far it is behind, since when, what it never takes, and what is wrong now."""
+        events, alerts = self._behind or (None, None)
+        behind = {"events": events, "alerts": alerts, "level_at": self._level_at}
+        trouble = str(self._trouble) if self._trouble else None
+        return {self._address.name: {**behind, "refused": self._refused, "why": self._why, "trouble": trouble}}
+
     def work(self) -> None:
         """Relay; where that fails, try again until the end."""
         with Desk(self._data.desk) as desk:
@@ -127,8 +134,4 @@ class Relaying(Background):
             return
         self._reported = time.monotonic()
         self._measure(desk)
-        behind = self._behind or (None, None)
-        standing: dict[str, Any] = {"events": behind[0], "alerts": behind[1], "level_at": self._level_at}
-        standing |= {"refused": self._refused, "why": self._why}
-        standing["trouble"] = str(self._trouble) if self._trouble else None
-        desk.set_status({STATUS: {**desk.status().get(STATUS, {}), self._address.name: standing}})
+        desk.set_status({STATUS: {**desk.status().get(STATUS, {}), **self.standing()}})
