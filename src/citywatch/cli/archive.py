@@ -34,6 +34,6 @@ def archive(*, data: Path, target: str, compact: bool) -> None:
     size = sum(file.bytes for file in files) / (1 << 20)
     click.echo(
         f"citywatch: {told.events:,} events are new in {target}; it has {len(files):,} files, {size:,.1f} MiB"
-        f"{f', {fewer:,} fewer after merging' if fewer else ''}",
+        f"{f', {fewer:,} fewer after merging' if fewer > 0 else ''}",
         err=True,
     )

@@ -178,8 +178,18 @@ def _reasons(archive: Archive) -> list[str]:
         return [str(reason) for reason in Reader(archive, con).rejected()["reason"].to_pylist()]
 
 
+def _refused(archive: Archive) -> list[tuple[object, ...]]:
+    """All that is known of what was refused, as often as it is there."""
+    files = [file for files in archive.manifest().rejected.values() for file in files]
+    with duckdb.connect() as con:
+        archive.files.attach(con)
+        return con.execute(f"FROM {scan(archive, files)} ORDER BY ALL").fetchall()
+
+
 def _compacted(archive: Archive, keys: object) -> None:
-    """Files become few while somebody reads, who sees every event once, before and after."""
+    """Files become few while somebody reads, who sees every event once, before and after; so for what was refused."""
+    refused = _refused(archive)
+    assert max(len(files) for files in archive.manifest().rejected.values()) > 1
     with duckdb.connect() as con:
         reader = Reader(archive, con)
         reader.create_view()
@@ -188,8 +198,10 @@ def _compacted(archive: Archive, keys: object) -> None:
         rows = con.execute("SELECT source, id FROM events").fetchall()
     assert len(rows) == len(set(rows))
     assert set(rows) == keys
-    assert {len(files) for files in archive.manifest().events.values()} == {1}
+    manifest = archive.manifest()
+    assert {len(files) for parts in (manifest.events, manifest.rejected) for files in parts.values()} == {1}
     assert _raw(archive).keys() == keys
+    assert _refused(archive) == refused != []
 
 
 @pytest.fixture(scope="module")

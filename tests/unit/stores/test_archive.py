@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from citywatch.alert import Action
 from citywatch.cli import cli
@@ -24,10 +25,10 @@ from citywatch.errors import StoreError, UsageError
 from citywatch.stores.archive import publishing
 from citywatch.stores.archive.expiry import expire, keep
 from citywatch.stores.archive.manifest import Archive, File, Manifest
-from citywatch.stores.archive.merging import merge, mergeable
+from citywatch.stores.archive.merging import merge, mergeable, pieces
 from citywatch.stores.archive.publishing import publish
 from citywatch.stores.archive.reading import Reader
-from citywatch.stores.archive.writing import MOST, write_files
+from citywatch.stores.archive.writing import MOST
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
 from citywatch.stores.history import History
@@ -133,24 +134,33 @@ def test_small_files_become_one_and_a_reader_that_began_before_reads_on(
     assert events(archive) == stored(city, "source, id, time_precision, data")
 
 
-def test_what_is_merged_becomes_files_of_about_the_same_size(home: str) -> None:
-    archive = Archive(home)
-    tables = [pa.table({"x": np.random.default_rng(n).integers(0, 1 << 60, 20_000)}) for n in range(12)]
-    total = sum(table.nbytes for table in tables)
-    files = write_files(archive, "events/x", tables, {"use_dictionary": False}, target=total / 3, most_files=3)
-    assert len(files) == 3
-    assert sum(file.rows for file in files) == 240_000
-    assert max(file.bytes for file in files) < 1.3 * min(file.bytes for file in files)
+def files(*sizes: int) -> list[File]:
+    return [File(f"p/{n}", 1, size) for n, size in enumerate(sizes)]
 
 
-def test_the_files_that_are_merged_are_the_small_ones() -> None:
-    def files(*sizes: int) -> list[File]:
-        return [File(str(n), 1, size * MIB) for n, size in enumerate(sizes)]
+def test_the_files_that_are_merged_are_those_that_are_too_small_and_too_large() -> None:
+    def chosen(*sizes: int) -> list[int]:
+        return [file.bytes // MIB for file in mergeable(files(*(size * MIB for size in sizes)))]
 
-    assert mergeable(files(1, 2, 300)) == files(1, 2)
-    assert [file.bytes // MIB for file in mergeable(files(300, 1, 100))] == [1, 100]
-    assert [file.bytes // MIB for file in mergeable(files(1, 500))] == [1]
-    assert mergeable(files(100, 300)) == []
+    assert chosen(40, 50, 300) == [40, 50]
+    assert chosen(300, 1, 2, 100) == [1, 2, 100], "too little for a file: the smallest of the others is written anew"
+    assert chosen(1, 500) == [1, 500]
+    assert chosen(700, 300) == [700]
+    assert chosen(100, 300) == chosen(1) == chosen() == []
+
+
+@given(st.lists(st.integers(1, 2_000), max_size=30))
+def test_a_merge_leaves_files_within_the_bounds_whatever_there_was(sizes: list[int]) -> None:
+    before = files(*sizes)
+    chosen = mergeable(before, 64, 512)
+    total = sum(file.bytes for file in chosen)
+    number = pieces(total, 512) if chosen else 0
+    made = [total * (n + 1) // number - total * n // number for n in range(number)]
+    after = [file.bytes for file in before if file not in chosen] + made
+    assert sum(after) == sum(sizes)
+    assert max(after, default=0) <= 512
+    assert min(after, default=64) >= 64 or len(after) == 1
+    assert mergeable(files(*after), 64, 512) == []
 
 
 def test_an_alert_that_somebody_closes_and_a_record_that_is_replayed_are_renewed(

@@ -21,6 +21,11 @@ def local_path(address: str) -> str:
     return str(path.absolute()).rstrip("/")
 
 
+def open_files(address: str) -> tuple[OnDisk, str]:
+    """The files behind `file:///path` or a path, and the path."""
+    return OnDisk(), local_path(address)
+
+
 class OnDisk:
     """As `Files` says."""
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
-from citywatch.connections.hdfs import SCHEME
-from citywatch.errors import UsageError
+from citywatch.stores import open_store
 
 if TYPE_CHECKING:
     import duckdb
@@ -68,14 +67,5 @@ class Files(Protocol):
 
 def files_at(address: str) -> tuple[Files, str]:
     """The files behind `hdfs://namenode:8020/path`, `file:///path` or a path, and the path. Raises UsageError."""
-    if address.startswith(SCHEME):
-        from citywatch.connections.hdfs import parse  # noqa: PLC0415 - an extra that few need
-        from citywatch.stores.archive.hdfs import OnHdfs  # noqa: PLC0415 - as above
-
-        found = parse(address)
-        return OnHdfs(found.cluster), found.path.rstrip("/")
-    from citywatch.stores.archive.disk import OnDisk, local_path  # noqa: PLC0415 - beside the other
-
-    if "://" in address and not address.startswith(FILE):
-        raise UsageError(f"{address!r} is no place for an archive", hint="write hdfs://…, file:///… or a directory")
-    return OnDisk(), local_path(address)
+    found: tuple[Files, str] = open_store("archive", address)
+    return found

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
 
-from citywatch.connections.hdfs import Hdfs
+from citywatch.connections.hdfs import Hdfs, parse
 from citywatch.errors import StoreError
 from citywatch.stores.archive.files import Entry, Sink
 
 if TYPE_CHECKING:
     import duckdb
     from hdfs_native import FileWriter
+
+
+def open_files(address: str) -> tuple[OnHdfs, str]:
+    """The files behind `hdfs://namenode:8020/path`, and the path. Raises UsageError."""
+    found = parse(address)
+    return OnHdfs(found.cluster), found.path.rstrip("/")
 
 
 class OnHdfs:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -27,13 +28,22 @@ class Reader:
         archive.files.attach(con)
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """Those of the data directory that belong to it."""
+        return self.manifest.settings
+
+    @property
     def zone(self) -> str:
         """The city's time zone."""
-        return str(self.manifest.settings["zone"])
+        return str(self.settings["zone"])
 
     def create_view(self, name: str = "events") -> None:
         """Make the view `name`: every event of the archive, with all stored and derived columns."""
         create_view(self._con, self._archive, self.events(), self.zone, name)
+
+    def tables(self) -> Mapping[str, Callable[[], pa.Table]]:
+        """What reads the rest of it."""
+        return {"alerts": self.alerts, "rejected": self.rejected, "population": self.population}
 
     def events(self) -> list[File]:
         """The files of all events."""
@@ -75,6 +85,12 @@ class Reader:
             raise StoreError(f"{self._archive.address} cannot be read: {error}", hint="is the cluster up?") from error
         table: pa.Table = answer
         return table
+
+
+@contextmanager
+def open_reader(address: str, con: duckdb.DuckDBPyConnection) -> Iterator[Reader]:
+    """The archive at an address. Raises UsageError, StoreError."""
+    yield Reader(Archive(address), con)
 
 
 def create_view(

@@ -37,20 +37,16 @@ def write_files(
     options: Mapping[str, Any],
     *,
     target: float = TARGET,
-    most_files: int | None = None,
     mark: str = "",
 ) -> list[File]:
     """Files below `directory` of the archive, each of about `target` bytes, of tables of one schema; none for no rows.
 
-    With `most_files` the last one takes what is left. They count when a manifest names them, which waits until they are
-    on the disks (`Archive.settle`).
+    They count when a manifest names them, which waits until they are on the disks (`Archive.settle`).
     """
     found: list[File] = []
     rest = (table for table in tables if len(table))
     while (first := next(rest, None)) is not None:
-        last = most_files is not None and len(found) + 1 >= most_files
-        limit = float("inf") if last else target
-        found.append(_write(archive, directory, chain([first], rest), options, limit=limit, mark=mark))
+        found.append(_write(archive, directory, chain([first], rest), options, limit=target, mark=mark))
     return found
 
 
