@@ -93,12 +93,13 @@ def _password(file: Path) -> str:
 @contextmanager
 def _administrator(text: str) -> Iterator[tuple[Session, Address]]:
     """A session that may change the cluster. Raises StoreError with the server's words."""
-    from citywatch.connections.cassandra import errors, parse, said, session
+    from citywatch.connections.cassandra import explained, parse, session
 
     address = parse(text)
-    with session(address, lambda what, hint: StoreError(what, hint=hint)) as opened:
-        try:
-            yield opened, address
-        except errors() as error:
-            hint = "name a user who may do that: cassandra://admin@host/keyspace"
-            raise StoreError(f"{address.name}: {said(error)}", hint=hint) from error
+    hint = "name a user who may do that: cassandra://admin@host/keyspace"
+    with session(address, _failed) as opened, explained(address, _failed, hint):
+        yield opened, address
+
+
+def _failed(what: str, hint: str) -> StoreError:
+    return StoreError(what, hint=hint)

@@ -1,9 +1,10 @@
-"""What reports are asked of beside data directories: an archive on HDFS or in a directory, a keyspace of Cassandra."""
+"""What reports are asked of beside data directories: the stores of the registry that are read for them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from citywatch.analytics.archive import Archive
+    from citywatch.analytics.archive import Archive, Read
     from citywatch.analytics.scans import Elsewhere
-    from citywatch.stores.archive.reading import Reader
+    from citywatch.stores.model import Reader
 
     Truth = Callable[[Settings], pa.Table]
     """Reads what was planted."""
@@ -27,15 +28,15 @@ Opened = tuple["Archive", None]
 @contextmanager
 def open_elsewhere(place: str, name: str, types: Sequence[str], truth: Truth) -> Iterator[Opened]:
     """What is kept at an address, for a while, to ask it the named report. Raises UsageError, StoreError."""
-    if place.startswith("cassandra://") and (name not in ANSWERED or types):
-        known = f"it answers {', '.join(ANSWERED)}, without --type"
-        raise UsageError(f"Cassandra holds alerts and reports of persons: {known}", hint=_WHERE)
+    from citywatch.stores import open_store
 
-    kind = {"hdfs": _in_archive, "file": _in_archive, "cassandra": _in_cassandra}.get(place.partition("://")[0])
-    if kind is None:
-        raise UsageError(f"--data {place} is no archive", hint="write a directory, hdfs://…, file://… or cassandra://…")
-    with connected() as con, kind(place, con, truth) as archive:
-        yield archive, None
+    scheme = place.partition("://")[0]
+    if scheme in ONLY and (name not in ONLY[scheme] or types):
+        known = f"it answers {', '.join(ONLY[scheme])}, without --type"
+        raise UsageError(f"{scheme}:// holds alerts and reports of persons: {known}", hint=_WHERE)
+    with connected() as con, open_store("reports", place, con) as reader:
+        reader.create_view()
+        yield asked_of(reader, con, truth), None
 
 
 @contextmanager
@@ -53,44 +54,25 @@ def connected() -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-@contextmanager
-def _in_archive(place: str, con: duckdb.DuckDBPyConnection, truth: Truth) -> Iterator[Archive]:
-    from citywatch.stores.archive import manifest
-    from citywatch.stores.archive.reading import Reader
-
-    reader = Reader(manifest.Archive(place), con)
-    reader.create_view()
-    yield asked_of(reader, con, truth)
-
-
 def asked_of(
     reader: Reader, con: duckdb.DuckDBPyConnection, truth: Truth, elsewhere: Elsewhere | None = None
 ) -> Archive:
-    """An archive as questions are asked of it."""
+    """A store as questions are asked of it."""
     from citywatch.analytics.archive import Archive
 
-    read = {
-        "alerts": lambda _: reader.alerts(),
-        "rejected": lambda _: reader.rejected(),
-        "population": lambda _: reader.population(),
-        "truth": lambda _: truth(Settings(**reader.manifest.settings)),
-    }
+    read: dict[str, Read] = {name: partial(_whole, table) for name, table in reader.tables().items()}
+    read["truth"] = lambda _: truth(Settings(**reader.settings))
     return Archive(con, reader.zone, read, elsewhere)
 
 
-@contextmanager
-def _in_cassandra(place: str, con: duckdb.DuckDBPyConnection, _: object) -> Iterator[Archive]:
-    from citywatch.analytics.archive import Archive
-    from citywatch.connections.cassandra import parse
-    from citywatch.stores.cassandra.reading import reader
-
-    with reader(parse(place)) as found:
-        zone = found.zone()
-        found.create_events(con, zone)
-        yield Archive(con, zone, {"alerts": lambda _: found.alerts()})
+def _whole(table: Callable[[], pa.Table], _: Sequence[str]) -> pa.Table:
+    return table()
 
 
 ANSWERED = ("alerts", "mean-age", "repeat-persons", "reports-by-timeframe", "reports-by-behavior", "safety-watcher")
 """Reports that need nothing but alerts and reports of persons."""
+
+ONLY = {"cassandra": ANSWERED}
+"""Scheme of a store that has not all of the events -> the reports that it answers."""
 
 _WHERE = "ask a data directory, or an archive on HDFS, for the others"

@@ -42,23 +42,13 @@ def expire_archive(address: str, keeps: tuple[str, ...], *, dry_run: bool) -> di
 
 def expire_desk(database: str, data: Path, *, dry_run: bool) -> dict[str, Any]:
     """Remove old alerts, rejected records and audit from a desk on PostgreSQL; kind of data -> how many."""
-    from citywatch.connections.postgresql import database_address
-    from citywatch.stores.desk.server import Server
+    from citywatch.stores import open_store
     from citywatch.stores.directory import DataDirectory
 
-    kept, now = DataDirectory(data).settings().retention, _now()
-    address = database_address(database, typed=True)
-    if address is None:
-        raise UsageError(f"{database!r} is no database", hint="write postgresql://owner@host/name")
-    server = Server(address, most=2)
-    try:
-        desk = server.desk()
-        try:
-            return desk.expire(kept, now, dry_run=dry_run)
-        finally:
-            desk.close()
-    finally:
-        server.close()
+    kept = DataDirectory(data).settings().retention
+    with open_store("desk", database) as desk:
+        removed: dict[str, Any] = desk.expire(kept, _now(), dry_run=dry_run)
+        return removed
 
 
 def _archive(address: str) -> Any:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from citywatch.cli.log import say
-from citywatch.errors import UsageError
 
 if TYPE_CHECKING:
     from citywatch.cli.hosting import Host
@@ -31,13 +30,9 @@ def storing(hosted: Host, store: str | None) -> Iterator[Relaying | None]:
         return
     from citywatch.analytics.render.pseudonyms import read_key
     from citywatch.cli.report import KEY_FILE
-    from citywatch.connections.cassandra import SCHEME, parse
     from citywatch.engine.embedded.relaying import Relaying
+    from citywatch.stores import open_store
 
-    if not store.startswith(SCHEME):
-        raise UsageError(f"{store!r} is no store", hint="write cassandra://user@host/keyspace")
-    address, directory = parse(store), hosted.directory
-    if address.table:
-        raise UsageError(f"{store!r} names a table", hint="a store is a whole keyspace: cassandra://user@host/keyspace")
-    with Relaying(directory, hosted.settings, address, read_key(directory.path / KEY_FILE), say) as relaying:
+    target, directory = open_store("relay", store), hosted.directory
+    with Relaying(directory, hosted.settings, target, read_key(directory.path / KEY_FILE), say) as relaying:
         yield relaying

@@ -99,7 +99,7 @@ def session(address: Address, failed: Callable[[str, str], CitywatchError]) -> I
     """A session in which reads and writes wait for a local quorum of the replicas; tables are named with keyspace.
 
     `failed` makes the error to raise of (what, hint) when no connection comes about; what the server says later is
-    raised as it is (`errors()`).
+    raised as it is: see `explained`.
     """
     _require()
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)  # what it has to say is raised, too
@@ -155,6 +155,21 @@ def _tls(address: Address) -> ssl.SSLContext | None:
     except OSError as error:
         raise SourceError(f"cannot read the certificates of {address.name}: {error}") from error
     return context
+
+
+@contextmanager
+def explained(address: Address, failed: Callable[[str, str], CitywatchError], refused: str) -> Iterator[None]:
+    """Raise what the server says, or its absence, as `failed` makes it.
+
+    `refused` is the hint where the server is there, and takes a statement from nobody or not from this user.
+    """
+    from cassandra import RequestValidationException  # noqa: PLC0415 - an extra that few need
+
+    try:
+        yield
+    except errors() as error:
+        hint = refused if isinstance(error, RequestValidationException) else _hint(error)
+        raise failed(f"{address.name}: {said(error)}", hint) from error
 
 
 def errors() -> tuple[type[Exception], ...]:

@@ -46,13 +46,14 @@ class CassandraSource(Bounded):
             line += len(some)
 
     def _rows(self) -> Iterator[bytes]:
-        with connection.session(self.address, lambda what, hint: SourceError(what, hint=hint)) as session:
+        with connection.session(self.address, _failed) as session:
             from cassandra.query import SimpleStatement  # noqa: PLC0415 - an extra that few need
 
             table = f"{self.address.keyspace}.{self.address.table}"
-            try:
+            with connection.explained(self.address, _failed, "is the table there, and may this user read it?"):
                 for row in session.execute(SimpleStatement(f"SELECT JSON * FROM {table}", fetch_size=_PAGE)):
                     yield row[0].encode()
-            except connection.errors() as error:
-                hint = "is the table there, and may this user read it?"
-                raise SourceError(f"{self.name}: {connection.said(error)}", hint=hint) from error
+
+
+def _failed(what: str, hint: str) -> SourceError:
+    return SourceError(what, hint=hint)

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from citywatch.background import Background
-from citywatch.connections.cassandra import Address, errors, said
 from citywatch.errors import CitywatchError, StoreError
 from citywatch.settings import Settings
-from citywatch.stores.cassandra.relay import Relay
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
 from citywatch.stores.directory import DataDirectory
 from citywatch.stores.history import History
+from citywatch.stores.model import Target
 
 EVERY_S = 0.5
 RETRY_S = 2.0
@@ -25,9 +24,9 @@ STATUS = "stores"
 
 
 class Relaying(Background):
-    """A thread that takes what is accepted to Cassandra, soon afterwards. A context manager.
+    """A thread that takes what is accepted to a store, soon afterwards. A context manager.
 
-    While Cassandra is away nothing is lost: what it lacks stands in log and desk, and goes there when it is back.
+    While the store is away nothing is lost: what it lacks stands in log and desk, and goes there when it is back.
 
     Parameters
     ----------
@@ -41,12 +40,12 @@ class Relaying(Background):
         self,
         data: DataDirectory,
         settings: Settings,
-        address: Address,
+        target: Target,
         key: bytes,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__("relay")
-        self._data, self._settings, self._address, self._key = data, settings, address, key
+        self._data, self._settings, self._target, self._key = data, settings, target, key
         self._tell = tell
         self._trouble: CitywatchError | None = None
         self._history = History(data.path)
@@ -58,7 +57,7 @@ class Relaying(Background):
         self._reported = 0.0
 
     def drain(self, patience: float = 30.0) -> None:
-        """Wait until Cassandra has all that was accepted before; raises StoreError when it is away for so long."""
+        """Wait until the store has all that was accepted before; raises StoreError when it is away for so long."""
         deadline, looked, left = time.monotonic() + patience, self._looked, self._behind
         while not (self._looked > looked + 1 and self._behind == (0, 0) and self._trouble is None):
             self.check()
@@ -75,7 +74,7 @@ class Relaying(Background):
         events, alerts = self._behind or (None, None)
         behind = {"events": events, "alerts": alerts, "level_at": self._level_at}
         trouble = str(self._trouble) if self._trouble else None
-        return {self._address.name: {**behind, "refused": self._refused, "why": self._why, "trouble": trouble}}
+        return {self._target.name: {**behind, "refused": self._refused, "why": self._why, "trouble": trouble}}
 
     def work(self) -> None:
         """Relay; where that fails, try again until the end."""
@@ -83,8 +82,6 @@ class Relaying(Background):
             while not self.stopping.is_set():
                 try:
                     self._relay(desk)
-                except errors() as error:
-                    self._fails(StoreError(f"{self._address.name}: {said(error)}"))
                 except StoreError as error:
                     self._fails(error)
                 self._report(desk)
@@ -92,7 +89,7 @@ class Relaying(Background):
             self._report(desk, now=True)
 
     def _relay(self, desk: Desk) -> None:
-        with Relay(self._address, self._history, desk, self._settings, self._key) as relay:
+        with self._target.relay(self._history, desk, self._settings, self._key) as relay:
             more = True
             while not self.stopping.wait(0 if more else EVERY_S):
                 self._place = relay.place
@@ -107,12 +104,12 @@ class Relaying(Background):
 
     def _refuse(self, rows: int, why: str) -> None:
         if not self._refused:
-            self._tell(f"{self._address.name} can never store some rows, and the others go on: {why}")
+            self._tell(f"{self._target.name} can never store some rows, and the others go on: {why}")
         self._refused, self._why = self._refused + rows, why
 
     def _works(self) -> None:
         if self._trouble is not None:
-            self._tell(f"{self._address.name} is there again")
+            self._tell(f"{self._target.name} is there again")
         self._trouble = None
         self._looked += 1
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -21,11 +22,12 @@ _PAGE = 2_000
 
 
 class Reader:
-    """One keyspace that a relay fills. Raises StoreError."""
+    """One keyspace that a relay fills; `con` gets its events. Raises StoreError."""
 
-    def __init__(self, session: Session, address: connection.Address) -> None:
-        self._session, self._address = session, address
+    def __init__(self, session: Session, address: connection.Address, con: duckdb.DuckDBPyConnection) -> None:
+        self._session, self._address, self._con = session, address, con
 
+    @cached_property
     def zone(self) -> str:
         """The city's time zone, as the data directory that fills the keyspace has it."""
         found = {row.zone for row in self._rows("zone", "relays") if row.zone}
@@ -34,15 +36,21 @@ class Reader:
             raise StoreError(f"nothing has been stored in {self._address.name}", hint=hint)
         return str(min(found))
 
-    def alerts(self) -> pa.Table:
-        """Column `line`: the alerts as the contract writes them, in JSON."""
-        return self._texts("line", "alerts")
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The time zone; a keyspace holds no others."""
+        return {"zone": self.zone}
 
-    def create_events(self, con: duckdb.DuckDBPyConnection, zone: str) -> None:
-        """Make the table ``events`` on `con`: the reports of persons, with all stored and derived columns."""
+    def tables(self) -> Mapping[str, Callable[[], pa.Table]]:
+        """What reads the alerts: column `line`, as the contract writes them in JSON."""
+        return {"alerts": lambda: self._texts("line", "alerts")}
+
+    def create_view(self) -> None:
+        """Make the relation ``events``: the reports of persons, with all stored and derived columns."""
+        con = self._con
         con.register("reports", self._texts("event", "users"))
         stored = ", ".join(f'{_column_sql(name, sql)} AS "{name}"' for name, sql in STORED)
-        derived = ", ".join(f"{sql} AS {name}" for name, sql in derived_sql(zone).items())
+        derived = ", ".join(f"{sql} AS {name}" for name, sql in derived_sql(self.zone).items())
         con.execute(f"CREATE TEMP TABLE events AS SELECT *, {derived} FROM (SELECT {stored} FROM {_PARSED})")
         con.unregister("reports")
 
@@ -55,18 +63,23 @@ class Reader:
         from cassandra.query import SimpleStatement  # noqa: PLC0415 - an extra that few need
 
         query = SimpleStatement(f"SELECT {columns} FROM {self._address.keyspace}.{table}", fetch_size=_PAGE)
-        try:
+        with connection.explained(self._address, _failed, _RIGHTS):
             yield from self._session.execute(query)
-        except connection.errors() as error:
-            hint = "has the user the rights of citywatch_reports? `citywatch cassandra users` makes one"
-            raise StoreError(f"{self._address.name}: {connection.said(error)}", hint=hint) from error
 
 
 @contextmanager
-def reader(address: connection.Address) -> Iterator[Reader]:
-    """A reader for a while. Raises StoreError."""
-    with connection.session(address, lambda what, hint: StoreError(what, hint=hint)) as session:
-        yield Reader(session, address)
+def open_reader(address: str, con: duckdb.DuckDBPyConnection) -> Iterator[Reader]:
+    """The keyspace at an address. Raises UsageError, StoreError."""
+    parsed = connection.parse(address)
+    with connection.session(parsed, _failed) as session:
+        yield Reader(session, parsed, con)
+
+
+_RIGHTS = "has the user the rights of citywatch_reports? `citywatch cassandra users` makes one"
+
+
+def _failed(what: str, hint: str) -> StoreError:
+    return StoreError(what, hint=hint)
 
 
 _ATTRIBUTES = {

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
 from citywatch.connections import cassandra as connection
-from citywatch.errors import StoreError
+from citywatch.errors import StoreError, UsageError
 from citywatch.settings import Settings
 from citywatch.stores.cassandra import alert_rows, rows
 from citywatch.stores.cassandra.tables import BY_NAME, TABLES
@@ -23,6 +24,7 @@ from citywatch.stores.cassandra.writing import Writer
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
 from citywatch.stores.history import History
+from citywatch.stores.model import Target
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
@@ -45,8 +47,8 @@ class Relay:
     key
         Of the hashes of plates.
 
-    Entering raises StoreError when no connection comes about or a table is missing; every other method raises what
-    `connections.cassandra.errors()` names when the server goes away, and can then be called again.
+    Raises StoreError when no connection comes about, a table is missing or the server goes away; it can then be called
+    again.
     """
 
     def __init__(
@@ -63,14 +65,12 @@ class Relay:
             self._require_tables()
             self._writer = Writer(self._session)
             texts = {**rows.STATEMENTS, **alert_rows.STATEMENTS}
-            try:
+            with connection.explained(self._address, _failed, _RIGHTS):
                 self._insert = {name: self._prepared(cql) for name, cql in texts.items()}
                 self._delete = {name: self._prepared(cql) for name, cql in alert_rows.DELETES.items()}
                 self._standing, self._move = self._prepared(alert_rows.STANDING), self._prepared(_MOVE)
                 self._directory = self._desk.directory_name()
                 self._events, self._alerts = self._place()
-            except connection.errors() as error:
-                raise _failed(f"{self._address.name}: {connection.said(error)}", _RIGHTS) from error
             self._open = stack.pop_all()
         return self
 
@@ -100,8 +100,9 @@ class Relay:
 
     def once(self) -> bool:
         """Take over a slice of each, if there is any; False when there is none."""
-        events = self._take_events()
-        return self._take_alerts() or events
+        with connection.explained(self._address, _failed, _RIGHTS):
+            events = self._take_events()
+            return self._take_alerts() or events
 
     def _require_tables(self) -> None:
         found = self._session.cluster.metadata.keyspaces.get(self._address.keyspace)
@@ -181,6 +182,14 @@ class Relay:
 
     def _hashed(self, plate: str) -> str:
         return rows.plate_hash(self._key, plate)
+
+
+def open_target(text: str) -> Target:
+    """The keyspace at an address, to be kept up. Raises UsageError."""
+    address = connection.parse(text)
+    if address.table:
+        raise UsageError(f"{text!r} names a table", hint="a store is a whole keyspace: cassandra://user@host/keyspace")
+    return Target(address.name, partial(Relay, address))
 
 
 _RIGHTS = "has the user the rights of citywatch_writer? `citywatch cassandra users` makes one"

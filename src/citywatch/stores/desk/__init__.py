@@ -6,6 +6,9 @@ id. A fact that arrives again never overwrites an action.
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
 from citywatch.stores.desk.audit import Audit
 from citywatch.stores.desk.corrections import Corrections
 from citywatch.stores.desk.deliveries import Deliveries
@@ -20,7 +23,7 @@ from citywatch.stores.desk.status import Status
 from citywatch.stores.desk.tickets import Tickets
 from citywatch.stores.desk.work import Work
 
-__all__ = ["AnyDesk", "Desk"]
+__all__ = ["AnyDesk", "Desk", "open_desk"]
 
 
 class AnyDesk(
@@ -52,3 +55,8 @@ class Desk(File, AnyDesk):
     create
         False: an absent file is a `StoreError`, for commands that only look.
     """
+
+
+def open_desk(address: str) -> Desk:
+    """The desk at `file:///data/desk.sqlite`, for one thread. Raises StoreError."""
+    return Desk(Path(unquote(urlsplit(address).path)))

@@ -18,7 +18,7 @@ from psycopg.adapt import Loader
 from psycopg.types.string import StrDumperUnknown
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from citywatch.connections.postgresql import Address
+from citywatch.connections.postgresql import Address, database_address
 from citywatch.errors import DataVersionError, DiskFullError, StoreError
 from citywatch.settings import DAY
 from citywatch.stores.desk import AnyDesk
@@ -123,6 +123,14 @@ class Server:
     def close(self) -> None:
         """Close all connections."""
         self.pool.close()
+
+
+@contextmanager
+def open_desk(address: str) -> Iterator[Desk]:
+    """The desk at an address as somebody typed it, for one thread. Raises UsageError, StoreError."""
+    server = Server(database_address(address, typed=True), most=2)
+    with closing(server), server.desk() as desk:
+        yield desk
 
 
 def _prepare(con: psycopg.Connection[Any], address: Address) -> None:
