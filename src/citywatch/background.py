@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import Self
 
 _BEHIND = 5
@@ -20,7 +21,7 @@ class Background(ABC):
     name
         Of the thread.
     gives_way
-        Whether all other work comes first where there are too few cores for both.
+        Whether all other work comes first where there are too few cores for both, and the system lets a thread say so.
     """
 
     def __init__(self, name: str, *, gives_way: bool = False) -> None:
@@ -68,4 +69,5 @@ def _give_way() -> None:
     """Let other threads come before this one, and before those that it begins, where the system tells threads apart."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(os.getpriority(os.PRIO_PROCESS, thread) + _BEHIND, 19))
+        with suppress(OSError):  # a sandbox may forbid it (systemd's @resources): the work is done all the same
+            os.setpriority(os.PRIO_PROCESS, thread, min(os.getpriority(os.PRIO_PROCESS, thread) + _BEHIND, 19))

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import re
 import shutil
+import signal
 import subprocess
+import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from citywatch.cli import COMMANDS
+from tests.project import confined
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "deploy" / "citywatch.service"
 SECTIONS = {"Unit", "Service", "Install"}
+CITYWATCH = str(Path(sys.executable).with_name("citywatch"))
+CONFINED = [sys.executable, confined.__file__, str(UNIT)]
+PATIENCE = 90.0
+EVENT = '{"specversion":"1.0","id":"%d","source":"drone/4","type":"drone.position"}'
+
+only_linux = pytest.mark.skipif(sys.platform != "linux", reason="systemd and its filters are of Linux")
 
 
 def entries() -> dict[str, list[str]]:
@@ -61,3 +76,69 @@ def test_systemd_takes_it(tmp_path: Path) -> None:
     done = subprocess.run([program, "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False)
     mine = [line for line in done.stderr.splitlines() if UNIT.name in line]
     assert (done.returncode, mine) == (0, [])
+
+
+def test_its_documentation_is_where_its_head_says_to_put_it() -> None:
+    (page,) = entries()["Documentation"]
+    assert "cp -R docs /opt/citywatch/" in UNIT.read_text("utf-8")
+    assert (ROOT / page.removeprefix("file:/opt/citywatch/")).is_file()
+
+
+@only_linux
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("os.setpriority(os.PRIO_PROCESS, 0, 5)", "PermissionError"),
+        ("os.chown('.', os.getuid(), os.getgid())", "PermissionError"),
+        ("socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)", "Address family not supported"),
+        ("[socket.socket(family).close() for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)]", ""),
+        ("os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), os.chmod('.', 0o700)", ""),
+    ],
+    ids=["resources", "privileged", "another family", "its families", "what services may"],
+)
+def test_what_it_forbids_is_refused_and_nothing_else(code: str, error: str, tmp_path: Path) -> None:
+    program = [*CONFINED, sys.executable, "-W", "ignore", "-c", f"import os, socket; {code}"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (error in done.stderr) if error else (done.returncode == 0), done.stderr
+
+
+@only_linux
+def test_under_what_it_forbids_citywatch_takes_events_and_goes_on(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    told = tmp_path / "told"
+    with told.open("w") as output:
+        up = subprocess.Popen(
+            [*CONFINED, CITYWATCH, "up", "--data", str(data), "--port", "0"], stdout=output, stderr=output
+        )
+    try:
+        port = served(up, data, told)
+        for number in range(3):
+            assert post(port, EVENT % number) == (202, 1)
+            time.sleep(0.3)  # the engine looks every 0.2 s whether what runs beside it still does
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(60) == 0, told.read_text()
+    finally:
+        up.kill()
+        up.wait()
+    assert "Traceback" not in told.read_text()
+    done = subprocess.run([CITYWATCH, "events", "--data", data, "--format", "ndjson"], capture_output=True, check=True)
+    assert {json.loads(line)["id"] for line in done.stdout.splitlines()} >= {"0", "1", "2"}
+
+
+def served(up: subprocess.Popen[bytes], data: Path, told: Path) -> int:
+    """The port, as soon as events are taken there."""
+    end = time.monotonic() + PATIENCE
+    while not ((port := re.search(r"http://127\.0\.0\.1:(\d+)/", told.read_text())) and (data / "door.json").exists()):
+        assert up.poll() is None, told.read_text()
+        assert time.monotonic() < end, told.read_text()
+        time.sleep(0.02)
+    assert "Seccomp:\t2\n" in Path(f"/proc/{up.pid}/status").read_text()
+    return int(port[1])
+
+
+def post(port: int, event: str) -> tuple[int, int]:
+    """Status, and how many were accepted."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("POST", "/api/v1/events", event, {"Content-Type": "application/cloudevents+json"})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())["accepted"]

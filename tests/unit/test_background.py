@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -12,8 +13,8 @@ from citywatch.background import Background
 
 
 class _Counting(Background):
-    def __init__(self, most: int | None = None) -> None:
-        super().__init__("counting")
+    def __init__(self, most: int | None = None, *, gives_way: bool = False) -> None:
+        super().__init__("counting", gives_way=gives_way)
         self.most = most
         self.turns = 0
         self.turned = threading.Event()
@@ -57,3 +58,18 @@ def test_what_gives_way_is_behind_the_rest_of_its_process_and_nothing_else_is() 
         found.append(work.found)
     assert found == [min(ours + 5, 19), ours]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == ours
+
+
+def test_where_the_system_forbids_to_give_way_the_work_is_done_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def forbidden(which: int, who: int, priority: int) -> None:
+        asked.append(who)
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setpriority", forbidden)
+    counting = _Counting(gives_way=True)
+    with counting:
+        assert counting.turned.wait(30)
+        counting.check()
+    assert len(asked) == (1 if sys.platform == "linux" else 0)
