@@ -8,9 +8,11 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pytest
 
@@ -18,10 +20,15 @@ from deploy.servers.cassandra_server import Cassandra
 from deploy.servers.hdfs_server import Hdfs
 from deploy.servers.jars import MissingError
 from deploy.servers.kafka_server import Kafka
-from deploy.servers.server import ServerError
+from deploy.servers.server import Server, ServerError
+
+AnyServer = TypeVar("AnyServer", bound=Server)
 
 _STARTED: list[Addressed] = []
 """What this worker has started: it is not to be forgotten before the run ends."""
+
+STARTS: list[tuple[str, float]] = []
+"""What this worker has started, and how long (s) it took until it answered; `lane` says it at the end of the run."""
 
 
 def owner() -> int:
@@ -31,17 +38,36 @@ def owner() -> int:
 
 def kafka() -> str:
     """`host:port` of a Kafka 4."""
-    return shared("kafka", lambda directory: Kafka(directory, owner=owner(), remove=directory.parent))
+    return shared("Kafka", lambda directory: Kafka(directory, owner=owner(), remove=directory.parent))
 
 
 def cassandra() -> str:
     """`host:port` of a Cassandra 5, whose administrator is `ADMINISTRATOR`."""
-    return shared("cassandra", lambda directory: Cassandra(directory, owner=owner(), remove=directory.parent))
+    return shared("Cassandra", lambda directory: Cassandra(directory, owner=owner(), remove=directory.parent))
 
 
 def hdfs() -> str:
     """`hdfs://host:port` of an HDFS of one NameNode and one DataNode."""
-    return shared("hdfs", lambda directory: Hdfs(directory, owner=owner(), remove=directory.parent))
+    return shared("HDFS", lambda directory: Hdfs(directory, owner=owner(), remove=directory.parent))
+
+
+@contextmanager
+def timed(name: str) -> Iterator[None]:
+    """Note how long a server takes to start."""
+    began = time.monotonic()
+    yield
+    STARTS.append((name, time.monotonic() - began))
+
+
+@contextmanager
+def own(server: AnyServer) -> Iterator[AnyServer]:
+    """A server that runs as long as the block."""
+    try:
+        with timed(server.name):
+            server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 class Addressed(Protocol):
@@ -67,7 +93,8 @@ def shared(name: str, make: Callable[[Path], Addressed]) -> str:
         if not address.exists():
             server = make(place / "server")
             try:
-                server.start()
+                with timed(name):
+                    server.start()
             except (MissingError, ServerError) as error:
                 failed.write_text(str(error), "utf-8")
                 pytest.fail(str(error), pytrace=False)

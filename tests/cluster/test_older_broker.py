@@ -9,6 +9,7 @@ import pytest
 from deploy.servers.kafka39_server import Kafka39
 from tests.cluster.listening import listening, stored
 from tests.cluster.running import citywatch
+from tests.cluster.servers import own
 from tests.cluster.test_reading import event
 from tests.cluster.topics import Cluster
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.cluster
 
 def test_events_sent_to_an_older_broker_are_read_from_it_once(tmp_path: Path) -> None:
     file, data = tmp_path / "events.ndjson", tmp_path / "data"
-    with Kafka39(tmp_path / "broker") as broker:
+    with own(Kafka39(tmp_path / "broker")) as broker:
         cluster = Cluster(broker.address)
         name = cluster.make(partitions=2)
         for numbers in (range(20), range(20, 30)):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deploy.servers.server import Server, free_ports
+from tests.cluster.servers import timed
 
 ROOT = Path(__file__).resolve().parents[3]
 PLACE = ROOT / "deploy" / "airflow"
@@ -25,6 +26,12 @@ REFUSED = '"reason":"Database error"'
 """SQLite waits for nobody where a transaction that has read wants to write, and another has written meanwhile."""
 
 Seen = TypeVar("Seen")
+
+
+def synced() -> None:
+    """Make the environment of Airflow as its lock says, where it is not yet."""
+    words = ["sh", str(ROOT / "scripts" / "uv"), "sync", "--frozen", "--quiet", "--directory", str(PLACE)]
+    subprocess.run(words, check=True, timeout=600)
 
 
 class Part(Server):
@@ -72,20 +79,20 @@ class Airflow:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Make its environment and its database, and run it."""
-        synced = ["sh", str(ROOT / "scripts" / "uv"), "sync", "--frozen", "--quiet", "--directory", str(PLACE)]
-        subprocess.run(synced, check=True, timeout=600)
+        synced()
         migrate = [str(PLACE / ".venv" / "bin" / "airflow"), "db", "migrate"]
-        subprocess.run(migrate, env=self.environment, check=True, capture_output=True, timeout=PATIENCE_S)
         with ExitStack() as stack:
-            stack.enter_context(
-                Part(self, "api-server", "--host", "127.0.0.1", "--port", str(self.port), "--workers=1")
-            )
-            parts = [Part(self, "dag-processor"), Part(self, "scheduler", "--skip-serve-logs")]
-            for part in parts:
-                part.launch()
-                stack.callback(part.stop)
-            for part in parts:
-                part.wait(PATIENCE_S)
+            with timed("Airflow"):
+                subprocess.run(migrate, env=self.environment, check=True, capture_output=True, timeout=PATIENCE_S)
+                stack.enter_context(
+                    Part(self, "api-server", "--host", "127.0.0.1", "--port", str(self.port), "--workers=1")
+                )
+                parts = [Part(self, "dag-processor"), Part(self, "scheduler", "--skip-serve-logs")]
+                for part in parts:
+                    part.launch()
+                    stack.callback(part.stop)
+                for part in parts:
+                    part.wait(PATIENCE_S)
             yield
 
     def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:

@@ -10,6 +10,7 @@ import pytest
 
 from citywatch.connections.postgresql import Address, database_address
 from deploy.servers.postgresql_server import Postgresql
+from tests.cluster.servers import own
 
 if TYPE_CHECKING:
     from citywatch.stores.desk.server import Desk
@@ -19,7 +20,7 @@ _numbers = iter(range(1_000_000))
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Postgresql]:
-    with tempfile.TemporaryDirectory(prefix="citywatch-postgresql-") as home, Postgresql(Path(home)) as server:
+    with tempfile.TemporaryDirectory(prefix="citywatch-postgresql-") as home, own(Postgresql(Path(home))) as server:
         yield server
 
 
