@@ -86,6 +86,21 @@ def test_what_cannot_be_kept_is_refused(gallery: Gallery, desk: Desk, content: b
     assert events(desk) == []
 
 
+def test_without_room_an_image_is_refused_before_anything_of_it_is_written(
+    gallery: Gallery, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = picture()
+    with monkeypatch.context() as full:
+        full.setattr(DataDirectory, "free", lambda _: (2 * len(content) - 1, 1 << 28))
+        response = send(visitor(), "i1", content)
+    assert (response.status_code, response.json()["status"]) == (507, 507)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert "nothing was accepted" in response.json()["detail"]
+    assert events(desk) == []
+    assert not (desk.path.parent / "media").exists()
+    assert send(visitor(), "i1", content).status_code == 202
+
+
 def test_the_type_is_that_of_the_content_whatever_was_said(gallery: Gallery) -> None:
     response = visitor().put("/api/v1/media/i1", DOT, "image/jpeg")
     assert response.json()["type"] == "image/png"

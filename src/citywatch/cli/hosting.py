@@ -112,7 +112,7 @@ class Host:
                 parser = Parser(self.settings, self.mappings, gazetteer=made_for)
             return parser.parse(chunk, chunk.mapping or self.mapping)
 
-        return with_images(parse, self.media())
+        return with_images(parse, self.media(), self.directory.require_space)
 
     def parsers(self) -> list[Parse]:
         """A parser for each core."""

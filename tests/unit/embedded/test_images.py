@@ -12,6 +12,7 @@ import pytest
 
 from citywatch.engine.embedded import Engine
 from citywatch.engine.embedded.images import with_images
+from citywatch.errors import DiskFullError
 from citywatch.mappings.load import load_mappings, shipped
 from citywatch.mappings.parse import Parser
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed, records_schema
@@ -35,7 +36,7 @@ class Entry:
     def __init__(self, directory: Path) -> None:
         self.media = Media(directory)
         parser = Parser(Settings(), load_mappings([shipped()]))
-        self._parse = with_images(parser.parse, self.media)
+        self._parse = with_images(parser.parse, self.media, DataDirectory(directory.parent).require_space)
 
     def parsed(self, *records: dict[str, Any] | str) -> Parsed:
         raw = [(r if isinstance(r, str) else json.dumps(r)).encode() for r in records]
@@ -190,6 +191,31 @@ def test_a_message_of_many_megabytes_is_read_at_once(entry: Entry) -> None:
     assert len(event["data"]["image"]) == 2_000_000
 
 
+def test_without_room_an_image_in_a_message_is_refused_before_anything_of_it_is_written(
+    entry: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry.events(cloudevent("violation.image", image=TEXT))
+    before = files(tmp_path / "media")
+    message = cloudevent("violation.image", "2", image=base64.b64encode(picture()).decode())
+    with monkeypatch.context() as full:
+        full.setattr(DataDirectory, "free", lambda _: (2 * len(picture()) - 1, 1 << 28))
+        for _ in range(2):
+            with pytest.raises(DiskFullError, match="nothing was accepted"):
+                entry.parsed(message)
+        assert files(tmp_path / "media") == before
+        assert entry.events(cloudevent("drone.violation", violation_code=46))  # there is room for a message without
+        assert entry.media.totals()[0] == 1
+        full.setattr(DataDirectory, "free", lambda _: (2 * len(picture()), 1 << 28))
+        entry.events(message)
+    assert entry.media.totals()[0] == 2
+
+
+def files(directory: Path) -> dict[str, int]:
+    """The files below with their sizes, without the index, whose journal also grows when it is read."""
+    found = [path for path in directory.rglob("*") if path.is_file() and not path.name.startswith("index.sqlite")]
+    return {str(path.relative_to(directory)): path.stat().st_size for path in found}
+
+
 def test_messages_of_several_shapes_may_be_mixed(entry: Entry) -> None:
     kinds = [event["type"] for event in entry.events(IN_IMAGE_DRONE, cloudevent("violation.image", image=TEXT))]
     assert kinds == ["drone.violation", "violation.image"]
@@ -197,7 +223,7 @@ def test_messages_of_several_shapes_may_be_mixed(entry: Entry) -> None:
 
 def test_an_image_that_was_sent_reaches_the_engine_as_an_event_once(tmp_path: Path) -> None:
     gallery = Gallery(DataDirectory(tmp_path))
-    parse = with_images(Parser(Settings()).parse, Media(tmp_path / "media"))
+    parse = with_images(Parser(Settings()).parse, Media(tmp_path / "media"), DataDirectory(tmp_path).require_space)
     with Engine(tmp_path, NO_RULES, Settings()) as engine:
         for _ in range(2):
             gallery.receive("i1", DOT)
@@ -212,7 +238,7 @@ MISSING = (shipped_rules() / "image_missing.yaml").read_text("utf-8")
 def test_only_an_image_that_never_comes_is_missing(tmp_path: Path, sent: str) -> None:
     ruleset = rules(tmp_path / "rules", MISSING)
     media = Media(tmp_path / "data" / "media")
-    parse = with_images(Parser(Settings()).parse, media)
+    parse = with_images(Parser(Settings()).parse, media, DataDirectory(tmp_path).require_space)
     if sent == "before":
         media.name("i1", media.keep(DOT))
     inside = {"image": TEXT} if sent == "inside" else {}

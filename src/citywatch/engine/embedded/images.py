@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,15 +25,15 @@ KNOWN = "image_known"
 _HASH = re.compile(r'"([0-9a-f]{64})"')
 
 
-def with_images(parse: Parse, media: Media) -> Parse:
+def with_images(parse: Parse, media: Media, room: Callable[[int], None]) -> Parse:
     """A parser that keeps the images it meets before anybody is told that their message is accepted.
 
     In a message the SHA-256 of an image takes the image's place; what is no image that can be kept stays there. Of use
-    to one thread, as the parser is.
+    to one thread, as the parser is. `room` raises DiskFullError unless so many bytes can be kept: then the parser does.
     """
 
     def parsed(chunk: Chunk) -> Parsed:
-        chunk, inside = split(chunk, lambda content: _kept(media, content))
+        chunk, inside = split(chunk, lambda content: _kept(media, content, room))
         found = parse(chunk)
         events = _named(found.events, inside, media) if inside else found.events
         events = _marked(events, media)
@@ -41,7 +42,8 @@ def with_images(parse: Parse, media: Media) -> Parse:
     return parsed
 
 
-def _kept(media: Media, content: bytes) -> str | None:
+def _kept(media: Media, content: bytes, room: Callable[[int], None]) -> str | None:
+    room(2 * len(content))  # else the message would be refused, and its image be in the reserve
     try:
         return media.keep(content).received
     except MediaError:
