@@ -78,3 +78,15 @@ def test_rejected_records_of_a_topic_become_events_of_another_when_they_can_be_r
     here = json.loads(citywatch(*from_).stdout)
     assert (here["events"], here["duplicates"]) == (1, 0)
     assert json.loads(citywatch(*from_).stdout)["duplicates"] == 1
+
+
+def test_what_a_topic_does_not_take_stays_rejected(cluster: Cluster, tmp_path: Path) -> None:
+    head = '{"specversion": "1.0", "id": "%s", "source": "c1", "type": "camera.object", "data": {"address": "%s"}}\n'
+    (tmp_path / "large.ndjson").write_bytes((head % (1, "é") + head % (2, "é" * 9_000)).encode("cp1252"))
+    data, topic = tmp_path / "data", cluster.make(max_message_bytes="1000", compression_type="uncompressed")
+    citywatch("run", tmp_path / "large.ndjson", "--once", "--data", data)
+    replay = ("rejected", "replay", "--encoding", "cp1252", "--data", data)
+    sent = citywatch(*replay, "--to", cluster.url(topic))
+    assert sent.returncode == 1
+    assert f"{topic} does not take 1 events" in sent.stderr
+    assert json.loads(citywatch(*replay).stdout)["read"] == 2

@@ -55,6 +55,19 @@ def test_a_file_is_sent_once_by_device_without_its_bad_lines(cluster: Cluster, t
     assert len(cluster.messages(name)) == len(sent)
 
 
+def test_a_topic_that_takes_little_at_once_gets_all_but_the_line_that_is_too_large_for_it(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    name = cluster.make(max_message_bytes="4000", compression_type="uncompressed")
+    good = [event(n) for n in range(300)]
+    large = event(300, label="".join(map(str, range(2_000))))
+    file = tmp_path / "events.ndjson"
+    file.write_text("\n".join([*good[:100], large, *good[100:]]) + "\n")
+    done = citywatch("send", file, "--to", cluster.url(name))
+    assert (done.returncode, done.stderr) == (0, "300 lines sent, 1 kept in events.rejected.csv\n")
+    assert sorted(value for _, value in cluster.messages(name)) == sorted(good)
+
+
 def test_rows_of_a_file_become_the_same_message_as_a_drones_and_the_same_events(
     cluster: Cluster, tmp_path: Path
 ) -> None:

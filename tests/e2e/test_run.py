@@ -226,19 +226,25 @@ def test_rejected_records_are_listed_and_replayed(call: Call, rules: Path, tmp_p
     assert len(call("rejected", "list", "--data", data, "--format", "ndjson")[1].splitlines()) == 2
 
 
-def test_a_rejected_record_with_the_right_mapping_becomes_an_event(call: Call, rules: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [2, 20_000])
+def test_rejected_records_with_the_right_mapping_become_events(
+    call: Call, rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("citywatch.cli.rejected._PORTION", at_once)
     data = tmp_path / "data"
-    drone = {"drone_id": 4, "plate_id": "VWW", "address": "907 W 91th St", "time": "10/21/2020 0309A"}
-    file = written(tmp_path / "drones.ndjson", json.dumps({**drone, "violation_code": "95"}))
+    drone = {"drone_id": 4, "address": "907 W 91th St", "time": "10/21/2020 0309A", "violation_code": "95"}
+    drones = [json.dumps({**drone, "plate_id": f"VWW{n}"}) for n in range(5)]
+    file = written(tmp_path / "drones.ndjson", *drones, json.dumps({**drone, "time": "never"}))
     wrong = call("run", file, "--once", "--rules", rules, "--data", data, "--mapping", "safety-watcher")
     if wrong[0] == 2:
         pytest.fail(wrong[2])
-    assert json.loads(wrong[1])["rejected"] == 1
+    assert json.loads(wrong[1])["rejected"] == 6
     _, out, _ = call("rejected", "replay", "--data", data)
-    assert json.loads(out.splitlines()[-1])["read"] == 1
-    assert call("rejected", "list", "--data", data)[1] == ""
+    told = json.loads(out.splitlines()[-1])
+    assert (told["replayed"], told["read"], told["rejected"], told["events"]) == (6, 5, 1, 5)
+    assert "never" in call("rejected", "list", "--data", data)[1]
     _, events, _ = call("events", "--data", data)
-    assert json.loads(events)["type"] == "drone.violation"
+    assert sorted(json.loads(line)["data"]["plate"] for line in events.splitlines()) == [f"VWW{n}" for n in range(5)]
 
 
 def test_rows_of_older_windows_are_rejected_and_replayed_with_their_encoding(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SHOWN = ("id", "source", "line", "reason", "raw", "size", "mapping", "count")
 _SHORT = 60
+_PORTION = 20_000
+_PORTION_BYTES = 1 << 25
 
 HTTP = "http/"
 """How the names of sources begin that are doors of the console; the rest is the mapping, or `events`."""
@@ -81,17 +83,41 @@ def replay(
     with _desk(data) as desk:
         host = Host(data, mapping=mapping)
         told = _told(source, ids) if source else None
-        records = told.records if told else _not_too_long(desk.rejected(_resolved(desk.rejected(replayed=True), ids)))
+        records = told.records if told else desk.rejected(_resolved(desk.rejected(replayed=True), ids))
         raw = told.raw.__getitem__ if told else desk.rejected_raw
-        tried = list(_tried(raw, records, host.parser(), _decoder(encoding), named=mapping is not None))
-        parts = [parsed for _, parsed in tried]
+        replayed, parse, decoded = Replayed(), host.parser(), _decoder(encoding)
+        portions = _portions(replayed.counted(_not_too_long(records)))
+        tried = (_tried(raw, portion, parse, decoded, named=mapping is not None) for portion in portions)
+        parts = replayed.noted(chain.from_iterable(tried))
         summary = _send(to, parts) if to else _hand_in(host, desk, parts)
-        read = [record for ids_of, parsed in tried for record in _understood(ids_of, parsed)]
-        desk.mark_replayed(read)
-        desk.audit(person(), f"rejected replay of {len(records)}")
-    click.echo(
-        json.dumps({"replayed": len(records), "read": len(read), "rejected": len(records) - len(read), **summary})
-    )
+        desk.mark_replayed(replayed.read)
+        desk.audit(person(), f"rejected replay of {replayed.records}")
+    click.echo(json.dumps({**replayed.told(), **summary}))
+
+
+class Replayed:
+    """What became of the records while they pass by: there may be millions."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.read: list[str] = []
+
+    def counted(self, records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The records that are tried."""
+        for record in records:
+            self.records += 1
+            yield record
+
+    def noted(self, tried: Iterable[tuple[list[str], Parsed]]) -> Iterator[Parsed]:
+        """Events of records that were read again; keeps the ids of those of which nothing is refused any more."""
+        for ids, parsed in tried:
+            refused = set() if parsed.refused is None else set(parsed.refused.tolist())
+            self.read += [record for row, record in enumerate(ids) if row not in refused]
+            yield parsed
+
+    def told(self) -> dict[str, int]:
+        """The counts, for a person."""
+        return {"replayed": self.records, "read": len(self.read), "rejected": self.records - len(self.read)}
 
 
 class Told(NamedTuple):
@@ -138,17 +164,28 @@ def _resolved(records: Iterator[dict[str, Any]], ids: Sequence[str]) -> list[str
     return found
 
 
-def _not_too_long(records: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
+def _not_too_long(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The records without those that no reader takes, which are named and stay as they are."""
     from citywatch.records.lines import LONGEST
 
-    short = []
     for record in records:
         if record["size"] <= LONGEST:
-            short.append(record)
+            yield record
         else:
             click.echo(f"citywatch: {record['id'][:12]} stays: it is longer than {LONGEST:,} bytes", err=True)
-    return short
+
+
+def _portions(records: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Records that are read again together: so many as a machine holds, however long they are."""
+    portion, size = list[dict[str, Any]](), 0
+    for record in records:
+        portion.append(record)
+        size += record["size"]
+        if len(portion) == _PORTION or size > _PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 def _decoder(encoding: str | None) -> Callable[[bytes], bytes]:
@@ -186,12 +223,6 @@ def _tried(
             yield [record["id"] for record, _ in rows], parse(_chunk(form, rows, named=named))
         except CitywatchError as error:
             click.echo(f"citywatch: {len(rows)} records of {form.source} cannot be tried again: {error}", err=True)
-
-
-def _understood(ids: Sequence[str], parsed: Parsed) -> list[str]:
-    """Ids of the records of which nothing is refused any more."""
-    refused = set() if parsed.refused is None else set(parsed.refused.tolist())
-    return [record for row, record in enumerate(ids) if row not in refused]
 
 
 class Form(NamedTuple):
@@ -250,35 +281,42 @@ def _looks_json(raw: bytes) -> bool:
     return raw.lstrip()[:1] in (b"{", b"[")
 
 
-def _send(to: str, parsed: Sequence[Parsed]) -> dict[str, int]:
-    """Send the events to a topic, each under its device."""
+def _send(to: str, parsed: Iterable[Parsed]) -> dict[str, int]:
+    """Send the events to a topic, each under its device. Raises CitywatchError when it does not take one of them."""
     from citywatch.cli.topics import keys, patiently, topic_of
     from citywatch.connections.kafka.configuration import properties
     from citywatch.records.cloudevent import cloudevents
 
-    address = topic_of(to, None)
+    address, sent = topic_of(to, None), 0
     from citywatch.connections.kafka.producing import Outgoing, Producing
 
-    pairs = [pair for part in parsed for pair in zip(keys(part.events), cloudevents(part.events), strict=True)]
     with Producing(address.servers, properties(address.configuration)) as producing:
-        patiently(producing, address.topics[0], [Outgoing(key, text.encode()) for key, text in pairs])
-    return {"sent": len(pairs)}
+        for part in parsed:
+            pairs = zip(keys(part.events), cloudevents(part.events), strict=True)
+            messages = [Outgoing(key, text.encode()) for key, text in pairs]
+            if unwritten := patiently(producing, address.topics[0], messages):
+                why = f"{address.topics[0]} does not take {len(unwritten):,} events: {next(iter(unwritten.values()))}"
+                raise CitywatchError(why, hint="all records stay rejected; what was sent is known when it comes again")
+            sent += len(messages)
+    return {"sent": sent}
 
 
-def _hand_in(host: Host, desk: Desk, parsed: Sequence[Parsed]) -> dict[str, int]:
+def _hand_in(host: Host, desk: Desk, parsed: Iterable[Parsed]) -> dict[str, int]:
     """Give the events to the engine: to the one that is running, through the desk, or to one made for this.
 
     What is rejected again stands on the desk already.
     """
     from citywatch.records.chunk import Parsed
 
-    events = [Parsed(part.events, part.rejected.slice(0, 0), part.origin) for part in parsed]
+    events = (Parsed(part.events, part.rejected.slice(0, 0), part.origin) for part in parsed)
     if host.directory.busy():
         from citywatch.records.cloudevent import cloudevents
 
-        texts = [text for part in events for text in cloudevents(part.events)]
-        desk.put_inbox(texts)
-        return {"sent": len(texts)}
+        sent = 0
+        for part in events:
+            desk.put_inbox(cloudevents(part.events))
+            sent += part.events.num_rows
+        return {"sent": sent}
     with host.engine() as engine:
         summary = engine.run_parsed(events)
     return {"events": summary.events, "duplicates": summary.duplicates, "alerts": summary.alerts}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Self
 
@@ -21,6 +21,10 @@ class Outgoing(NamedTuple):
 
     key: str | None
     value: bytes
+
+
+Numbered = Sequence[tuple[int, Outgoing]]
+"""Messages with the places where they stood among those to be written."""
 
 
 class UnwrittenError(Exception):
@@ -57,11 +61,23 @@ class Producing:
         self._producer = None
 
     def write(self, topic: str, messages: Iterable[Outgoing]) -> dict[int, str]:
-        """Write messages, in their order by key, and wait until they are safe.
+        """Write messages and wait until they are safe; in their order by key, but for what has to be written in parts.
 
         Returns the number of each message that Kafka will never take, and why. Raises UnwrittenError; then some of them
         may have been written.
         """
+        return self._halved(topic, list(enumerate(messages)))
+
+    def _halved(self, topic: str, messages: Numbered) -> dict[int, str]:
+        """Kafka refuses as a whole what came in one batch: only what it refuses alone is too large."""
+        refused = self._tried(topic, messages)
+        if len(messages) == 1 or not refused:
+            return refused
+        again = [(number, message) for number, message in messages if number in refused]
+        middle = len(again) // 2
+        return self._halved(topic, again[:middle]) | self._halved(topic, again[middle:])
+
+    def _tried(self, topic: str, messages: Numbered) -> dict[int, str]:
         refused: dict[int, str] = {}
         unwritten: list[KafkaError] = []
 
@@ -73,7 +89,7 @@ class Producing:
 
         try:
             producer = self._opened()
-            for number, message in enumerate(messages):
+            for number, message in messages:
                 _produce(producer, topic, message, partial(told, number))
             left = producer.flush(2 * self._patience)
         except KafkaException as error:

@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -156,7 +156,7 @@ class Engine:
 
         return self._bounded(fill, parsers[0])
 
-    def run_parsed(self, parsed: Sequence[Parsed]) -> Summary:
+    def run_parsed(self, parsed: Iterable[Parsed]) -> Summary:
         """As `run_bounded`, with records that are parsed already."""
 
         def fill(sorter: Sorter, keep: Callable[[Parsed], None]) -> None:
