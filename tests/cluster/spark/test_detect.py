@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,11 +28,15 @@ from tests.conformance.examples import document
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+    from citywatch.engine.spark.told import Told
+
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 BEFORE = city.EVENTS // 5 * 2
 """So many lines are read before the restart."""
 AT_ONCE = city.EVENTS // 5
+HEADS = 20_000
+"""Bytes that are written with every batch, however small it is."""
 
 
 class City(NamedTuple):
@@ -109,8 +114,21 @@ def test_the_alerts_are_those_of_one_machine_over_batches_and_a_restart_in_one_s
         assert sum(told.counts["events"] for told in batches) == city.EVENTS + len(given.ends)
         assert sum(told.counts["rejected"] for told in batches) == city.EVENTS // 1000
         assert alerts(data) == given.expected
-        written = [told.counts["state_bytes"] for told in batches]
-        assert max(written) < 1.5 * written[0], "what is written grows with the state"
+        grows_with_the_batch(batches, data / "checkpoint")
+
+
+def grows_with_the_batch(batches: Sequence[Told], checkpoint: Path) -> None:
+    """What each stage has written of its state in a batch, and what Spark has put into its logs of both."""
+    logs: Counter[int] = Counter()
+    for log in checkpoint.glob("state/*/*/*.changelog"):
+        logs[int(log.stem)] += log.stat().st_size
+    assert len(logs) == len(batches)
+    stages = {name: [told.counts[f"{name}_bytes"] for told in batches] for name in ("identities", "rules")}
+    read = [told.counts["events"] + told.counts["duplicates"] for told in batches]
+    for name, written in {**stages, "Spark": [size for _, size in sorted(logs.items())]}.items():
+        assert written[0] > 10 * read[0], f"{name} keeps something of each event"
+        allowed = [1.5 * written[0] * count / read[0] + HEADS for count in read]
+        assert [size for size, most in zip(written, allowed, strict=True) if size > most] == [], (name, written, read)
 
 
 def test_a_process_that_listens_to_the_topic_says_the_same(given: City, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def told(batch: int, events: int, seen: list[int]) -> Told:
     if seen:
         rows = [dict.fromkeys(facts.column_names) | {"last_seen": at} for at in seen]
         facts = facts.from_pylist(rows, schema=facts.schema)
-    counts = Counter(events=events, state_bytes=100, reloads=1)
+    counts = Counter(events=events, identities_bytes=30, rules_bytes=100, reloads=1)
     return Told(batch, facts, rejected_schema().empty_table(), batch_schema().empty_table(), counts, clock=batch)
 
 
@@ -76,7 +76,8 @@ def test_a_prometheus_reads_lag_delay_batches_and_state() -> None:
     assert 'citywatch_source_lag{source="kafka://t",partition="0"} 10' in lines
     assert 'citywatch_records_total{outcome="events"} 5' in lines
     assert "citywatch_spark_batches_total 1" in lines
-    assert "citywatch_spark_state_bytes_total 100" in lines
+    assert 'citywatch_spark_state_bytes_total{stage="identities"} 30' in lines
+    assert 'citywatch_spark_state_bytes_total{stage="rules"} 100' in lines
     assert "citywatch_spark_batch_seconds 1.5" in lines
     assert 'citywatch_alert_delay_seconds_bucket{le="1"} 0' in lines
     assert 'citywatch_alert_delay_seconds_bucket{le="30"} 1' in lines

@@ -32,6 +32,7 @@ class KnowIdentities:
         yield from sorted_in(messages, conditions, known, routing, kept)
         known.forget_old(conditions.settings, kept)
         self._warm.put(run, shard, kept.commit({}), (known, routing))
+        yield Message(messages[0].slot, Kind.COUNTS, rows=packed(pa.table({"identities_bytes": [kept.written]})))
 
 
 class ApplyRules:
@@ -48,5 +49,5 @@ class ApplyRules:
         made = self._warm.take(run, shard, kept, lambda kept: Shard(shard, conditions, kept))
         yield from made.advance(messages, kept)
         self._warm.put(run, shard, kept.commit(made.head()), made)
-        measured = {"state_bytes": [kept.written], "reloads": [self._warm.reloads - reloads], "clock": [made.clock]}
+        measured = {"rules_bytes": [kept.written], "reloads": [self._warm.reloads - reloads], "clock": [made.clock]}
         yield Message(messages[0].slot, Kind.COUNTS, rows=packed(pa.table(measured)))

@@ -18,6 +18,7 @@ from citywatch.exposition import Sample, family, histogram
 from citywatch.settings import SECOND
 
 COUNTS = ("events", "duplicates", "conflicts", "rejected", "late")
+_STAGES = ("identities", "rules")
 EDGES = (0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 10, 30, 70, 120, 300)
 """Seconds between the last match of an alert and the moment at which it is told."""
 _LIVE = 3600 * SECOND
@@ -46,7 +47,8 @@ class Standing:
         self._counts = Counter({n: int(before.get("counts", {}).get(n, 0)) for n in COUNTS})
         self._batch = int(before.get("batch", -1))
         self._clock: int | None = before.get("clock")
-        self._batches = self._state_bytes = self._reloads = 0
+        self._batches = self._reloads = 0
+        self._written = dict.fromkeys(_STAGES, 0)
         self._seconds = 0.0
         self._rows = 0.0
         self._read: Lag = {}
@@ -68,7 +70,7 @@ class Standing:
             self._batch = max(self._batch, told.batch)
             self._clock = max(self._clock or told.clock, told.clock) if told.clock is not None else self._clock
             self._batches += 1
-            self._state_bytes += told.counts["state_bytes"]
+            self._written = {stage: n + told.counts[f"{stage}_bytes"] for stage, n in self._written.items()}
             self._reloads += told.counts["reloads"]
             for delay in (now - told.facts["last_seen"].cast(pa.int64()).to_numpy()).tolist():
                 if 0 <= delay < _LIVE:
@@ -126,10 +128,12 @@ class Standing:
             ("batches_total", "counter", "Batches since the job was started.", self._batches),
             ("batch_seconds", "gauge", "Time that the last batch took.", self._seconds),
             ("rows_per_second", "gauge", "Records a second that the last batch read.", self._rows),
-            ("state_bytes_total", "counter", "Bytes of state written since the job was started.", self._state_bytes),
             ("reloads_total", "counter", "Times that a worker read the state of a shard again.", self._reloads),
         ):
             yield from family(f"citywatch_spark_{name}", kind, meaning, [({}, value)])
+        written = [({"stage": stage}, count) for stage, count in self._written.items()]
+        meaning = "Bytes of state written since the job was started."
+        yield from family("citywatch_spark_state_bytes_total", "counter", meaning, written)
         meaning = "Time from the last match of an alert until it was told."
         yield from histogram("citywatch_alert_delay_seconds", meaning, EDGES, self._delays, self._delayed)
 

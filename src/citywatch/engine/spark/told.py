@@ -26,7 +26,8 @@ class Told:
     facts, rejected, corrections
         Tables: `alert.facts_schema()`, `rejected_schema()`, `event.batch_schema()`.
     counts
-        events, duplicates, conflicts, rejected, late; state_bytes written, and reloads of shards that were not warm.
+        events, duplicates, conflicts, rejected, late; bytes of state that each stage wrote (identities_bytes,
+        rules_bytes), and reloads of shards that were not warm.
     clock
         Of the shards, µs; None where none had anything to do.
     """
