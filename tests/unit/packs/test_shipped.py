@@ -6,18 +6,22 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 import yaml
 
 from citywatch.rules.load import load_rules, shipped
-from citywatch.rules.model import CorrelationType, Rule, Status
+from citywatch.rules.model import CorrelationType, Rule, Selection, Status
 from citywatch.rules.testing import outcomes
 from citywatch.settings import Settings
 from citywatch.sources.simulator import geography
 
 RULESET = load_rules([shipped()], Settings(), run_tests=False)
 ALERTING = [rule for rule in RULESET.rules if rule.alerts]
+IGNORED = re.compile("alias|query_location")
+"""Of a parsed predicate: how it was written."""
 INHERITED = {"prestacop_alert", "seed_dangerosity"}
 
 
@@ -37,6 +41,64 @@ def test_every_type_of_correlation_is_used() -> None:
 def test_the_alerts_of_the_older_systems_are_kept_and_call_nobody() -> None:
     assert {rule.name for rule in ALERTING if rule.status is Status.TEST} == INHERITED
     assert all(rule.status is Status.STABLE for rule in ALERTING if rule.name not in INHERITED)
+
+
+def _form(node: Any) -> Any:
+    """A parsed predicate without its constants: one of several values is a value, and both sides of AND are alike."""
+    match node:
+        case {"class": "CONSTANT"}:
+            return "constant"
+        case {"type": "COMPARE_IN", "children": [value, *_]}:
+            return {"class": "COMPARISON", "type": "COMPARE_EQUAL", "left": _form(value), "right": "constant"}
+        case dict():
+            return {name: _form(part) for name, part in node.items() if not IGNORED.match(name)}
+        case list():
+            return sorted(map(_form, node), key=json.dumps)
+    return node
+
+
+def _what_it_looks_at(selection: Selection) -> object:
+    """Types and predicate of a selection, without constants and without the names of lists."""
+    predicate, lists = selection.predicate or "true", []
+    for column, expression in selection.memberships:
+        predicate = predicate.replace(column, "in_list")
+        lists.append(re.sub(r'"list_\w+"', "list", expression))
+    with duckdb.connect() as con:
+        asked = [f"SELECT {predicate}"]
+        ((text,),) = con.execute("SELECT json_serialize_sql(CAST(? AS VARCHAR))", asked).fetchall()
+    return sorted(selection.types), _form(json.loads(text)["statements"]), lists
+
+
+def _what_it_says(rule: Rule) -> str:
+    """A rule without its name, its level, its suppression, and all numbers, durations and texts."""
+    if rule.selection:
+        return json.dumps(["plain", _what_it_looks_at(rule.selection)])
+    found = rule.correlated
+    looks = [_what_it_looks_at(base) for base in found.bases]
+    return json.dumps([found.type, looks, found.group_by, found.field, [how for how, _ in found.condition]])
+
+
+def test_there_are_24_stable_rules_and_no_two_differ_only_in_constants() -> None:
+    said: dict[str, list[str]] = {}
+    for rule in ALERTING:
+        if rule.status is Status.STABLE:
+            said.setdefault(_what_it_says(rule), []).append(rule.name)
+    assert [names for names in said.values() if len(names) > 1] == []
+    assert len(said) >= 24
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "alike"),
+    [
+        ("label = 'a' AND confidence >= 0.5", "confidence >= 7 AND label IN ('b', 'c')", True),
+        ("label = 'a' AND confidence >= 0.5", "label = 'a' AND confidence > 0.5", False),
+        ("label = 'a' AND confidence >= 0.5", "label = 'a'", False),
+        ("list_contains(zones, 'a')", "list_contains(zones, 'b')", True),
+    ],
+)
+def test_what_differs_only_in_constants_is_seen(one: str, two: str, alike: bool) -> None:
+    forms = [_what_it_looks_at(Selection((), where)) for where in (one, two)]
+    assert (forms[0] == forms[1]) is alike
 
 
 @pytest.mark.parametrize("rule", ALERTING, ids=named)
