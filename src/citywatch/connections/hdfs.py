@@ -62,7 +62,7 @@ def parse(text: str) -> Address:
 
 
 class Hdfs:
-    """One cluster; what fails for a moment is tried again for `patience` seconds.
+    """One cluster; what fails for a moment is tried again for `patience` seconds (None: `PATIENCE_S`).
 
     Parameters
     ----------
@@ -71,16 +71,16 @@ class Hdfs:
     """
 
     def __init__(
-        self, cluster: str, failed: Callable[[str, str], CitywatchError], *, patience: float = PATIENCE_S
+        self, cluster: str, failed: Callable[[str, str], CitywatchError], *, patience: float | None = None
     ) -> None:
         _require()
         from hdfs_native import Client  # noqa: PLC0415 - an extra that few need
 
         self.cluster = cluster
         self._failed = failed
-        self._patience = patience
+        self._patience = PATIENCE_S if patience is None else patience
         try:
-            self.client: Client = Client(cluster if cluster != SCHEME else None)
+            self.client: Client = Client(cluster if cluster != SCHEME else None, _attempts(cluster, self._patience))
         except (OSError, ValueError, RuntimeError) as error:
             raise failed(f"cannot speak to {cluster}: {said(error)}", _EXAMPLE) from error
 
@@ -189,6 +189,17 @@ class _Ranges(io.RawIOBase):
         found = self.read(len(buffer))
         buffer[: len(found)] = found
         return len(found)
+
+
+def _attempts(cluster: str, patience: float) -> dict[str, str] | None:
+    """How often the client itself tries a NameNode, about once a second; None: as HADOOP_CONF_DIR says for its cluster.
+
+    Left to itself it tries one that is away for three minutes.
+    """
+    if urlsplit(cluster).port is None:
+        return None
+    attempts = str(round(patience / 2))  # so that what is tried again lasts for `patience`, and not for twice as long
+    return {"dfs.client.failover.max.attempts": attempts, "dfs.client.failover.sleep.max.millis": "1000"}
 
 
 def said(error: BaseException) -> str:
