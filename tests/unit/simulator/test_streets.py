@@ -7,8 +7,8 @@ import pytest
 
 from citywatch.settings import HOUR, MINUTE, SECOND
 from citywatch.sources.simulator import geography
-from citywatch.sources.simulator.draws import Integers
-from citywatch.sources.simulator.streets import DRIVE, DRIVES, EXPRESSWAY_KMH, STREET_KMH, drives, streets
+from citywatch.sources.simulator.draws import Floats, Integers
+from citywatch.sources.simulator.streets import AVENUE_KMH, DRIVE, DRIVES, EXPRESSWAY_KMH, STREET_KMH, drives, streets
 from citywatch.sources.simulator.traffic import PlateReads
 
 from .host import START
@@ -66,6 +66,23 @@ def test_drives_pass_nearly_all_readers_at_legal_speeds(seed: int) -> None:
     assert 0 < driven.kmh.min() <= driven.kmh.max() <= EXPRESSWAY_KMH
     assert (np.diff(driven.keys) >= 0).all()
     assert np.array_equal(np.repeat(np.arange(DRIVES), np.diff(driven.first)), driven.keys // DRIVE)
+
+
+def legal_at_readers(seed: int) -> Floats:
+    """At each plate reader, the largest legal speed of the blocks that lead to its crossing."""
+    graph, largest = streets(seed), np.zeros(geography.CROSSINGS)
+    for here, ends in enumerate(next_crossings(seed)):
+        np.maximum.at(largest, ends, graph.kmh[here][graph.open_[here]])
+    readers = geography.ANPR_ROWS * geography.ANPR_COLUMNS
+    return largest[[geography.anpr_place(reader) for reader in range(readers)]]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nobody_passes_a_reader_faster_than_is_legal_on_the_way_to_it(seed: int) -> None:
+    driven, legal = drives(seed), legal_at_readers(seed)
+    assert set(legal[driven.reader].tolist()) == {STREET_KMH, AVENUE_KMH, EXPRESSWAY_KMH}
+    assert (driven.kmh <= legal[driven.reader]).all()
+    assert (driven.kmh > 0.9 * legal[driven.reader]).any(), "some drive nearly as fast as they may"
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -36,27 +36,27 @@ HUMAN_SHARE = 0.01
 
 
 def flight(drones: Integers, times: Integers) -> tuple[Integers, Integers]:
-    """Latitude and longitude in 100,000ths of a degree: circles round each drone's home, at most 40 km/h."""
-    start, radius = home(drones), _radius(drones)
-    angle = 2 * np.pi * ((times / SECOND / _round(drones) + drones * 0.618) % 1)
-    lat = (geography.SOUTH + start // geography.AVENUES * geography.STREET_STEP) * 100 + radius * np.cos(angle)
-    lon = (geography.WEST + start % geography.AVENUES * geography.AVENUE_STEP) * 100 + radius * 1.3 * np.sin(angle)
+    """Latitude and longitude in 100,000ths of a degree: circles round each drone's home, at most 42 km/h."""
+    start, away = home(drones), radius(drones)
+    angle = 2 * np.pi * ((times / SECOND / round_seconds(drones) + drones * 0.618) % 1)
+    lat = (geography.SOUTH + start // geography.AVENUES * geography.STREET_STEP) * 100 + away * np.cos(angle)
+    lon = (geography.WEST + start % geography.AVENUES * geography.AVENUE_STEP) * 100 + away * 1.3 * np.sin(angle)
     return np.rint(lat).astype(np.int64), np.rint(lon).astype(np.int64)
 
 
-def _radius(drones: Integers) -> Integers:
+def radius(drones: Integers) -> Integers:
     """Of a drone's circle, 100,000ths of a degree of latitude: about 1.1 m."""
     return 300 + drones * 37 % 500
 
 
-def _round(drones: Integers) -> Integers:
+def round_seconds(drones: Integers) -> Integers:
     """Seconds that a drone takes for its circle."""
     return 480 + drones * 53 % 420
 
 
 def speed(drones: Integers) -> Floats:
     """km/h on the circle."""
-    return 2 * np.pi * _radius(drones) * 1.1 / _round(drones) * 3.6
+    return 2 * np.pi * radius(drones) * 1.1 / round_seconds(drones) * 3.6
 
 
 def batteries_used(drones: Integers, times: Integers) -> Floats:
