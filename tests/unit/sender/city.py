@@ -31,6 +31,8 @@ class City:
     requests: list[tuple[str, dict[str, str], list[str]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     keep_bodies: bool = True
+    repeated: int = 0
+    """Records that were said to be repeated, when bodies are not kept."""
     url: str = ""
 
     def answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -46,6 +48,7 @@ class City:
     def _take(self, path: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
         records = body.decode("utf-8").removesuffix("\n").split("\n")
         if not self.keep_bodies:
+            self.repeated += len(headers.get("Citywatch-Ordinals", "").split())
             return {"accepted": len(records), "duplicates": 0, "rejected": []}
         if headers["Content-Type"].startswith("text/csv"):
             records = rows(body.decode("utf-8"))[1:]
