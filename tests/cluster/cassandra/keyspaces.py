@@ -48,11 +48,11 @@ class Keyspace:
             for table in TABLES
         }
 
-    def fill(self, data: Path, settings: Settings | None = None) -> None:
-        """Take over all that a data directory has."""
+    def fill(self, data: Path, settings: Settings | None = None, key: bytes = KEY) -> None:
+        """Take over all that a data directory has; plates are hashed with `key`."""
         with (
             Desk(data / "desk.sqlite") as desk,
-            Relay(self.address, History(data), desk, settings or Settings(), KEY) as relay,
+            Relay(self.address, History(data), desk, settings or Settings(), key) as relay,
         ):
             while relay.once():
                 pass
