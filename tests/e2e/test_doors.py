@@ -8,100 +8,21 @@ import itertools
 import json
 import random
 import re
-import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.running import CITYWATCH, PATIENCE, Running, citywatch, counts
 from tests.unit.sender.city import FAULTS, City, bad_link
 from tests.unit.sender.sent import HEADER, event, send
 
-CITYWATCH = str(Path(sys.executable).with_name("citywatch"))
-PATIENCE = 90.0
-LINES = "application/x-ndjson"
 BATCH = "application/cloudevents-batch+json"
-
-
-@dataclass
-class Running:
-    """A `citywatch up` without rules, whose port is known once it takes events in."""
-
-    data: Path
-    said: list[str] = field(default_factory=list)
-    port: int = 0
-
-    def start(self) -> None:
-        (self.data.parent / "rules").mkdir(exist_ok=True)
-        (self.data / "door.json").unlink(missing_ok=True)
-        rules = str(self.data.parent / "rules")
-        command = [CITYWATCH, "up", "--data", str(self.data), "--rules", rules, "--port", "0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        self._reader = threading.Thread(target=self.said.extend, args=[self.process.stderr], daemon=True)
-        told = len(self.said)
-        self._reader.start()
-        end = time.monotonic() + PATIENCE
-        while not ((ports := self._ports(told)) and (self.data / "door.json").exists()):
-            assert self.process.poll() is None, "".join(self.said)
-            assert time.monotonic() < end, "".join(self.said)
-            time.sleep(0.02)
-        self.port = ports[0]
-
-    def _ports(self, told: int) -> list[int]:
-        return [int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)/", "".join(self.said[told:]))]
-
-    def kill(self) -> None:
-        self.process.kill()
-        self._gone()
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self._gone()
-
-    def _gone(self) -> None:
-        self.process.wait(30)
-        self._reader.join()
-        assert self.process.stderr
-        self.process.stderr.close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def post(self, body: str | bytes, media: str = LINES, path: str = "/api/v1/events", **said: str) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        headers = {"Content-Type": media, **{name.replace("_", "-"): value for name, value in said.items()}}
-        content = body.encode() if isinstance(body, str) else body
-        try:
-            connection.request("POST", path, content, headers)
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        finally:
-            connection.close()
-
-    def events(self, *more: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in citywatch("events", "--format", "ndjson", *more, data=self.data)]
-
-
-def citywatch(*words: str, data: Path) -> list[str]:
-    done = subprocess.run([CITYWATCH, *words, "--data", data], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
-
-
-def counts(data: Path) -> dict[str, int]:
-    from citywatch.stores.desk import Desk
-
-    with Desk(data / "desk.sqlite", create=False) as desk:
-        found: dict[str, int] = desk.status()["engine"]["counts"]
-    return found
 
 
 @pytest.fixture
@@ -109,8 +30,7 @@ def up(tmp_path: Path) -> Iterator[Running]:
     running = Running(tmp_path / "data")
     running.start()
     yield running
-    if running.process.poll() is None:
-        running.stop()
+    running.stop()
     assert "Traceback" not in "".join(running.said)
 
 

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from citywatch.cli import COMMANDS
+from citywatch.rules.load import shipped
+from tests.e2e.running import CITYWATCH, Running
 from tests.project import confined
+from tests.unit.sender.sent import event
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "deploy" / "citywatch.service"
 SECTIONS = {"Unit", "Service", "Install"}
-CITYWATCH = str(Path(sys.executable).with_name("citywatch"))
 CONFINED = [sys.executable, confined.__file__, str(UNIT)]
-PATIENCE = 90.0
-EVENT = '{"specversion":"1.0","id":"%d","source":"drone/4","type":"drone.position"}'
 
 only_linux = pytest.mark.skipif(sys.platform != "linux", reason="systemd and its filters are of Linux")
 
@@ -104,41 +100,14 @@ def test_what_it_forbids_is_refused_and_nothing_else(code: str, error: str, tmp_
 
 @only_linux
 def test_under_what_it_forbids_citywatch_takes_events_and_goes_on(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    told = tmp_path / "told"
-    with told.open("w") as output:
-        up = subprocess.Popen(
-            [*CONFINED, CITYWATCH, "up", "--data", str(data), "--port", "0"], stdout=output, stderr=output
-        )
+    up = Running(tmp_path / "data", program=[*CONFINED, CITYWATCH], rules=shipped())
+    up.start()
     try:
-        port = served(up, data, told)
+        assert "Seccomp:\t2\n" in Path(f"/proc/{up.process.pid}/status").read_text()
         for number in range(3):
-            assert post(port, EVENT % number) == (202, 1)
+            assert up.post(event(number)) == (202, {"accepted": 1, "duplicates": 0, "rejected": []})
             time.sleep(0.3)  # the engine looks every 0.2 s whether what runs beside it still does
-        up.send_signal(signal.SIGTERM)
-        assert up.wait(60) == 0, told.read_text()
     finally:
-        up.kill()
-        up.wait()
-    assert "Traceback" not in told.read_text()
-    done = subprocess.run([CITYWATCH, "events", "--data", data, "--format", "ndjson"], capture_output=True, check=True)
-    assert {json.loads(line)["id"] for line in done.stdout.splitlines()} >= {"0", "1", "2"}
-
-
-def served(up: subprocess.Popen[bytes], data: Path, told: Path) -> int:
-    """The port, as soon as events are taken there."""
-    end = time.monotonic() + PATIENCE
-    while not ((port := re.search(r"http://127\.0\.0\.1:(\d+)/", told.read_text())) and (data / "door.json").exists()):
-        assert up.poll() is None, told.read_text()
-        assert time.monotonic() < end, told.read_text()
-        time.sleep(0.02)
-    assert "Seccomp:\t2\n" in Path(f"/proc/{up.pid}/status").read_text()
-    return int(port[1])
-
-
-def post(port: int, event: str) -> tuple[int, int]:
-    """Status, and how many were accepted."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        connection.request("POST", "/api/v1/events", event, {"Content-Type": "application/cloudevents+json"})
-        response = connection.getresponse()
-        return response.status, json.loads(response.read())["accepted"]
+        up.stop()
+    assert (up.process.returncode, [line for line in up.said if "Error" in line]) == (0, [])
+    assert {found["id"] for found in up.events()} >= {"0", "1", "2"}
