@@ -17,7 +17,7 @@ from citywatch.records.chunk import Parsed
 from citywatch.settings import MINUTE, SECOND
 from citywatch.sources.simulator.city import WORLDS, batches, cut
 from citywatch.sources.simulator.drones import Violations, violation_plates
-from citywatch.sources.simulator.traffic import plates
+from citywatch.sources.simulator.traffic import Tickets, plates
 
 from .host import START, parsed, plan
 
@@ -157,6 +157,13 @@ def test_no_plate_is_at_two_places_too_far_apart_by_chance() -> None:
             legs += 1
             assert km <= 80 * hours
     assert legs > 500
+
+
+def test_no_vehicle_gets_a_second_ticket_by_chance_in_however_large_a_city() -> None:
+    bodies = Tickets(1, rate=200).between(START, START + 5 * MINUTE).bodies
+    ticketed = [json.loads(f"{body}}}")["data"]["plate"] for body in bodies.to_pylist()]
+    assert len(ticketed) == pytest.approx(200 * 300, rel=0.01)
+    assert len(set(ticketed)) == len(ticketed)
 
 
 def test_history_comes_before_the_start_and_the_rate_after_it() -> None:

@@ -130,7 +130,7 @@ class PlateReads(Stream):
 
 
 class Tickets(Steady):
-    """`ticket.issued`: parking tickets that agents write."""
+    """`ticket.issued`: parking tickets that agents write, each for another vehicle: three for one are planned."""
 
     name = "tickets"
     share = 0.02
@@ -139,13 +139,12 @@ class Tickets(Steady):
 
     def _draw(self, numbers: Integers, times: Integers) -> Drawn:
         agent = numbers % self.devices
-        vehicles = self.draws.below(numbers, 2_000_000, "vehicle")
         place = self.draws.below(numbers, geography.CROSSINGS, "place")
         code = look_up(choice_json("violation_code", CODES), self.draws.chosen(numbers, CODE_WEIGHTS, "code"))
         source = join(["agent/", whole(agent)])
         data = [
-            '"summons_number":"', *self.ids(numbers), '","plate":"', plates(vehicles), '",',
-            *vehicle_json(self.draws, vehicles),
+            '"summons_number":"', *self.ids(numbers), '","plate":"', plates(numbers), '",',
+            *vehicle_json(self.draws, numbers),
             ",", code, ',"issuer_agency":"T","device_id":"agent-', whole(agent), '","device_kind":"desk",',
             look_up(geography.position_json(), place),
         ]  # fmt: skip
