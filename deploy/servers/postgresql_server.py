@@ -43,8 +43,16 @@ class Postgresql(Server):
 
     name = "PostgreSQL"
 
-    def __init__(self, directory: Path, *, port: int = 0, passwords: bool = False, owner: int | None = None) -> None:
-        super().__init__(directory, owner=owner)
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int = 0,
+        passwords: bool = False,
+        owner: int | None = None,
+        remove: Path | None = None,
+    ) -> None:
+        super().__init__(directory, owner=owner, remove=remove)
         self.port = port or free_ports(1)[0]
         self._passwords = passwords
         self._data = directory / "data"

@@ -20,6 +20,7 @@ from deploy.servers.cassandra_server import Cassandra
 from deploy.servers.hdfs_server import Hdfs
 from deploy.servers.jars import MissingError
 from deploy.servers.kafka_server import Kafka
+from deploy.servers.postgresql_server import Postgresql
 from deploy.servers.server import Server, ServerError
 
 AnyServer = TypeVar("AnyServer", bound=Server)
@@ -68,6 +69,11 @@ def own(server: AnyServer) -> Iterator[AnyServer]:
         yield server
     finally:
         server.stop()
+
+
+def postgresql() -> str:
+    """`host:port` of a PostgreSQL, whose superuser is `postgres`."""
+    return shared("postgresql", lambda directory: Postgresql(directory, owner=owner(), remove=directory.parent))
 
 
 class Addressed(Protocol):

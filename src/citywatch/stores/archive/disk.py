@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.parse import unquote
 
-from citywatch.errors import StoreError
+from citywatch.errors import StoreError, UsageError
 from citywatch.stores.archive.files import FILE, Entry, Sink
 from citywatch.stores.durable import not_written, sync_directory
 
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 
 def local_path(address: str) -> str:
-    """The absolute path behind `file:///path` or a path."""
+    """The absolute path behind `file:///path` or a path. Raises UsageError."""
+    if address in ("", FILE):
+        raise UsageError(f"{address!r} names no directory", hint="write file:///directory, or a directory")
     path = Path(unquote(address.removeprefix(FILE))) if address.startswith(FILE) else Path(address)
     return str(path.absolute()).rstrip("/")
 
 
 def open_files(address: str) -> tuple[OnDisk, str]:
-    """The files behind `file:///path` or a path, and the path."""
+    """The files behind `file:///path` or a path, and the path. Raises UsageError."""
     return OnDisk(), local_path(address)
 
 

@@ -7,8 +7,9 @@ id. A fact that arrives again never overwrites an action.
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from citywatch.errors import UsageError
 from citywatch.stores.desk.audit import Audit
 from citywatch.stores.desk.corrections import Corrections
 from citywatch.stores.desk.deliveries import Deliveries
@@ -58,5 +59,7 @@ class Desk(File, AnyDesk):
 
 
 def open_desk(address: str) -> Desk:
-    """The desk at `file:///data/desk.sqlite`, for one thread. Raises StoreError."""
-    return Desk(Path(unquote(urlsplit(address).path)))
+    """The desk at `file:///data/desk.sqlite`, for one thread. Raises UsageError, StoreError."""
+    if not (path := unquote(address.removeprefix("file://"))):
+        raise UsageError(f"{address!r} names no file", hint="write file:///data/desk.sqlite")
+    return Desk(Path(path))
