@@ -193,6 +193,16 @@ class Job:
             time.sleep(0.05)
         self._process.wait(30)
 
+    def failure(self) -> str:
+        """Wait until it ends because something is wrong; what it says of that."""
+        assert self._process.wait(250) == 1, self._log.read_text("utf-8")[-3000:]
+        return self._log.read_text("utf-8")[-3000:]
+
+    def ended(self) -> dict[str, Any]:
+        """End it as its administrator does; the last line it said."""
+        self._process.terminate()
+        return self.last_line()
+
     def last_line(self) -> dict[str, Any]:
         """Wait for its end; the last line it said."""
         assert self._process.wait(250) == 0, self._log.read_text("utf-8")[-3000:]
