@@ -153,12 +153,18 @@ def open_city(opened: City | None = None) -> Iterator[City]:
         yield city
 
 
-FAULTS = ("refuse", "cut request", "stall", "429", "429 at once", "500", "503", "lose the answer", "cut the answer")
+FAULTS = (
+    "refuse", "cut request", "stall", "429", "429 at once", "500", "503", "lose the answer", "cut the answer",
+    "answer late",
+)  # fmt: skip
 
 
 @contextlib.contextmanager
 def bad_link(city: City, fault: Callable[[], str], *, stall: float = 1.0) -> Iterator[str]:
-    """A proxy before `city`; what it does to a request is what `fault` says, nothing when that is empty."""
+    """A proxy before `city`; what it does to a request is what `fault` says, nothing when that is empty.
+
+    `stall` is in seconds: of a "stall" before it hangs up, of "answer late" before it says what the city said at once.
+    """
 
     class Handler(_Handler):
         def do_GET(self) -> None:
@@ -176,7 +182,9 @@ def bad_link(city: City, fault: Callable[[], str], *, stall: float = 1.0) -> Ite
             elif now == "cut request":
                 self._forward(body, len(body) // 2)
             elif now != "refuse":
-                self._answer(now, *self._forward(body, len(body)))
+                status, told = self._forward(body, len(body))
+                time.sleep(stall if now == "answer late" else 0)
+                self._answer(now, status, told)
 
         def _forward(self, body: bytes, size: int) -> tuple[int, bytes]:
             upstream = http.client.HTTPConnection(city.url.removeprefix("http://"), timeout=10)
