@@ -1,33 +1,23 @@
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
 from citywatch.connections.postgresql import Address, database_address
-from deploy.servers.postgresql_server import Postgresql
-from tests.cluster.servers import own
+from tests.cluster.servers import postgresql
 
 if TYPE_CHECKING:
     from citywatch.stores.desk.server import Desk
 
-_numbers = iter(range(1_000_000))
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[Postgresql]:
-    with tempfile.TemporaryDirectory(prefix="citywatch-postgresql-") as home, own(Postgresql(Path(home))) as server:
-        yield server
-
 
 @pytest.fixture
-def address(postgresql: Postgresql) -> Address:
+def address() -> Address:
     """A schema of its own for each test."""
-    return database_address(f"postgresql://postgres@{postgresql.address}/postgres?schema=desk{next(_numbers)}")
+    return database_address(f"postgresql://postgres@{postgresql()}/postgres?schema=desk{uuid4().hex}")
 
 
 @pytest.fixture

@@ -12,14 +12,16 @@ from citywatch.alert import Action
 from citywatch.connections.postgresql import Address, database_address
 from citywatch.stores.desk.server import Desk, Server
 from citywatch.triage import Wish
-from deploy.servers.postgresql_server import Postgresql, programs
+from deploy.servers.postgresql_server import programs
+from tests.cluster.servers import postgresql
 from tests.unit.desk.facts import NOW, alert_id, fact, table
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("desk")]
 
 
-def tool(name: str, server: Postgresql, *arguments: str | Path) -> None:
-    command = [programs() / name, "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres", *arguments]
+def tool(name: str, *arguments: str | Path) -> None:
+    host, _, port = postgresql().rpartition(":")
+    command = [programs() / name, "-h", host, "-p", port, "-U", "postgres", *arguments]
     subprocess.run(list(map(str, command)), check=True, capture_output=True, timeout=120)
 
 
@@ -27,9 +29,7 @@ def standing(desk: Desk) -> list[tuple[str, str, int]]:
     return [(alert["id"], alert["state"], alert["count"]) for alert in desk.alerts(now=NOW)]
 
 
-def test_a_dump_of_a_busy_desk_is_a_desk_that_goes_on(
-    postgresql: Postgresql, address: Address, desk: Desk, tmp_path: Path
-) -> None:
+def test_a_dump_of_a_busy_desk_is_a_desk_that_goes_on(address: Address, desk: Desk, tmp_path: Path) -> None:
     desk.put_facts(table(fact(name) for name in range(50)), now=NOW)
     desk.act(alert_id(1), Wish(Action.ACK, by="anna", channel="page"), now=NOW)
     over = threading.Event()
@@ -46,16 +46,14 @@ def test_a_dump_of_a_busy_desk_is_a_desk_that_goes_on(
     busy = threading.Thread(target=engine)
     busy.start()
     try:
-        tool(
-            "pg_dump", postgresql, "--format=custom", f"--schema={address.schema}", "-f", tmp_path / "desk", "postgres"
-        )
+        tool("pg_dump", "--format=custom", f"--schema={address.schema}", "-f", tmp_path / "desk", "postgres")
     finally:
         over.set()
         busy.join()
     database = f"again_{address.schema}"
-    tool("createdb", postgresql, database)
-    tool("pg_restore", postgresql, "--exit-on-error", "-d", database, tmp_path / "desk")
-    url = f"postgresql://postgres@{postgresql.address}/{database}?schema={address.schema}"
+    tool("createdb", database)
+    tool("pg_restore", "--exit-on-error", "-d", database, tmp_path / "desk")
+    url = f"postgresql://postgres@{postgresql()}/{database}?schema={address.schema}"
     server = Server(database_address(url), most=2)
     with server.desk() as again:
         before = {row for row in standing(again) if row[0] != alert_id("grows")}

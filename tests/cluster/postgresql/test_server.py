@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from contextlib import ExitStack
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,7 +11,8 @@ import pytest
 from citywatch.connections.postgresql import Address, database_address
 from citywatch.errors import StoreError
 from citywatch.stores.desk.server import Server
-from deploy.servers.postgresql_server import Postgresql
+from tests.cluster.gate import Gate
+from tests.cluster.servers import postgresql
 from tests.unit.desk.facts import NOW, alert_id, fact, table
 
 pytestmark = pytest.mark.cluster
@@ -69,17 +68,19 @@ def test_text_with_nul_is_kept_with_a_mark_in_its_place(address: Address) -> Non
         assert desk.alert(alert_id(1)).alert["reason"] == "a\ufffdb"
 
 
-def test_while_the_server_is_away_it_says_so_and_afterwards_it_goes_on() -> None:
-    with tempfile.TemporaryDirectory(prefix="citywatch-postgresql-") as home, ExitStack() as stack:
-        running = stack.enter_context(Postgresql(Path(home)))
-        server = Server(database_address(f"postgresql://postgres@{running.address}/postgres"), most=2)
+def test_while_the_server_is_away_it_says_so_and_afterwards_it_goes_on(address: Address) -> None:
+    with ExitStack() as stack:
+        gate = stack.enter_context(Gate(postgresql()))
+        url = f"postgresql://postgres@{gate.address}/postgres?schema={address.schema}"
+        server = Server(database_address(url), most=2)
         stack.callback(server.close)
         with server.desk() as desk:
             desk.put_facts(table([fact(1)]), now=NOW)
-        running.stop()
+        gate.shut()
+        server.pool.timeout = 1.0  # so long it waits for a server that is away
         with pytest.raises(StoreError), server.desk() as desk:
             desk.last_change()
-        running.start()
+        gate.reopen()
         with server.desk() as desk:
             desk.put_facts(table([fact(2)]), now=NOW)
             assert [listed.alert["id"] for listed in desk.changes_since(0)] == [alert_id(1), alert_id(2)]

@@ -13,6 +13,7 @@ from citywatch.stores.desk import Desk
 from citywatch.triage import Choice, Wish
 from citywatch.wording import iso
 
+from .desks import in_a_file
 from .facts import NOW, alert_id, event, fact, table
 
 FORM = [
@@ -187,6 +188,7 @@ def test_the_list_goes_back_in_time_page_by_page(desk: Desk) -> None:
     assert [listed.alert["id"] for listed in first + second] == [alert_id(name) for name in reversed(range(7))]
 
 
+@in_a_file
 def test_a_hundred_thousand_alerts_are_taken_in_within_seconds(desk: Desk) -> None:
     one = table([fact(0)])
     ids = [alert_id(name) for name in range(100_000)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -13,6 +12,7 @@ from citywatch.stores.desk import Desk
 from citywatch.stores.desk.rejected import RAW_LIMIT
 from citywatch.triage import Wish
 
+from .desks import in_a_file
 from .facts import NOW, alert_id, event, fact, table
 
 OLD = NOW - 40 * DAY
@@ -73,7 +73,8 @@ def test_events_and_images_of_alerts_that_are_not_closed_are_needed(desk: Desk) 
     assert desk.needed_images() == {"i1"}
 
 
-def test_rejected_records_go_with_the_files_of_large_ones(desk: Desk, tmp_path: Path) -> None:
+@in_a_file
+def test_rejected_records_go_with_the_files_of_large_ones(desk: Desk) -> None:
     def put(name: str, at: int, size: int) -> None:
         moment = datetime.fromtimestamp(at / 1e6, UTC)
         row = {"id": name, "source": "a.csv", "line": 1, "reason": "odd", "raw": b"x" * size, "mapping": None}
@@ -87,7 +88,7 @@ def test_rejected_records_go_with_the_files_of_large_ones(desk: Desk, tmp_path: 
     assert desk.old_rows("rejected", NOW - DAY) == 2
     assert desk.forget_rows("rejected", NOW - DAY) == 2
     assert [record["id"] for record in desk.rejected()] == ["new"]
-    assert [path.name for path in (tmp_path / "rejected").iterdir()] == ["new.raw"]
+    assert [path.name for path in (desk.path.parent / "rejected").iterdir()] == ["new.raw"]
 
 
 def test_old_entries_of_the_audit_log_go(desk: Desk) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from citywatch.stores.desk import Desk
 from citywatch.stores.desk.proposals import Violation
 from citywatch.ticketing import Decision, Selection, Verdict
 
+from .desks import in_a_file
 from .violations import corrected, violation
 
 YES = Decision(Verdict.APPROVE, by="anna", channel="cli")
@@ -247,12 +247,14 @@ def test_proposals_are_chosen_by_standing_and_code_and_read_page_by_page(desk: D
     assert [p["plate"] for p in page + again] == [f"K{n}" for n in range(8)]
 
 
-def test_the_place_in_the_log_is_kept_with_what_was_taken_in(desk: Desk, tmp_path: Path) -> None:
+@in_a_file
+def test_the_place_in_the_log_is_kept_with_what_was_taken_in(desk: Desk) -> None:
     desk.put_violations([violation("v1")], cursor=17)
-    with Desk(tmp_path / "desk.sqlite") as again:
+    with Desk(desk.path) as again:
         assert again.cursor("violations") == 17
 
 
+@in_a_file
 def test_retention_leaves_the_images_of_what_nobody_has_decided_or_exported(desk: Desk) -> None:
     desk.put_violations([violation(f"v{n}", plate=f"K{n}", image_id=f"i{n}") for n in range(4)])
     proposals = {proposal["plate"]: proposal["id"] for proposal in desk.proposals()}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +9,7 @@ from citywatch.errors import StoreError
 from citywatch.records.chunk import rejected_schema
 from citywatch.stores.desk import Desk
 
+from .desks import in_a_file
 from .facts import NOW
 
 
@@ -71,14 +71,15 @@ def test_bytes_that_are_no_text_come_back_as_they_were(desk: Desk) -> None:
     assert next(desk.rejected())["raw"] == "\x00\\xff broken \\x80"
 
 
-def test_a_record_over_a_mebibyte_lies_in_a_file_and_shows_its_head(desk: Desk, tmp_path: Path) -> None:
+@in_a_file
+def test_a_record_over_a_mebibyte_lies_in_a_file_and_shows_its_head(desk: Desk) -> None:
     raw = b"x" * (1 << 20) + b"y"
     desk.put_rejected(records({"id": "big", "raw": raw}))
     desk.put_rejected(records({"id": "big", "raw": raw}))
     (kept,) = desk.rejected()
     assert (len(kept["raw"]), kept["size"], kept["count"]) == (4096, len(raw), 2)
     assert desk.rejected_raw("big") == raw
-    assert [file.name for file in (tmp_path / "rejected").iterdir()] == ["big.raw"]
+    assert [file.name for file in (desk.path.parent / "rejected").iterdir()] == ["big.raw"]
 
 
 def test_what_a_replay_could_read_is_listed_no_more_until_it_is_rejected_again(desk: Desk) -> None:
@@ -96,6 +97,7 @@ def test_an_unknown_record_is_an_error_that_says_where_to_look(desk: Desk) -> No
         desk.rejected_raw("nothing")
 
 
+@in_a_file
 def test_records_are_told_in_the_order_in_which_they_were_kept_first_and_again_when_all_was_forgotten(
     desk: Desk,
 ) -> None:
