@@ -18,6 +18,6 @@ def free(self: DataDirectory) -> tuple[int, int]:
 
 if __name__ == "__main__":
     FULL = Path(sys.argv.pop(1))
-    DataDirectory.free = free  # type: ignore[method-assign]
+    DataDirectory.free = free  # type: ignore[method-assign] # that is what this is for
     gathering.WAITING_ROWS = 0  # who comes while another one waits is told to come again
     cli.main()
