@@ -15,7 +15,7 @@ from citywatch.stores.desk import Desk
 from citywatch.stores.desk.rejected import RAW_LIMIT
 from citywatch.triage import Choice
 
-ROWS = 2_000
+_ROWS = 2_000
 OPTIONS = {"compression": "zstd"}
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -101,7 +101,7 @@ def _tables(rows: Iterator[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.Ta
     some: list[dict[str, Any]] = []
     for row in rows:
         some.append(row)
-        if len(some) >= ROWS:
+        if len(some) >= _ROWS:
             yield pa.Table.from_pylist(some, schema=schema)
             some = []
     yield pa.Table.from_pylist(some, schema=schema)

@@ -22,17 +22,17 @@ ENOUGH = 8
 """So many small files of a part are merged as they come; an asked-for merge takes two."""
 
 _PASSES = 3
+_READ = 2_000
 _GROUP = 64 << 20
-"""Bytes in memory that make a group of rows, however few these are: the bytes of a record may be many."""
+"""Rows are read so many at a time, and so many bytes of them make a group: the bytes of a record may be many."""
 
 
 @dataclass(frozen=True)
 class _Section:
-    """Of the manifest. `rows`: read at once; `schema`: of a file with columns of these names."""
+    """Of the manifest. `schema`: of a file with columns of these names."""
 
     name: str
     options: Mapping[str, Any]
-    rows: int
     schema: Callable[[Sequence[str]], pa.Schema]
 
     def files(self, manifest: Manifest, part: str) -> list[File]:
@@ -51,8 +51,8 @@ class _Section:
 
 
 _SECTIONS = (
-    _Section("events", parquet_options("zstd", kept=True), ROW_GROUP, lambda names: stored_schema(raw=RAW in names)),
-    _Section("rejected", daily.OPTIONS, daily.ROWS, lambda _: daily.REJECTED),
+    _Section("events", parquet_options("zstd", kept=True), lambda names: stored_schema(raw=RAW in names)),
+    _Section("rejected", daily.OPTIONS, lambda _: daily.REJECTED),
 )
 
 
@@ -152,7 +152,7 @@ def _read(archive: Archive, section: _Section, file: File) -> Iterator[pa.Table]
         with archive.files.open(f"{archive.root}/{file.path}") as opened:
             found = pq.ParquetFile(opened)
             schema = section.schema(found.schema_arrow.names)
-            for batch in found.iter_batches(section.rows):
+            for batch in found.iter_batches(_READ):
                 yield pa.Table.from_batches([batch]).replace_schema_metadata(None).cast(schema)
     except (pa.ArrowException, FileNotFoundError) as error:
         raise StoreError(f"{archive.url(file)} cannot be read: {error}", hint="restore it from a copy") from error
