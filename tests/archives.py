@@ -7,13 +7,11 @@ from typing import Any
 
 import duckdb
 
-from citywatch.analytics.question import questions
 from citywatch.stores.archive.manifest import Archive
 from citywatch.stores.archive.publishing import publish
 from citywatch.stores.archive.reading import Reader
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
-from tests.cluster.city import answer
 
 
 def published(data: Path, archive: Archive) -> None:
@@ -26,15 +24,3 @@ def events(archive: Archive) -> list[tuple[Any, ...]]:
     with duckdb.connect() as con:
         Reader(archive, con).create_view()
         return con.execute("SELECT source, id, time_precision, data FROM events ORDER BY seq").fetchall()
-
-
-def has_the_rows_of_the_laptop(home: str, city: Path) -> None:
-    """Publish a data directory there, and ask every question of both."""
-    published(city, Archive(home))
-    with_rows = 0
-    for name, asking in questions().items():
-        if not asking.takes_truth:
-            here = answer(city, name)
-            assert answer(home, name) == here, name
-            with_rows += bool(len(here.rows))
-    assert with_rows > 25

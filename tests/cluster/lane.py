@@ -22,11 +22,11 @@ GROUPS = {
     "doctor": ("test_doctor",),
     "compose": ("compose/",),
     "console": ("postgresql/test_console", "postgresql/test_processes"),
+    "stores": ("tests/conformance/test_stores",),
     "desk": ("postgresql/", "tests/unit/desk/"),
     "cassandra": ("cassandra/",),
     "hdfs": ("hdfs/",),
     "security": ("test_security",),
-    "stores": ("tests/conformance/test_stores",),
 }
 """Beginnings of the paths of each; what takes longest stands first, so that nobody is left alone with it at the end.
 

@@ -14,6 +14,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from citywatch.analytics.question import questions
+from citywatch.cli.elsewhere import ONLY
 from citywatch.connections import hdfs
 from citywatch.engine.embedded import Engine
 from citywatch.errors import CitywatchError, StoreError, UsageError
@@ -24,8 +26,16 @@ from citywatch.rules.model import Ruleset
 from citywatch.settings import Settings
 from citywatch.sources import open_source
 from citywatch.stores import STORES, open_store
-from tests.cluster.city import REPORT
-from tests.conformance.stores import CASES, Elsewhere, Kept
+from citywatch.stores.archive import publishing
+from citywatch.stores.archive.manifest import Archive
+from citywatch.stores.archive.merging import merge
+from citywatch.stores.archive.reading import Reader
+from citywatch.stores.archive.writing import MOST
+from citywatch.stores.history import History
+from tests.archives import events
+from tests.cluster.city import REPORT, answer, city_in
+from tests.cluster.hdfs.files import paths
+from tests.conformance.stores import CASES, Case, Elsewhere, Kept
 from tests.mqtt.conftest import stored
 from tests.unit.desk.facts import alert_id, event, fact, table
 
@@ -50,16 +60,25 @@ def data_directory(data: Path) -> Path:
 
 def cases(*, elsewhere: bool = False) -> list[Any]:
     """All of them, or those that a data directory is taken over to."""
-    marks = {name: pytest.mark.cluster if case.cluster else () for name, case in CASES.items()}
-    return [pytest.param(name, id=name, marks=marks[name]) for name in CASES if not elsewhere or "desk" not in name]
+    return [
+        pytest.param(case, id=name, marks=pytest.mark.cluster if case.cluster else ())
+        for name, case in CASES.items()
+        if not elsewhere or "desk" not in name
+    ]
 
 
 @pytest.fixture(scope="module")
 def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """One store of each kind for all sentences; each of them has alerts of its own."""
-    case, home = CASES[request.param], tmp_path_factory.mktemp("stores")
-    with case.open(home, data_directory(home / "data")) as opened:
+    home = tmp_path_factory.mktemp("stores")
+    with request.param.open(home, data_directory(home / "data")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with a minute of a city."""
+    return city_in(tmp_path_factory.mktemp("city") / "data")
 
 
 every = pytest.mark.parametrize("kept", cases(), indirect=True)
@@ -153,6 +172,54 @@ def test_one_that_holds_nothing_says_so_and_what_to_do(kept: Elsewhere) -> None:
     ):
         reader.create_view()
     assert nothing.value.hint
+
+
+def readers(use: str = "reports") -> list[Any]:
+    """Those that reports read, and that are used like that, too."""
+    return [each for each in cases() if {"reports", use} <= {used for used, _ in each.values[0].lines}]
+
+
+@pytest.mark.parametrize("case", readers())
+def test_every_report_that_it_answers_has_the_rows_of_the_laptop(case: Case, city: Path, tmp_path: Path) -> None:
+    with case.open(tmp_path, city) as kept:
+        assert isinstance(kept, Elsewhere)
+        kept.take_over()
+        able = [name for name, asking in questions().items() if not asking.takes_truth]
+        asked = ONLY.get(kept.address.partition("://")[0], able)
+        with_rows = 0
+        for name in asked:
+            here = answer(city, name)
+            assert answer(kept.address, name) == here, name
+            with_rows += bool(len(here.rows))
+    assert with_rows > 0.6 * len(asked)
+
+
+@pytest.mark.parametrize("case", readers("archive"))
+def test_small_files_of_an_archive_become_one_and_a_reader_that_began_before_reads_on(
+    case: Case, city: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "ROUND", 450)
+    with case.open(tmp_path, city) as kept:
+        assert isinstance(kept, Elsewhere)
+        kept.take_over()
+        archive = Archive(kept.address)
+        before = archive.manifest()
+        assert max(len(files) for files in before.events.values()) >= 3
+        with duckdb.connect() as con:
+            reader = Reader(archive, con)
+            reader.create_view()
+            fewer = merge(archive, 2)
+            archive.clean()
+            assert con.execute("SELECT count(*) FROM events").fetchall() == [(History(city).rows(),)]
+        after = archive.manifest()
+        assert {len(files) for files in after.events.values()} == {1}
+        assert all(file.bytes <= MOST for files in after.events.values() for file in files)
+        assert sum(map(len, before.events.values())) - sum(map(len, after.events.values())) == fewer > 0
+        assert events(archive) == stored(city, "source, id, time_precision, data")
+        replaced = {file.path for files in before.events.values() for file in files} - {f.path for f in after.files()}
+        assert archive.clean(grace_s=-60) >= len(replaced)
+        assert not replaced & set(paths(kept.address))
+        assert events(archive) == stored(city, "source, id, time_precision, data")
 
 
 @pytest.mark.parametrize(("use", "address"), [(use, case.wrong) for case in CASES.values() for use, _ in case.lines])

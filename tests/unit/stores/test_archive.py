@@ -1,6 +1,6 @@
-"""An archive holds each event once whatever stops half-way, and reports from it have the rows of the laptop.
+"""An archive holds each event once whatever stops half-way; days that are too old go.
 
-Here in a directory; on HDFS see tests/cluster/hdfs.
+In a directory; what it promises wherever it is see tests/conformance/test_stores.py.
 """
 
 from __future__ import annotations
@@ -25,15 +25,13 @@ from citywatch.errors import StoreError, UsageError
 from citywatch.stores.archive import publishing
 from citywatch.stores.archive.expiry import expire, keep
 from citywatch.stores.archive.manifest import Archive, File, Manifest
-from citywatch.stores.archive.merging import merge, mergeable, pieces
+from citywatch.stores.archive.merging import mergeable, pieces
 from citywatch.stores.archive.publishing import publish
 from citywatch.stores.archive.reading import Reader
-from citywatch.stores.archive.writing import MOST
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
-from citywatch.stores.history import History
 from citywatch.triage import Wish
-from tests.archives import events, has_the_rows_of_the_laptop, published
+from tests.archives import events, published
 from tests.cluster.city import answer, city_in
 from tests.cluster.hdfs.files import paths
 from tests.cluster.running import citywatch
@@ -52,10 +50,6 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(tmp_path: Path) -> str:
     """Address of a directory that is not there yet."""
     return f"file://{tmp_path}/archive"
-
-
-def test_every_report_has_the_rows_of_the_laptop(home: str, city: Path) -> None:
-    has_the_rows_of_the_laptop(home, city)
 
 
 def test_events_stand_by_day_and_type_and_what_was_rejected_with_its_reason(home: str, city: Path) -> None:
@@ -106,31 +100,6 @@ def test_of_two_jobs_at_the_same_time_one_begins_anew(home: str, city: Path, mon
     monkeypatch.setattr(publishing, "_with_events", meanwhile)
     published(city, archive)
     assert began
-    assert events(archive) == stored(city, "source, id, time_precision, data")
-
-
-def test_small_files_become_one_and_a_reader_that_began_before_reads_on(
-    home: str, city: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    archive = Archive(home)
-    monkeypatch.setattr(publishing, "ROUND", 450)
-    published(city, archive)
-    before = archive.manifest()
-    assert max(len(files) for files in before.events.values()) >= 3
-    with duckdb.connect() as con:
-        reader = Reader(archive, con)
-        reader.create_view()
-        fewer = merge(archive, 2)
-        archive.clean()
-        assert con.execute("SELECT count(*) FROM events").fetchall() == [(History(city).rows(),)]
-    after = archive.manifest()
-    assert {len(files) for files in after.events.values()} == {1}
-    assert all(file.bytes <= MOST for files in after.events.values() for file in files)
-    assert sum(map(len, before.events.values())) - sum(map(len, after.events.values())) == fewer > 0
-    assert events(archive) == stored(city, "source, id, time_precision, data")
-    replaced = {file.path for files in before.events.values() for file in files} - {f.path for f in after.files()}
-    assert archive.clean(grace_s=-60) >= len(replaced)
-    assert not replaced & set(paths(home))
     assert events(archive) == stored(city, "source, id, time_precision, data")
 
 
