@@ -2,13 +2,15 @@
 
 Where things are comes from the environment of Airflow's workers, secrets from files that it names:
 
-    CITYWATCH            the command (default: citywatch, on PATH)
-    CITYWATCH_DATA       data directory
-    CITYWATCH_KAFKA      host:port of Kafka (default: localhost:9092)
-    CITYWATCH_REPORTS    directory that reports are written to (default: reports in the data directory)
-    CITYWATCH_SHADOW     rules that are tried in shadow, as `rules backtest` takes them
-    CITYWATCH_ZONE       the city's time zone: its days are reported (default: America/New_York)
-    CITYWATCH_SCHEDULES  day from which on there are intervals (default: 2026-01-01)
+    CITYWATCH               the command (default: citywatch, on PATH)
+    CITYWATCH_DATA          data directory
+    CITYWATCH_KAFKA         host:port of Kafka (default: localhost:9092)
+    CITYWATCH_REPORTS       directory that reports are written to (default: reports in the data directory)
+    CITYWATCH_SHADOW        rules that are tried in shadow, as `rules backtest` takes them
+    CITYWATCH_ARCHIVE       address of an archive, hdfs://… (default: there is none)
+    CITYWATCH_ARCHIVE_KEEP  how long it keeps what, as `retention apply --keep`, with spaces between (default: for ever)
+    CITYWATCH_ZONE          the city's time zone: its days are reported (default: America/New_York)
+    CITYWATCH_SCHEDULES     day from which on there are intervals (default: 2026-01-01)
 """
 
 from __future__ import annotations

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from deploy.servers.server import Server, free_ports
+from tests.cluster.airflow.api import PATIENCE_S, Api
 from tests.cluster.servers import timed
 
 ROOT = Path(__file__).resolve().parents[3]
 PLACE = ROOT / "deploy" / "airflow"
 COMMAND = Path(sys.executable).parent / "citywatch"
-PATIENCE_S = 180
-BUSY = 503
-REFUSED = '"reason":"Database error"'
-"""SQLite waits for nobody where a transaction that has read wants to write, and another has written meanwhile."""
-
 Seen = TypeVar("Seen")
 
 
@@ -62,7 +56,7 @@ class Airflow:
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
         self.port = free_ports(1)[0]
-        self._token = ""
+        self._api = Api(f"http://127.0.0.1:{self.port}")
         ours = {
             name: value
             for name, value in os.environ.items()
@@ -96,25 +90,8 @@ class Airflow:
             yield
 
     def ask(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
-        """What the API says; asked again while SQLite, in which this Airflow keeps itself, is busy."""
-        self._token = self._token or self._asked("/auth/token")["access_token"]
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return self._asked(f"/api/v2/{path}", body, method)
-            except urllib.error.HTTPError as error:
-                said = error.read().decode()
-                busy = error.code == BUSY or REFUSED in said
-                if not busy or time.monotonic() > deadline:
-                    raise AssertionError(f"{path}: {error.code} {said}") from error
-            time.sleep(0.5)
-
-    def _asked(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - always http
-            return json.load(answer)
+        """What the API says."""
+        return self._api.ask(path, body, method)
 
     def runs(self, dag: str = "~") -> list[dict[str, Any]]:
         """Runs of a DAG, or of all of them, the oldest first."""

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.cluster.airflow.scheduler import COMMAND, PLACE, Airflow
+from tests.cluster.airflow.scheduler import COMMAND, PLACE, Airflow, synced
 from tests.cluster.running import Run
 from tests.cluster.servers import kafka
 from tests.cluster.topics import Cluster
@@ -67,7 +67,7 @@ def test_the_scheduler_runs_every_dag_when_it_is_due_and_again_for_a_past_day(tm
 
 
 def all_are_read_and_only_the_producer_is_paused(airflow: Airflow) -> None:
-    known = {path.stem for path in (PLACE / "dags").glob("*.py")}
+    known = {path.stem for path in (PLACE / "dags").glob("*.py")} - {"archive_upkeep"}  # no archive is named
     read = airflow.until(
         lambda: {dag["dag_id"]: dag for dag in airflow.ask("dags")["dags"]}, lambda dags: set(dags) == known
     )
@@ -122,6 +122,26 @@ def answers(directory: Path) -> dict[str, Any]:
     found: dict[str, Any] = {name: json.loads((directory / name).read_text("utf-8")) for name in names}
     lines = (directory / "shadow.ndjson").read_text("utf-8").splitlines()
     return {**found, "shadow.ndjson": [json.loads(line) for line in lines]}
+
+
+_TASKS = """
+import json, os, runpy
+for more in ({}, {"CITYWATCH_ARCHIVE": "hdfs://namenode:8020/citywatch"}, {"CITYWATCH_ARCHIVE_KEEP": "*=90d"}):
+    os.environ.update(more)
+    dag = runpy.run_path("dags/archive_upkeep.py").get("dag")
+    print(json.dumps([[task.task_id, *task.upstream_task_ids] for task in dag.tasks] if dag else None))
+"""
+
+
+def test_an_archive_has_a_schedule_where_one_is_named_and_expires_where_it_is_said_how_long_it_keeps(
+    tmp_path: Path,
+) -> None:
+    synced()
+    environment = {"PYTHONPATH": "plugins", "AIRFLOW_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    asked = [str(PLACE / ".venv" / "bin" / "python"), "-B", "-c", _TASKS]
+    said = subprocess.run(asked, cwd=PLACE, env=environment, check=True, capture_output=True, text=True).stdout
+    tasks = [json.loads(line) for line in said.splitlines()]
+    assert tasks == [None, [["compact"]], [["compact"], ["retention", "compact"]]]
 
 
 class City:
