@@ -50,6 +50,17 @@ def test_what_a_service_names_is_there(name: str) -> None:
     assert set(service.get("secrets", [])) <= set(COMPOSE["secrets"])
 
 
+def test_what_a_service_depends_on_comes_up_with_it() -> None:
+    for name, service in SERVICES.items():
+        for other in service.get("depends_on", {}):
+            always = "profiles" not in SERVICES[other]
+            assert always or set(service["profiles"]) <= set(SERVICES[other]["profiles"]), f"{name} needs {other}"
+
+
+def test_one_profile_brings_up_all_of_it() -> None:
+    assert all("schedules" in service.get("profiles", ["schedules"]) for service in SERVICES.values())
+
+
 def test_no_password_stands_in_the_file() -> None:
     for name, service in SERVICES.items():
         secret = [key for key in service.get("environment", {}) if re.search("PASSWORD|SECRET|KEY", key)]
@@ -68,8 +79,9 @@ def test_its_command_is_one_that_citywatch_takes(name: str) -> None:
 
 
 def test_the_images_are_those_of_the_tests() -> None:
-    poms = {name: (DEPLOY / "servers" / name / "pom.xml").read_text("utf-8") for name in ("kafka", "cassandra")}
-    for name, pom in poms.items():
+    servers = {"kafka": "kafka", "cassandra": "cassandra", "namenode": "hdfs", "datanode": "hdfs", "directory": "hdfs"}
+    for name, server in servers.items():
+        pom = (DEPLOY / "servers" / server / "pom.xml").read_text("utf-8")
         assert f"<version>{SERVICES[name]['image'].split(':')[1]}</version>" in pom
 
 
@@ -80,5 +92,6 @@ def test_spark_is_given_all_jars_that_are_put_into_the_image() -> None:
         f"/opt/spark-jars/{jar.findtext(f'{namespace}artifactId')}-{jar.findtext(f'{namespace}version')}.jar"
         for jar in pom.iter(f"{namespace}dependency")
     }
-    (given,) = (word for word in SERVICES["detect"]["command"] if word.startswith("--conf=spark.jars="))
-    assert set(given.removeprefix("--conf=spark.jars=").split(",")) == wanted
+    for name in ("detect", "archive"):
+        (given,) = (word for word in SERVICES[name]["command"] if word.startswith("--conf=spark.jars="))
+        assert set(given.removeprefix("--conf=spark.jars=").split(",")) == wanted

@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 from deploy.servers.cassandra_server import Cassandra
 from deploy.servers.jars import HERE, jars, java
 from deploy.servers.postgresql_server import OWNER, Postgresql, programs
+from tests.cluster.airflow.scheduler import synced
 from tests.cluster.compose.container import Container
 from tests.cluster.compose.layout import SERVICES, Layout
 
@@ -24,6 +26,26 @@ touch {home}/default/server.properties {home}/default/log4j2.yaml {home}/default
 {java} kafka.docker.KafkaDockerWrapper setup --default-configs-dir {home}/default --mounted-configs-dir {home}/mounted \
     --final-configs-dir {home}/final
 exec {java} $KAFKA_HEAP_OPTS kafka.Kafka {home}/final/server.properties
+"""
+
+_HDFS = """#!/bin/sh
+# bin/hdfs of the image: the class that a command stands for, with the configuration of the container.
+case $1 in
+namenode) class=hdfs.server.namenode.NameNode ;;
+datanode) class=hdfs.server.datanode.DataNode ;;
+dfsadmin) class=hdfs.tools.DFSAdmin ;;
+dfs) class=fs.FsShell ;;
+esac
+shift
+exec {java} -Xmx${{HADOOP_HEAPSIZE_MAX:-128m}} -XX:+UseSerialGC -Djava.net.preferIPv4Stack=true \\
+    -cp "$HADOOP_CONF_DIR:{home}:{jars}/*" "org.apache.hadoop.$class" "$@"
+"""
+
+_STARTER = """#!/bin/sh
+# /opt/starter.sh of the image, once the configuration is made: a NameNode is formatted where it never was.
+set -eu
+[ -z "${ENSURE_NAMENODE_DIR:-}" ] || [ -d "$ENSURE_NAMENODE_DIR" ] || hdfs namenode -format -force
+exec "$@"
 """
 
 _CQLSH = """#!{python}
@@ -90,6 +112,35 @@ class Node(Container):
         return listens(self.layout.address(self.name), 9042) and super().ready()
 
 
+class Hadoop(Container):
+    """apache/hadoop: its command, and what it starts with: a configuration that is made of the environment."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        conf = Path(self.layout.environment(self.name)["HADOOP_CONF_DIR"])
+        conf.mkdir(exist_ok=True)
+        shutil.copy(HERE / "hdfs" / "log4j.properties", conf)
+        for site in ("core-site.xml", "hdfs-site.xml"):
+            ElementTree.ElementTree(self._configuration(f"{site.upper()}_")).write(conf / site)
+        for page in ("hdfs", "datanode", "static"):  # they are no jars, and the nodes want them to be there
+            (self.layout.root / "hadoop" / "webapps" / page).mkdir(parents=True, exist_ok=True)
+        text = _HDFS.format(java=java(), home=self.layout.root / "hadoop", jars=jars("hdfs"))
+        program(self.layout.root / "bin" / "hdfs", text)
+        program(self.layout.root / "hadoop" / "starter.sh", _STARTER)
+
+    def _configuration(self, prefix: str) -> ElementTree.Element:
+        made = ElementTree.Element("configuration")
+        for name, value in self.layout.environment(self.name).items():
+            if name.startswith(prefix):
+                one = ElementTree.SubElement(made, "property")
+                ElementTree.SubElement(one, "name").text = name.removeprefix(prefix)
+                ElementTree.SubElement(one, "value").text = value
+        return made
+
+    def entrypoint(self) -> list[str]:
+        return [str(self.layout.root / "hadoop" / "starter.sh")]
+
+
 class Database(Container):
     """postgres: a cluster that is made with the superuser's password of a file, and asks everybody for theirs."""
 
@@ -115,11 +166,21 @@ class Database(Container):
 class Airflow(Container):
     """Ours, with the schedules: its entry point only hands on."""
 
+    def prepare(self) -> None:
+        super().prepare()
+        synced()
+
     def entrypoint(self) -> list[str]:
         return []
 
 
-_KINDS = {"apache/kafka": Kafka, "cassandra": Node, "postgres": Database, "citywatch-airflow": Airflow}
+_KINDS = {
+    "apache/kafka": Kafka,
+    "apache/hadoop": Hadoop,
+    "cassandra": Node,
+    "postgres": Database,
+    "citywatch-airflow": Airflow,
+}
 
 
 def container(layout: Layout, name: str) -> Container:

@@ -42,7 +42,7 @@ class Layout:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._net = 2 + os.getpid() % 250
-        self._metrics = free_ports(1)[0]  # what is served on 127.0.0.1 itself
+        self._metrics, self._blocks = free_ports(2)  # what is served on 127.0.0.1 itself
 
     def address(self, service: str) -> str:
         """Of a service, as a container has one."""
@@ -68,7 +68,7 @@ class Layout:
         text = re.sub(r"0\.0\.0\.0|localhost|127\.0\.0\.1(?=:80)|(?<=//)(?=:\d)", self.address(service), text)
         places = self._places(service)
         known = "|".join(map(re.escape, sorted(places, key=len, reverse=True)))
-        text = re.sub(rf"(?<![\w/.])({known})(?![\w-])", lambda found: str(places[found[1]]), text)
+        text = re.sub(rf"(?:(?<![\w/.])|(?<=:///))({known})(?![\w-])", lambda found: str(places[found[1]]), text)
         return text.replace("$$", "$")
 
     def _places(self, service: str) -> dict[str, Path]:
@@ -76,6 +76,7 @@ class Layout:
         found |= {
             "/opt/airflow": DEPLOY / "airflow",
             "/opt/kafka/bin": self.root / "kafka",
+            "/opt/hadoop/etc/hadoop": self.home(service) / "conf",
             "/opt/spark-jars": jars("spark"),
         }
         found |= {"/tmp": self.home(service) / "tmp", "/proc": self.home(service) / "proc"}
@@ -90,6 +91,8 @@ class Layout:
         given = dict(SERVICES[service].get("environment", {}))
         if self.image(service) == "postgres":
             given = {"PGHOST": self.address(service), **given}  # there it is found by a socket in the image
+        if self.image(service) == "apache/hadoop":
+            given = {"HADOOP_CONF_DIR": "/opt/hadoop/etc/hadoop", **given, **self._datanode()}
         if self.image(service).startswith("citywatch"):
             given = {**image_environment("citywatch"), **given}
         if self.image(service) == "citywatch-airflow":
@@ -99,6 +102,10 @@ class Layout:
         own = {"HOME": str(self.home(service) / HOME[1:]), "TMPDIR": str(self.home(service) / "tmp"), "LANG": "C.UTF-8"}
         java = {"JDK_JAVA_OPTIONS": BRIEF, **{n: os.environ[n] for n in ("JAVA_HOME",) if n in os.environ}}
         return {**own, **java, "PATH": path, "PYTHONDONTWRITEBYTECODE": "1", **here}
+
+    def _datanode(self) -> dict[str, str]:
+        """Clients are sent to where the DataNode called from: on loopback that is 127.0.0.1, whoever calls."""
+        return {"HDFS-SITE.XML_dfs.datanode.address": f"127.0.0.1:{self._blocks}"}
 
     def _airflow(self, service: str) -> dict[str, str]:
         """Where it serves what it serves everywhere in a container."""
