@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +15,7 @@ from citywatch.engine.spark.conditions import Conditions
 from citywatch.engine.spark.kept import Kept
 from citywatch.engine.spark.message import PASSED, Kind, Message, packed, unpacked
 from citywatch.engine.spark.routing import Routing
+from citywatch.engine.spark.scratch import Scratch
 from citywatch.event import batch_schema
 from citywatch.settings import DAY, Settings
 from citywatch.stores.identity import Identities, Verdict
@@ -34,13 +31,14 @@ class Known:
     identities: Identities
     entries: dict[int, list[int]] = field(default_factory=dict)
     last: int = 0
+    scratch: Scratch | None = None
+    """Where the identities are, when that goes with them."""
 
     @classmethod
     def load(cls, kept: Kept) -> Known:
         """From Spark's state."""
-        place = Path(tempfile.mkdtemp(prefix="citywatch-identities-"))
-        known = cls(Identities(place))
-        weakref.finalize(known, shutil.rmtree, place, ignore_errors=True)
+        scratch = Scratch()
+        known = cls(Identities(scratch.path), scratch=scratch)
         for day, number, content in kept.entries():
             known.remember(unpacked(content))
             known._note(day, number)
