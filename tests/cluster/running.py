@@ -36,10 +36,10 @@ class Run:
         self.data = data
         data.mkdir(exist_ok=True)
         command = [*COMMAND, self.command, *map(str, arguments), "--data", str(data)]
-        self.errors = data.with_name(f"{data.name}.stderr")
-        with self.errors.open("ab") as errors:
+        self.errors, self._out = (data.with_name(f"{data.name}.{name}") for name in ("stderr", "stdout"))
+        with self.errors.open("ab") as errors, self._out.open("wb") as out:
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **(environment or {})}
+                command, stdout=out, stderr=errors, env={**os.environ, **(environment or {})}
             )
 
     def __enter__(self) -> Self:
@@ -52,8 +52,8 @@ class Run:
     def end(self, how: signal.Signals) -> dict[str, Any]:
         """Signal it; what it said last on standard output."""
         self.process.send_signal(how)
-        out, _ = self.process.communicate(timeout=60)
-        last = (out.splitlines() or [""])[-1]
+        self.process.wait(timeout=60)
+        last = (self._out.read_text("utf-8").splitlines() or [""])[-1]
         return dict(json.loads(last)) if last.startswith("{") else {}
 
     def wait(self, what: Any, within: float = 100) -> None:

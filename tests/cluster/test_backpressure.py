@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
 
+from citywatch.engine.lagging import LONG
+from citywatch.settings import SECOND
+from citywatch.stores.desk import Desk
 from tests.cluster.running import Run, facts, read, status
 from tests.cluster.test_reading import event
 from tests.cluster.topics import Cluster, by_device
+from tests.cluster.traffic import Traffic
+from tests.cluster.watching import Up
 from tests.conformance.examples import document
 
 pytestmark = pytest.mark.cluster
@@ -23,16 +29,27 @@ EVERY = 100
 AT_ONCE = 120_000
 BYTES = 1_200
 """Of a message: all of a burst are more than what a reader keeps of messages that are not committed."""
+BACKLOG = 300_000
+"""More than what a reader works off while it is held back."""
+FIRST = 10_000_000
+"""Number of the first message of the backlog, above those of the traffic."""
+WORKS_S, RESTS_S = 0.05, 1.0
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """A directory with a rule that every hundredth message is a match of."""
+    directory = tmp_path / "rules"
+    directory.mkdir()
+    (directory / "rules.yaml").write_text(yaml.safe_dump(document({"name": "marked", "where": "label = 'a'"})), "utf-8")
+    return directory
 
 
 @pytest.mark.parametrize("burst", [150_000, pytest.param(500_000, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])])
 def test_a_burst_is_worked_off_with_bounded_memory_and_every_alert(
-    cluster: Cluster, tmp_path: Path, burst: int
+    cluster: Cluster, tmp_path: Path, rules: Path, burst: int
 ) -> None:
-    rules, data = tmp_path / "rules", tmp_path / "data"
-    rules.mkdir()
-    (rules / "rules.yaml").write_text(yaml.safe_dump(document({"name": "marked", "where": "label = 'a'"})), "utf-8")
-    name = cluster.make(partitions=PARTITIONS)
+    data, name = tmp_path / "data", cluster.make(partitions=PARTITIONS)
     waiting: list[dict[str, int]] = []
     with Run(data, cluster.url(name), "--rules", rules) as run:
         run.wait(lambda: status(data).get("sources"))
@@ -58,6 +75,49 @@ def test_a_burst_is_worked_off_with_bounded_memory_and_every_alert(
     assert alerted == list(range(0, burst, EVERY))
     counts = status(data)["counts"]
     assert (counts["events"], counts["duplicates"], counts["rejected"], counts["backfill"]) == (burst, 0, 0, 0)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_a_reader_that_is_held_back_raises_one_alert_of_its_lag_and_none_when_it_has_caught_up(
+    cluster: Cluster, tmp_path: Path, rules: Path
+) -> None:
+    data, name = tmp_path / "data", cluster.make(partitions=PARTITIONS)
+    with Up(data, cluster.url(name), "--rules", rules) as up, Traffic(cluster, name, message) as traffic:
+        up.wait(lambda: read(data) >= 100)
+        started = time.monotonic()
+        up.process.send_signal(signal.SIGSTOP)
+        cluster.send(name, [message(FIRST + number) for number in range(BACKLOG)], key=by_device)
+
+        def told() -> bool:
+            """Let it work for a small part of the time; whether it has told of its lag."""
+            up.process.send_signal(signal.SIGCONT)
+            time.sleep(WORKS_S)
+            up.process.send_signal(signal.SIGSTOP)
+            time.sleep(RESTS_S)
+            return lags(data) > 0
+
+        up.wait(told, within=600)
+        held_back = time.monotonic() - started
+        assert read(data) < BACKLOG, "it was held back all the time"
+        up.process.send_signal(signal.SIGCONT)
+        up.wait(lambda: sum(up.lag().values()) > 0 and (up.late() or 0) > LONG / SECOND)
+        sent = traffic.end() + BACKLOG
+        up.wait_for(sent, within=300)
+        up.wait(lambda: not sum(up.lag().values()) and (up.late() or 99) < LONG / SECOND)
+        time.sleep(5)  # it looks at its lag every second
+    assert held_back > 2 * LONG / SECOND, "the clock was a minute behind for a minute"
+    assert lags(data) == 1
+    (group,) = (group for rule, group, *_ in facts(data).values() if rule == "source_lag")
+    assert group["source"] == cluster.url(name)
+    alerted = sorted(int(evidence[0][1]) for rule, *_, evidence in facts(data).values() if rule == "marked")
+    assert alerted == [n for n in (*range(sent - BACKLOG), *range(FIRST, FIRST + BACKLOG)) if n % EVERY == 0]
+
+
+def lags(data: Path) -> int:
+    """How often it has told of its lag."""
+    with Desk(data / "desk.sqlite") as desk:
+        return sum(count for rule, *_, count in desk.tallies() if rule == "source_lag")
 
 
 def message(number: int) -> str:

@@ -11,6 +11,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from citywatch.stores.desk import Desk
+from tests.cluster.cassandra.agreement import key_of, same_alerts
 from tests.cluster.cassandra.keyspaces import SECRET, Keyspace, keyspace
 from tests.cluster.servers import cassandra
 from tests.cluster.spark import city
@@ -39,13 +40,13 @@ def test_a_job_whose_worker_and_then_all_of_it_is_killed_says_what_one_machine_s
     said("run", tmp_path / "in" / "*.ndjson", "--once", "--rules", rules, "--data", tmp_path / "one")
     topic, told, refused, data = cluster.make(partitions=2), cluster.make(), cluster.make(), tmp_path / "two"
     commits, offsets = data / "spark" / "detect" / "commits", data / "spark" / "detect" / "offsets"
-    read = (cluster.url(topic), "--data", data, "--rules", rules, "--once", "--at-once", EVENTS // 5)
     besides = ("--to", cluster.url(told), "--rejected-to", cluster.url(refused), "--store", store.url)
-    command = (*read, "--shards", 2, *besides, "--metrics-port", 0)
+    read = (cluster.url(topic), "--data", data, "--rules", rules, "--once", "--metrics-port", 0)
+    command = (*read, "--shards", 2, *besides, "--at-once")
     cluster.send(topic, lines[: EVENTS // 4 * 3], key=_device)
     cluster.send(topic, [None, b"\xff no JSON"], partition=1)
 
-    job = Job(*command, log=tmp_path / "log", environment=SECRET)
+    job = Job(*command, EVENTS // 5, log=tmp_path / "log", environment=SECRET)
     job.wait_for((offsets / "1").exists)
     job.wait_for(job.kill_worker)
     assert not (commits / "1").exists(), "the batch was over before its worker was killed"
@@ -55,25 +56,39 @@ def test_a_job_whose_worker_and_then_all_of_it_is_killed_says_what_one_machine_s
     assert (commits / "1").exists(), "the batch of the killed worker was not tried again"
     assert not (commits / "2").exists(), "the batch was over before the job was killed"
     before, slow = alerts(data), behind(data)
-    cluster.send(topic, lines[EVENTS // 4 * 3 :], key=_device)
+    cluster.send(topic, lines[EVENTS // 4 * 3 : EVENTS // 8 * 7], key=_device)
+    again = Job(*command, EVENTS, log=tmp_path / "log", environment=SECRET)
+    again.wait_for((offsets / "3").exists)
+    cluster.send(topic, lines[EVENTS // 8 * 7 :], key=_device)
     for number, end in enumerate(ends):
         cluster.send(topic, [end], partition=number)
-    last = Job(*command, log=tmp_path / "log", environment=SECRET).last_line()
+    then, between = again.last_line(), alerts(data)
+    last = Job(*command, EVENTS, log=tmp_path / "log", environment=SECRET).last_line()
 
-    expected = alerts(tmp_path / "one")
-    assert 100 < len(before) < len(expected)
-    own = behind(data)
-    assert last["alerts"] == len(expected) - len(before) + len(own - slow)
+    expected, own = alerts(tmp_path / "one"), behind(data)
+    assert 100 < len(before) < len(between) < len(expected), "alerts came before, while and after"
+    assert last["read"] >= EVENTS // 8, "what came after the restart was read"
+    assert then["alerts"] + last["alerts"] == len(expected) - len(before) + len(own - slow)
     assert alerts(data) == expected
     assert {alert.id: alert for alert in map(_said, _read(cluster, told))} == expected
-    assert {row.id for row in store.rows("SELECT id FROM {}.alerts")} == expected.keys() | own
-    assert shown["citywatch_spark_batches_total"] >= 1
-    assert shown['citywatch_records_total{outcome="events"}'] >= EVENTS // 10
-    assert sum(n for name, n in shown.items() if name.startswith(f'citywatch_source_lag{{source="kafka://{topic}"')) > 0
+    same_alerts(store, data, key_of(data))
     with Desk(data / "desk.sqlite") as desk:
         rejected = {record["id"]: record["reason"] for record in desk.rejected()}
     assert len(rejected) == EVENTS // 1000 + 2
     assert {key: json.loads(value)["reason"] for key, value in cluster.messages(refused)} == rejected
+    looked_after(shown, topic, store.url)
+
+
+def looked_after(shown: dict[str, float], topic: str, store: str) -> None:
+    """Fails where the page of a job in its third batch does not say how it and its store stand."""
+    assert shown["citywatch_spark_batches_total"] >= 1
+    assert shown['citywatch_records_total{outcome="events"}'] >= EVENTS // 10
+    assert sum(n for name, n in shown.items() if name.startswith(f'citywatch_source_lag{{source="kafka://{topic}"')) > 0
+    assert shown["citywatch_clock_lag_seconds"] > 24 * 3600, "these events are of the past"
+    assert shown["citywatch_alert_delay_seconds_count"] == 0, "so nobody calls their alerts late"
+    assert shown[f'citywatch_store_up{{store="{store}"}}'] == 1
+    assert shown[f'citywatch_store_delay_seconds{{store="{store}"}}'] >= 0
+    assert shown[f'citywatch_store_behind{{store="{store}",what="alerts"}}'] >= 0
 
 
 def metrics(job: Job) -> dict[str, float]:
