@@ -17,7 +17,7 @@ from bench.measure import ROOT, Line, cores
 
 BENCHES = ("startup", "parsing", "throughput", "latency", "doors", "many_rules", "identities", "simulator", "tickets")
 
-CLUSTER = ("kafka", "spark_detect", "spark_latency", "spark_archive", "cassandra_upserts")
+CLUSTER = ("kafka", "spark_detect", "spark_scaling", "spark_latency", "spark_archive", "cassandra_upserts")
 """Only by name: they need Java 17 and the jars of `make jars`."""
 
 PAGE = ROOT / "bench" / "results.md"

@@ -15,7 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from confluent_kafka import Consumer, Producer
+import pyarrow as pa
+import pyarrow.parquet as pq
+from confluent_kafka import Consumer
 
 from bench import generate, paced
 from bench.measure import CITYWATCH, ROOT, Line, cached, fresh, rate, size
@@ -30,11 +32,13 @@ _RULES = ROOT / "bench" / "rules"
 
 
 def bench(scratch: Path) -> Iterator[Line]:
-    """The ratio, one core against two, and how long an event takes to the topic of alerts."""
+    """How quickly a topic fills, the ratio, bytes, one core against two, and how long an event takes to its alert."""
     name = "from-topics.ndjson"
     events = cached(scratch / name, lambda path: generate.events(path, first=0, count=COUNT, measured_from=COUNT))
     with Kafka(fresh(scratch / "kafka")) as broker:
-        _filled(broker.address, "city", events)
+        paced.made(broker.address, "city", PARTITIONS)
+        filling = paced.filled(broker.address, "city", events, COUNT)
+        yield Line("one producer in Python, by key into a topic, acknowledged", rate(COUNT, filling))
         _begin_groups(broker.address)
         allowed = sorted(os.sched_getaffinity(0))
         from_file = _run(scratch / "file", [str(events), "--once"], allowed)
@@ -42,6 +46,7 @@ def bench(scratch: Path) -> Iterator[Line]:
         from_topic = _run(scratch / "topic", [address], allowed)
         on_one = _run(scratch / "one", [address], allowed[:1])
         yield _compared(from_file, from_topic)
+        yield _sizes(events, broker.directory / "data", scratch / "file" / "log")
         gain = on_one.seconds / from_topic.seconds
         yield Line(f"`run kafka://`, from 1 core to {len(allowed)}", f"{gain:.2f} times as fast")
         yield _latency(broker.address, scratch)
@@ -111,16 +116,17 @@ def _held(pid: int) -> int:
     return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
 
-def _filled(servers: str, topic: str, events: Path) -> None:
-    """A topic with the events, by source, in the order of their receipt: others would be backfill."""
-    paced.made(servers, topic, PARTITIONS)
-    producer = Producer({"bootstrap.servers": servers, "linger.ms": 20, "queue.buffering.max.messages": 2 * COUNT})
-    with events.open("rb") as lines:
-        for line in sorted(lines, key=lambda line: line.split(b'"receivedat":"', 1)[1][:30]):
-            producer.produce(topic, line.rstrip(), key=line.split(b'"source":"', 1)[1].split(b'"', 1)[0])
-            producer.poll(0)
-    if producer.flush(300):
-        raise RuntimeError("Kafka does not take the events of the bench")
+def _sizes(events: Path, topic: Path, log: Path) -> Line:
+    """Bytes that an event needs: as the broker keeps it, in the history of a run, and as its line alone."""
+    kept = sum(file.stat().st_size for part in topic.glob("city-*") for file in part.glob("*.log")) / COUNT
+    columns = sum(file.stat().st_size for file in log.glob("*.parquet")) / COUNT
+    target = events.with_suffix(".parquet")
+    pq.write_table(pa.table({"raw": events.read_bytes().splitlines()}), target, compression="zstd")
+    raw = target.stat().st_size / COUNT
+    measured = (
+        f"{kept:.0f} B in the topic's files, {columns:.0f} B in the log of `run FILE`, {raw:.0f} B its line in Parquet"
+    )
+    return Line(f"an event of {events.stat().st_size / COUNT:.0f} bytes", measured)
 
 
 def _latency(servers: str, scratch: Path) -> Line:

@@ -10,11 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Producer
-
 from bench import generate, paced
 from bench.measure import ROOT, cached, cores, fresh
+from citywatch.cli.hosting import Host
+from citywatch.engine.spark.inputs import kafka
+from citywatch.engine.spark.job import Job
 from citywatch.engine.spark.job import session as started
+from citywatch.engine.spark.telling import DeskTold
+from citywatch.mappings.recipe import ParserRecipe
+from citywatch.stores.desk import Desk
 from deploy.servers.jars import jars
 from deploy.servers.kafka_server import Kafka
 
@@ -22,8 +26,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming import StreamingQuery
 
+    Start = Callable[[], StreamingQuery]
+
 EVENTS = 100_000
 BATCH = EVENTS // 5
+CITY = "city"
 RULES = ROOT / "bench" / "rules"
 
 
@@ -45,20 +52,14 @@ def broker(scratch: Path) -> Iterator[str]:
         yield server.address
 
 
-def city(servers: str, scratch: Path) -> str:
-    """A topic with two partitions that holds `EVENTS` events, by device."""
+def city(servers: str, scratch: Path) -> None:
+    """The topic `CITY`: two partitions that hold `EVENTS` events, by device."""
     file = cached(
         scratch / f"city-{EVENTS}.ndjson",
         lambda path: generate.events(path, first=0, count=EVENTS, measured_from=EVENTS),
     )
-    paced.made(servers, "city", 2)
-    producer = Producer({"bootstrap.servers": servers, "linger.ms": 20, "queue.buffering.max.messages": 2 * EVENTS})
-    for line in file.read_bytes().splitlines():
-        producer.produce("city", line, key=json.loads(line)["source"])
-        producer.poll(0)
-    if producer.flush(120):
-        raise RuntimeError("Kafka does not take the events of the bench")
-    return "city"
+    paced.made(servers, CITY, 2)
+    paced.filled(servers, CITY, file, EVENTS)
 
 
 @contextmanager
@@ -75,13 +76,23 @@ def session(scratch: Path, tasks: int | None = None) -> Iterator[SparkSession]:
         spark.stop()
 
 
-def values(spark: SparkSession, servers: str, topic: str) -> DataFrame:
-    """The messages of a topic as Spark itself reads them."""
-    reader = spark.readStream.format("kafka").option("kafka.bootstrap.servers", servers).option("subscribe", topic)
+def values(spark: SparkSession, servers: str) -> DataFrame:
+    """The messages of that topic as Spark itself reads them."""
+    reader = spark.readStream.format("kafka").option("kafka.bootstrap.servers", servers).option("subscribe", CITY)
     return reader.option("startingOffsets", "earliest").option("maxOffsetsPerTrigger", BATCH).load()
 
 
-def rate(start: Callable[[], StreamingQuery]) -> float:
+def job(spark: SparkSession, servers: str, data: Path, rules: str, shards: int) -> Start:
+    """`spark detect` over that topic to its end, with rules of `RULES`, in an empty data directory."""
+    host = Host(fresh(data), [RULES / rules])
+    host.directory.prepare(host.settings)
+    recipe = ParserRecipe(host.settings, tuple(host.mappings), host.gazetteer)
+    made = Job(host.ruleset, host.settings, recipe, str(data / "checkpoint"), shards, once=True)
+    records = kafka(spark, servers, [CITY], at_once=BATCH, start="earliest", options={})
+    return lambda: made.start(records, DeskTold(Desk(host.directory.desk)))
+
+
+def rate(start: Start) -> float:
     """Messages a second over all whole batches but the first, in which everything is loaded."""
     query = start()
     query.awaitTermination()

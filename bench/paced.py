@@ -1,4 +1,4 @@
-"""Events at a steady pace into a topic of Kafka, and how long until the topic of alerts has what follows from each.
+"""Events into a topic of Kafka: all of a file, or at a steady pace, and how long until that of alerts has what follows.
 
 What the benches of latency of `run kafka://` and of `spark detect` share. Ten events in a thousand make an alert of
 the plain rule `marked` of `rules/live`, ten pairs one of the correlation `paired`.
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -30,17 +31,35 @@ _LINGER_S = 10.0
 
 
 class Told(NamedTuple):
-    """The first message about an alert: when the topic had it (the broker's clock is this one's)."""
+    """The first message about an alert: when the broker wrote it into the topic (its clock is this one's)."""
 
     at: float
     alert: dict[str, Any]
 
 
 def made(servers: str, topic: str, partitions: int = 1) -> None:
-    """Make a topic."""
+    """Make a topic. That of alerts is stamped by the broker."""
+    stamped = {"message.timestamp.type": "LogAppendTime"} if topic == ALERTS else {}
     admin = AdminClient({"bootstrap.servers": servers})
-    for done in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
+    for done in admin.create_topics([NewTopic(topic, partitions, 1, config=stamped)]).values():
         done.result(60)
+
+
+def filled(servers: str, topic: str, events: Path, count: int) -> float:
+    """Send the `count` events of a file, by source, in the order of their receipt: others would be backfill.
+
+    Seconds until the broker had them all.
+    """
+    with events.open("rb") as file:
+        lines = sorted(file, key=lambda line: line.split(b'"receivedat":"', 1)[1][:30])
+    producer = Producer({"bootstrap.servers": servers, "linger.ms": 20, "queue.buffering.max.messages": 2 * count})
+    began = time.perf_counter()
+    for line in lines:
+        producer.produce(topic, line.rstrip(), key=line.split(b'"source":"', 1)[1].split(b'"', 1)[0])
+        producer.poll(0)
+    if producer.flush(300):
+        raise RuntimeError("Kafka does not take the events of the bench")
+    return time.perf_counter() - began
 
 
 @contextmanager

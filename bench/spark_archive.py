@@ -24,8 +24,8 @@ def bench(scratch: Path) -> Iterator[Line]:
     recipe = ParserRecipe(host.settings, tuple(host.mappings), host.gazetteer)
     with on_spark.broker(scratch) as servers, Hdfs(fresh(scratch / "hdfs")) as hdfs, on_spark.session(scratch) as spark:
         archive = Archive(f"{hdfs.address}/bench")
-        topic = on_spark.city(servers, scratch)
-        records = kafka(spark, servers, [topic], at_once=on_spark.BATCH, start="earliest", options={})
+        on_spark.city(servers, scratch)
+        records = kafka(spark, servers, [on_spark.CITY], at_once=on_spark.BATCH, start="earliest", options={})
         place = str(fresh(scratch / "checkpoint"))
         job = ArchiveJob(host.settings, recipe, archive.address, place, cores(), once=True)
 
