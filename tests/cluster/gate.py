@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -58,8 +59,8 @@ class Gate:
             self._start(_pass_on, visitor, server)
             self._start(_pass_on, server, visitor)
 
-    def _start(self, work: object, *sockets: socket.socket) -> None:
-        thread = threading.Thread(target=work, args=sockets, daemon=True)  # type: ignore[arg-type]
+    def _start(self, work: Callable[..., None], *sockets: socket.socket) -> None:
+        thread = threading.Thread(target=work, args=sockets, daemon=True)
         self._threads.append(thread)
         thread.start()
 
