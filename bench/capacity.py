@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, log2
 from typing import NamedTuple
 
 from bench.measure import ROOT
@@ -32,7 +32,7 @@ class Figure(NamedTuple):
 FIGURES: Mapping[str, Figure] = {
     "message": Figure(300, "bytes a message", "the events of [bench/generate.py](../../bench/generate.py)"),
     "peak": Figure(3, "times the mean at the busiest hour", "assumed"),
-    "kafka_disk": Figure(318, "bytes a message in Kafka, not compressed", "`bench kafka`: the topic's files"),
+    "kafka_disk": Figure(318, "bytes a message in Kafka, not compressed", "`bench kafka`: in the topic's files"),
     "kafka_rate": Figure(32_000, "messages a second into a broker", "`bench kafka`: one producer in Python"),
     "kafka_days": Figure(3, "days that topics are kept", "assumed"),
     "replicas": Figure(3, "copies in Kafka, on HDFS and in Cassandra", "assumed"),
@@ -40,14 +40,17 @@ FIGURES: Mapping[str, Figure] = {
     "detect_rate": Figure(
         13_300, "messages a second through `spark detect`, correlations, 2 cores", "`bench spark_detect`"
     ),
+    "detect_gain": Figure(
+        0.84, "times as much through `spark detect` with twice the cores", "`bench spark_scaling`, from 1 to 2"
+    ),
     "identity": Figure(16, "bytes an event that is known", "its hash; decision 0003"),
     "known_days": Figure(90, "days that events are known, and kept in Cassandra", "assumed"),
     "history": Figure(89, "bytes an event in Parquet, all columns", "`bench kafka`: the log of `run FILE`"),
-    "raw": Figure(38, "bytes a message as it came, in Parquet", "its lines with zstd"),
+    "raw": Figure(38, "bytes a message as it came, in Parquet", "`bench kafka`: its line in Parquet"),
     "archive_days": Figure(365, "days of archive", "assumed"),
     "cassandra_rate": Figure(6_450, "events a second into a node of Cassandra", "`bench cassandra_upserts`"),
     "disk": Figure(4, "TB of disk a machine, of which 70 % are used", "assumed"),
-    "cores": Figure(8, "cores an executor's machine", "assumed"),
+    "cores": Figure(2, "cores an executor", "as many as its rate was measured on"),
 }
 
 
@@ -82,7 +85,7 @@ def needs(gb_a_day: float, figures: Mapping[str, Figure] = FIGURES) -> Needs:
         mean=mean,
         peak=peak,
         runs=ceil(peak / at["run_rate"]),
-        executors=ceil(peak / (at["detect_rate"] / 2 * at["cores"])),
+        executors=ceil(peak / (at["detect_rate"] * at["detect_gain"] ** log2(at["cores"] / 2))),
         brokers=max(ceil(peak * at["replicas"] / at["kafka_rate"]), ceil(kafka / usable), int(at["replicas"])),
         kafka_bytes=kafka,
         state_bytes=messages * at["identity"] * at["known_days"],
@@ -104,7 +107,9 @@ def _needed(loads: list[Needs]) -> Iterator[str]:
     rows: Mapping[str, list[str]] = {
         "messages a day": [f"{of.messages / 1e6:,.0f} million" for of in loads],
         "messages a second, mean and peak": [f"{of.mean:,.0f} and {of.peak:,.0f}" for of in loads],
-        "processes of `run kafka://`, 2 cores each": [f"{of.runs:,}" for of in loads],
+        "processes of `run kafka://`, 2 cores each; several only where every rule is by device": [
+            f"{of.runs:,}" for of in loads
+        ],
         f"or executors of Spark with {at['cores']:.0f} cores": [f"{of.executors:,}" for of in loads],
         "brokers": [f"{of.brokers:,}" for of in loads],
         f"disk of Kafka, {at['kafka_days']:.0f} days": [_size(of.kafka_bytes) for of in loads],
@@ -120,7 +125,7 @@ def _needed(loads: list[Needs]) -> Iterator[str]:
 def _figures() -> Iterator[str]:
     yield "| figure | | from |\n|---|---|---|"
     for figure in FIGURES.values():
-        yield f"| {figure.value:,.0f} | {figure.unit} | {figure.source} |"
+        yield f"| {figure.value:,.10g} | {figure.unit} | {figure.source} |"
 
 
 def _size(count: float) -> str:

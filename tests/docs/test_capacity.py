@@ -27,6 +27,17 @@ def test_two_hundred_gigabytes_a_day_worked_out_by_hand() -> None:
     assert of.datanodes == math.ceil(of.archive_bytes / (4 * TB * 0.7))
 
 
+def test_more_cores_bring_what_twice_as_many_were_seen_to_bring() -> None:
+    def executors(gain: float, cores: int) -> int:
+        given = {"detect_gain": Figure(gain, "", ""), "cores": Figure(cores, "", ""), "peak": Figure(30, "", "")}
+        return needs(200, {**FIGURES, **given}).executors
+
+    peak, rate = 231_481, FIGURES["detect_rate"].value
+    assert executors(1.4, 8) == math.ceil(peak / (rate * 1.4 * 1.4))
+    assert executors(1.4, 2) == executors(1, 8) == math.ceil(peak / rate)
+    assert executors(2, 8) == math.ceil(peak / (rate * 4))
+
+
 def test_ten_times_the_load_needs_at_most_ten_times_of_everything() -> None:
     one, ten = needs(200), needs(2_000)
     for name in ("runs", "executors", "brokers", "datanodes", "cassandra_nodes"):
