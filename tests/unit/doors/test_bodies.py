@@ -188,7 +188,9 @@ class TestOrdinals:
         assert self.of(counted(self.CHUNK, "0:5 3:7")) == [5, 0, 0, 7]
         assert self.of(counted(self.CHUNK, "")) == [0, 0, 0, 0]
 
-    @pytest.mark.parametrize("said", ["0", "a:b", "0:1:2", "0:1,2:3", "0:99999999999999999999"])
+    @pytest.mark.parametrize(
+        "said", ["0", "a:b", "0:1:2", "0:1,2:3", "0:99999999999999999999", "0:-1", "-1:1", "0:+1", "0:1_0", "0:١"]
+    )
     def test_nonsense_is_refused(self, said: str) -> None:
         refused(400, lambda: counted(self.CHUNK, said))
 

@@ -20,8 +20,11 @@ older = Router(tags=["events"])
 WRITE = needs(Scope.EVENTS_WRITE)
 
 ORDINALS = "Which records are not the first of their content in their file: `index:ordinal`, separated by blanks."
+_PAIR = "[0-9]{1,18}:[0-9]{1,18}"
 
-
+Ordinals = HeaderEx[
+    str, P(alias="Citywatch-Ordinals", description=ORDINALS, examples=["0:1 7:2"], pattern=f"^({_PAIR}( +{_PAIR})*)?$")
+]
 Name = PathEx[str, P(description="Name of the mapping: see `citywatch mappings list`.")]
 
 
@@ -66,7 +69,7 @@ _EVENT: dict[str, Any] = {
     ],
 }
 _OBJECTS: dict[str, Any] = {"type": ["object", "array"]}
-_TEXT: dict[str, Any] = {}
+_TEXT: dict[str, Any] = {"type": "string", "pattern": "[^\\t-\\r ]", "description": "Not blank."}
 
 
 def _body(**kinds: Any) -> dict[str, Any]:
@@ -118,7 +121,7 @@ def events(request: HttpRequest) -> HttpResponse:
 def messages(
     request: HttpRequest,
     mapping: Name,
-    citywatch_ordinals: HeaderEx[str, P(alias="Citywatch-Ordinals", description=ORDINALS)] = "",  # noqa: ARG001 - for the document
+    citywatch_ordinals: Ordinals = "",  # noqa: ARG001 - for the document
 ) -> HttpResponse:
     """Messages of another shape through a mapping: JSON objects, an array of them, one a line, or CSV with a header."""
     return _handed_in(request, "ingest", mapping)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +31,7 @@ FORM = "application/x-www-form-urlencoded"
 _LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines")
 _CSV = ("text/csv", "application/csv", "text/tab-separated-values")
 _UNSAID = ("", "application/octet-stream", "text/plain")
+_PAIR = re.compile("([0-9]{1,18}):([0-9]{1,18})")
 _UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
@@ -89,13 +91,12 @@ def counted(chunk: Chunk, said: str | None) -> Chunk:
     """
     if said is None:
         return replace(chunk, ordinals=_ordinals(chunk))
-    try:
-        pairs = [pair.split(":") for pair in said.split()]
-        known = {int(index): int(ordinal) for index, ordinal in pairs}
-        given = [known.get(line - 1, 0) for line in listed(chunk.records["line"])]
-        return replace(chunk, ordinals=np.array(given, np.int64))
-    except (ValueError, OverflowError):
-        raise BodyError(400, "Citywatch-Ordinals is no list of index:ordinal", "as in 0:1 7:2") from None
+    pairs = [_PAIR.fullmatch(pair) for pair in said.split()]
+    if None in pairs:
+        raise BodyError(400, "Citywatch-Ordinals is no list of index:ordinal", "as in 0:1 7:2")
+    known = {int(pair[1]): int(pair[2]) for pair in pairs if pair}
+    given = [known.get(line - 1, 0) for line in listed(chunk.records["line"])]
+    return replace(chunk, ordinals=np.array(given, np.int64))
 
 
 def _ordinals(chunk: Chunk) -> Positions:
