@@ -40,10 +40,7 @@ class _Node(Server):
 
     def java(self) -> list[str]:
         home = self.directory.parent
-        given = [
-            f"-Dhadoop.home.dir={home}",
-            *(f"-D{k}={self.directory}" for k in ("hadoop.log.dir", "java.io.tmpdir")),
-        ]
+        given = [f"-Dhadoop.home.dir={home}", f"-Dhadoop.log.dir={self.directory}", self.scratch]
         return [java(), *_JAVA, *given, "-cp", f"{home / 'conf'}:{home}:{jars('hdfs')}/*"]
 
     def bean(self, name: str) -> dict[str, Any] | None:

@@ -29,7 +29,7 @@ class ZooKeeper(Server):
 
     def command(self) -> Sequence[str]:
         main = "org.apache.zookeeper.server.ZooKeeperServerMain"
-        return [*_java("-Xmx128m"), main, str(self.directory / "zoo.cfg")]
+        return [*_java("-Xmx128m", self.scratch), main, str(self.directory / "zoo.cfg")]
 
     def ready(self) -> bool:
         try:
@@ -62,9 +62,9 @@ class Kafka39(Kafka):
         (self.directory / "server.properties").write_text(text, "utf-8")
 
     def command(self) -> Sequence[str]:
-        return [*_java("-Xmx512m"), "kafka.Kafka", str(self.directory / "server.properties")]
+        return [*_java("-Xmx512m", self.scratch), "kafka.Kafka", str(self.directory / "server.properties")]
 
 
-def _java(heap: str) -> list[str]:
+def _java(*given: str) -> list[str]:
     log = f"-Dlog4j.configuration=file:{HERE / _NAME / 'log4j.properties'}"
-    return [java(), heap, BRIEF, log, "-cp", f"{jars(_NAME)}/*"]
+    return [java(), *given, BRIEF, log, "-cp", f"{jars(_NAME)}/*"]

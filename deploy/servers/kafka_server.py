@@ -77,4 +77,4 @@ class Kafka(Server):
     def java(self) -> list[str]:
         """How Java is called for a program of Kafka's."""
         log = HERE / "kafka" / "log4j2.properties"
-        return [java(), *_HEAP, f"-Dlog4j2.configurationFile={log}", "-cp", f"{jars('kafka')}/*"]
+        return [java(), *_HEAP, self.scratch, f"-Dlog4j2.configurationFile={log}", "-cp", f"{jars('kafka')}/*"]

@@ -63,6 +63,11 @@ class Server(ABC):
         """Process id of the session that it runs in; 0 when it does not run."""
         return self._process.pid if self._process else 0
 
+    @property
+    def scratch(self) -> str:
+        """For Java: what it writes besides goes into the directory, too."""
+        return f"-Djava.io.tmpdir={self.directory}"
+
     @abstractmethod
     def prepare(self) -> None:
         """Write its configuration, and make its data where there is none."""

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,18 +38,22 @@ MASTER = "local[2,4]"
 ENVIRONMENT = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
 
 
-def properties() -> dict[str, str]:
-    """Of Spark: small, quiet, on loopback, with the connector for Kafka. Fails the test where something is missing."""
+def properties(scratch: Path | None = None) -> dict[str, str]:
+    """Of Spark: small, quiet, on loopback, with the connector for Kafka. Fails the test where something is missing.
+
+    What Java writes into `scratch` stays there when it is killed.
+    """
     if importlib.util.find_spec("pyspark") is None:
         pytest.fail("no PySpark: `sh scripts/uv sync --frozen --group spark`, as make cluster-test does", pytrace=False)
     try:
         found = ",".join(str(jar) for jar in sorted(jars("spark").glob("*.jar")))
     except MissingError as error:
         pytest.fail(str(error), pytrace=False)
+    temporary = f"-Djava.io.tmpdir={scratch or tempfile.gettempdir()}"
     return {
         "spark.jars": found,
         "spark.driver.memory": "512m",
-        "spark.driver.extraJavaOptions": f"{BRIEF} -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": f"{BRIEF} -XX:+UseSerialGC {temporary}",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
@@ -139,9 +144,9 @@ def command(job: str, *arguments: object) -> list[str]:
         signal.signal(signal.SIGTERM, before)
 
 
-def configured() -> list[str]:
+def configured(scratch: Path | None = None) -> list[str]:
     """The properties as words of a command."""
-    return [word for name, value in properties().items() for word in ("--conf", f"{name}={value}")]
+    return [word for name, value in properties(scratch).items() for word in ("--conf", f"{name}={value}")]
 
 
 class Job:
@@ -151,7 +156,7 @@ class Job:
         self, *arguments: object, log: Path, job: str = "detect", environment: Mapping[str, str] | None = None
     ) -> None:
         program = str(Path(sys.executable).with_name("citywatch"))
-        command = [program, "spark", job, *map(str, arguments), "--master", MASTER, *configured()]
+        command = [program, "spark", job, *map(str, arguments), "--master", MASTER, *configured(log.parent)]
         self._log, self._out = log, log.with_suffix(".out")
         with log.open("ab") as log_file, self._out.open("wb") as out:
             self._process = subprocess.Popen(
