@@ -106,9 +106,11 @@ def _in_the_way(directory: Path) -> Iterator[None]:
     """A file stands where the directory was."""
     aside = directory.rename(directory.with_name("aside"))
     directory.touch()
-    yield
-    directory.unlink()
-    aside.rename(directory)
+    try:
+        yield
+    finally:
+        directory.unlink()
+        aside.rename(directory)
 
 
 def _desk_on_server(scheme: str) -> Callable[[Path, Path], AbstractContextManager[Kept]]:
@@ -123,8 +125,10 @@ def _desk_on_server(scheme: str) -> Callable[[Path, Path], AbstractContextManage
 @contextmanager
 def _shut(gate: Gate) -> Iterator[None]:
     gate.shut()
-    yield
-    gate.reopen()
+    try:
+        yield
+    finally:
+        gate.reopen()
 
 
 def _archive_in_a_directory(form: str) -> Callable[[Path, Path], AbstractContextManager[Kept]]:

@@ -154,6 +154,24 @@ def test_while_it_is_away_it_says_what_to_do_and_afterwards_nothing_is_lost(
 
 
 @taken_over
+def test_one_that_goes_away_while_it_is_asked_says_what_to_do(kept: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdfs, "PATIENCE_S", 0.0)
+    kept.put(table([fact("asked", values={"n": 1})]))
+    with (
+        pytest.raises(StoreError) as asking,
+        duckdb.connect() as con,
+        open_store("reports", kept.address, con) as reader,
+    ):
+        reader.create_view()
+        with kept.away():
+            con.execute("SELECT count(data) FROM events").fetchall()
+            reader.tables()["alerts"]()
+    assert asking.value.hint
+    assert "Traceback" not in asking.value.what
+    until_it_works(lambda: kept.put(table([fact("asked again", values={"n": 2})])))
+
+
+@taken_over
 def test_events_are_there_once_and_read_as_history_has_them(kept: Elsewhere) -> None:
     kept.put(table([fact("with events", values={"n": 1})]))
     kept.take_over()

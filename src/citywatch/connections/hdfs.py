@@ -97,7 +97,9 @@ class Hdfs:
                 return opened(self._strip_protocol(path))
 
         parts = urlsplit(self.cluster)
-        return ReadOnly(parts.hostname, parts.port)
+        made = ReadOnly(parts.hostname, parts.port)
+        made.client = self.client  # which waits for a NameNode as long as we do
+        return made
 
     def open(self, path: str) -> IO[bytes]:
         """A file to read from any place, by several threads. Raises FileNotFoundError."""

@@ -79,18 +79,31 @@ class Reader:
         names = [column.split() for column in columns.split(", ")]
         empty = ", ".join(f"CAST(NULL AS {sql}) AS {name}" for name, sql in names)
         relation = scan(self._archive, files) if files else f"(SELECT {empty} WHERE false)"
-        try:
+        with _explained(self._archive.address):
             answer: Any = self._con.sql(f"SELECT {wanted} FROM {relation} {where}").to_arrow_table()
-        except duckdb.Error as error:
-            raise StoreError(f"{self._archive.address} cannot be read: {error}", hint="is the cluster up?") from error
         table: pa.Table = answer
         return table
 
 
 @contextmanager
 def open_reader(address: str, con: duckdb.DuckDBPyConnection) -> Iterator[Reader]:
-    """The archive at an address. Raises UsageError, StoreError."""
-    yield Reader(Archive(address), con)
+    """The archive at an address. Raises UsageError, and StoreError, also where its files go away while it is asked."""
+    with _explained(address):
+        yield Reader(Archive(address), con)
+
+
+@contextmanager
+def _explained(address: str) -> Iterator[None]:
+    """Raise what DuckDB says of files that it cannot read as StoreError; what is wrong with a question stays."""
+    try:
+        yield
+    except duckdb.Error as error:
+        if not isinstance(error, duckdb.IOException) and type(error) is not duckdb.Error:  # the latter: from HDFS
+            raise
+        said = str(error).strip().splitlines()[-1]  # behind a stack, where it comes from HDFS
+        raise StoreError(
+            f"{address} cannot be read: {said}", hint="is all of it there? Ask again when it is"
+        ) from error
 
 
 def create_view(
