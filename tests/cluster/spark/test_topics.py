@@ -35,7 +35,7 @@ def store() -> Iterator[Keyspace]:
 def test_a_job_whose_worker_and_then_all_of_it_is_killed_says_what_one_machine_says(
     cluster: Cluster, store: Keyspace, tmp_path: Path, starts: int
 ) -> None:
-    """It is started so often after the kill; the last messages come when it has been started, or when it reads again."""
+    """It is started so often after the kill; the last messages come when it is started, or when it reads again."""
     rules, lines = city.rules(tmp_path / "rules"), city.events(EVENTS, seed=2)
     ends = [city.end(lines, number) for number in range(2)]
     city.write(tmp_path / "in", [*lines, *ends])
