@@ -48,11 +48,12 @@ def made(servers: str, topic: str, partitions: int = 1) -> None:
 def filled(servers: str, topic: str, events: Path, count: int) -> float:
     """Send the `count` events of a file, by source, in the order of their receipt: others would be backfill.
 
-    Seconds until the broker had them all.
+    Seconds until the broker had them all. What is sent again keeps its place.
     """
     with events.open("rb") as file:
         lines = sorted(file, key=lambda line: line.split(b'"receivedat":"', 1)[1][:30])
-    producer = Producer({"bootstrap.servers": servers, "linger.ms": 20, "queue.buffering.max.messages": 2 * count})
+    much = {"linger.ms": 20, "queue.buffering.max.messages": 2 * count}
+    producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True, **much})
     began = time.perf_counter()
     for line in lines:
         producer.produce(topic, line.rstrip(), key=line.split(b'"source":"', 1)[1].split(b'"', 1)[0])
