@@ -294,12 +294,16 @@ class Dwell(Evaluator):
         return Evidence(*first_within(runs, bounds, self.LIMIT))
 
     def _stay_from(self, run: Run, segments: tuple[Ints, Ints], start: Ints, since: Ints) -> Ints:
-        """Position of the first row at or after `start` that belongs to the stay; others may have that same time."""
+        """Position of the first row at or after `start` that belongs to the stay.
+
+        Others may have that same time, and stand before it: what broke a stay, and all of a stay that it broke.
+        """
         low = run.positions(segments, start, "left")
         size = run.positions(segments, start, "right") - low
         owner, rows = np.repeat(np.arange(len(low)), size), ranges(low, size)
         other = run.columns[self._since][rows] != since[owner]
-        return low + np.bincount(owner[other], minlength=len(low))
+        np.maximum.at(low, owner[other], rows[other] + 1)
+        return low
 
 
 def _running(mask: Mask) -> Ints:
