@@ -23,6 +23,7 @@ from citywatch.engine.planned import Feed, in_parts
 from citywatch.engine.runs import Floats, Ints, Keys, Mask
 from citywatch.event import BY_NAME, batch_schema, derived_sql
 from citywatch.rules.model import Rule, Ruleset, Selection
+from citywatch.rules.predicate import TRIED
 
 _FEW = 32
 """So many predicates may be asked twice, so that events for which none holds are left out; of more, all are kept."""
@@ -321,7 +322,7 @@ def _plain(predicate: str, i: int) -> str:
 
 def _guarded(predicate: str, i: int) -> str:
     """A predicate that is false where it fails, and a column that counts where it did."""
-    tried = f"TRY(CASE WHEN ({predicate}) THEN 1 ELSE 0 END)"
+    tried = TRIED.format(predicate)
     return f"coalesce({tried}, 0) = 1 AS p{i}, CAST({tried} IS NULL AS INTEGER) AS e{i}"
 
 

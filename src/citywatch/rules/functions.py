@@ -6,8 +6,7 @@ The names are DuckDB's; operators are functions too. What is not here is refused
 from __future__ import annotations
 
 _TABLE = """
-operators: + - * / // % ^ ** || & | ~ << >> @ ->> ~~ !~~ ~~* !~~* ~~~ ^@ @> <@ && like_escape not_like_escape
-  ilike_escape not_ilike_escape
+operators: + - * / // % ^ ** || & | ~ << >> @ ->> ~~ !~~ ~~* !~~* ~~~ ^@ @> <@ &&
 text: ascii bit_length chr concat concat_ws contains ends_with hamming jaccard jaro_similarity
   jaro_winkler_similarity lcase left length len levenshtein damerau_levenshtein editdist3 lower ltrim mismatches
   nfc_normalize ord position prefix replace reverse right rtrim split split_part starts_with str_split

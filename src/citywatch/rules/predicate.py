@@ -53,9 +53,17 @@ _CLOCKS = frozenset(
     "now today current_date current_time current_timestamp localtime localtimestamp get_current_timestamp "
     "transaction_timestamp get_current_time random uuid gen_random_uuid setseed age".split()
 )
+_ESCAPES = frozenset("like_escape not_like_escape ilike_escape not_ilike_escape".split())
+"""A pattern or an escape that is wrong in one event stops the whole statement: TRY does not catch it."""
 _AGGREGATES = frozenset(
     "count count_star sum avg min max median mode list array_agg string_agg first last any_value".split()
 )
+
+
+TRIED = "TRY(CASE WHEN ({}) THEN 1 ELSE 0 END)"
+"""SQL of a predicate as events are asked: NULL where it fails, which is not true."""
+
+_PART = "TRY(CASE WHEN ({}) IS NULL THEN 1 ELSE 0 END)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,7 @@ class Compiler:
             return []
         try:
             if all(kind == "BOOLEAN" for kind in self._types(predicates)):
+                self._plan(predicates, TRIED)
                 return [None] * len(predicates)
         except duckdb.Error:
             pass  # found again, with its place, by the look at each alone
@@ -116,6 +125,8 @@ class Compiler:
     def _check_alone(self, predicate: Predicate) -> PredicateError | None:
         try:
             (kind,) = self._types([predicate])
+            if kind == "BOOLEAN":
+                self._plan([predicate], TRIED)
         except duckdb.Error as error:
             return PredicateError(_words(error), self._culprit(predicate))
         if kind == "BOOLEAN":
@@ -124,19 +135,26 @@ class Compiler:
 
     def _types(self, predicates: Sequence[Predicate]) -> list[str]:
         """SQL type of each, by binding them."""
+        return [str(kind) for kind in self._asked(predicates, "({})").types]
+
+    def _plan(self, predicates: Sequence[Predicate], form: str) -> None:
+        """Plan them as they are run: what names no field is computed then, and its errors stop the whole statement."""
+        self._asked(predicates, form).fetchall()
+
+    def _asked(self, predicates: Sequence[Predicate], form: str) -> duckdb.DuckDBPyRelation:
+        """`form` of each, of events of which there are none."""
         memberships = dict(pair for p in predicates for pair in p.memberships)
         self._lists.create_empty(self._con)
         inner = ", ".join(["*", *(f"{sql} AS {quoted(name)}" for name, sql in memberships.items())])
-        outer = ", ".join(f"({p.sql}) AS p{i}" for i, p in enumerate(predicates))
-        relation = self._con.sql(f"SELECT {outer} FROM (SELECT {inner} FROM event)")
-        return [str(kind) for kind in relation.types]
+        outer = ", ".join(f"{form.format(p.sql)} AS p{i}" for i, p in enumerate(predicates))
+        return self._con.sql(f"SELECT {outer} FROM (SELECT {inner} FROM event)")
 
     def _culprit(self, predicate: Predicate) -> int:
         """Where the smallest part stands that cannot be bound: found by binding the parts, smallest first."""
         parts = [part for part in postorder(predicate.tree) if located(part)]
         for part, text in zip(parts, self.syntax.print(parts), strict=True):
             try:
-                self._types([replace(predicate, sql=text)])
+                self._plan([replace(predicate, sql=text)], _PART)
             except duckdb.Error:
                 return offset_of(predicate.text, part)
         return 0
@@ -231,6 +249,8 @@ class _Rewriting:
             )
         if name in _AGGREGATES or node.get("distinct") or "filter" in node or node["order_bys"].keys() != {"type"}:
             raise self._refusal(f"{name} is an aggregate", node, "to count events, write a correlation")
+        if name in _ESCAPES:
+            raise self._refusal("ESCAPE is not allowed here", node, "write contains, starts_with or regexp_matches")
         if name not in FUNCTIONS:
             raise self._refusal(f"unknown function {name!r}", node, nearest(name, FUNCTIONS))
 

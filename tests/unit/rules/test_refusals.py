@@ -17,6 +17,24 @@ def correlation(text: str) -> str:
 
 
 @pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("value / 2 > 1 AND 7 // 0 = 1", "7 // 0"),
+        ("value > 1 OR chr(-1) = 'a'", "Invalid UTF8 Codepoint -1"),
+        ("value = 1 AND CAST('zz' AS INTEGER) = 1", "Could not convert string 'zz' to INT32"),
+        ("'{'::JSON IS NULL", "Malformed JSON"),
+        ("strptime('x', '%Y') IS NULL", "Could not parse string"),
+        ("label LIKE data->>'pattern' ESCAPE 'x'", "ESCAPE is not allowed here"),
+    ],
+)
+def test_what_would_stop_every_rule_when_it_is_planned_is_refused_with_its_line(
+    refuse: Refuse, where: str, said: str
+) -> None:
+    (error,) = refuse("where: |\n  " + where)
+    assert said in error
+
+
+@pytest.mark.parametrize(
     ("body", "said"),
     [
         ("levl: high", "4: unknown key 'levl' (did you mean level?)"),
