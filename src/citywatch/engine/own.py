@@ -42,8 +42,16 @@ def overflow_facts(state: State, stream: Stream, keys: Keys, rules: Iterable[Rul
         for k, t, ref in zip(keys.tolist(), newest.tolist(), refs.tolist(), strict=True):
             key = texts[stream.number, ref, k]
             words = f"{key} has too many events: {rule.name} is not evaluated for it until they are fewer"
-            rows.append(_fact(_OVERFLOW, {"rule": rule.name, "key": key}, (t, t), t // DAY, words) | {"silent": silent})
+            fact = _fact(_OVERFLOW, {"rule": rule.name, "key": key}, (t, t), t // DAY, words)
+            rows.append(fact | {"values": _named(stream, key), "silent": silent})
     return pa.Table.from_pylist(rows, schema=facts_schema())
+
+
+def _named(stream: Stream, key: str) -> str:
+    """The values of a key by the fields that have them: who may not see a plate is not told it by the key either."""
+    names = (name for atom in stream.spec.atoms for name in atom.group_by)
+    values = json.loads(key) * len(stream.spec.atoms)
+    return json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False, separators=(",", ":"))
 
 
 def blind_facts(book: AlertBook) -> pa.Table:

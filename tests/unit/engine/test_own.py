@@ -14,6 +14,7 @@ import pytest
 
 from citywatch.engine.step import Step
 from citywatch.event import batch_schema
+from citywatch.masking import masked
 from citywatch.rules.load import load_rules
 from citywatch.settings import MINUTE, SECOND, Settings
 
@@ -130,6 +131,10 @@ def test_a_key_with_too_many_events_is_told_and_not_evaluated_until_it_shrinks(r
         ("key_overflow", json.dumps({"rule": "many", "key": '["0000"]'}, separators=(",", ":"))),
         ("many", '{"plate":"K1"}'),
     ]
+    (told,) = [f for f in facts if f["rule"] == "key_overflow"]
+    assert (json.loads(told["values"]), "0000" in told["reason"]) == ({"plate": "0000"}, True)
+    alert = {**told, **{name: json.loads(told[name]) for name in ("group", "values", "evidence")}}
+    assert "0000" not in json.dumps({**masked(alert), "id": ""}, default=str)
     assert not len(step.advance(batch_schema().empty_table(), START + 10 * MINUTE))
     later = [{"at": 7200 + i, "type": "anpr.read", "plate": "0000"} for i in range(3)]
     facts = step.advance(batch_of(later, first=100), START + 7203 * SECOND).to_pylist()
