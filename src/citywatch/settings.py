@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from citywatch.errors import Place, SettingError
+from citywatch.errors import Place, SettingError, UsageError
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -159,7 +159,10 @@ class Settings:
         *,
         defaults: Mapping[str, str] | None = None,
     ) -> Settings:
-        """Read `defaults`, `citywatch.toml`, the environment, then `overrides` (texts as on the command line)."""
+        """Read `defaults`, `citywatch.toml`, the environment, then `overrides` (texts as on the command line).
+
+        Raises SettingError, and UsageError for what is wrong in `overrides`.
+        """
         file = directory / "citywatch.toml"
         known = {f.name for f in fields(cls)}
         values = {name: _value(name, text) for name, text in (defaults or {}).items()}
@@ -168,8 +171,10 @@ class Settings:
         for name in known - {"params"}:
             if (text := os.environ.get(said := f"CITYWATCH_{name.upper()}")) is not None:
                 values[name] = _value(name, text, said=said)
-        values |= {name: _value(name, text) for name, text in (overrides or {}).items()}
-        return cls(**values)
+        try:
+            return cls(**values | {name: _value(name, text) for name, text in (overrides or {}).items()})
+        except SettingError as error:
+            raise UsageError(error.what, hint=error.hint) from error
 
 
 def _in_file(file: Path, known: set[str]) -> dict[str, Any]:

@@ -286,7 +286,8 @@ class TestWhoMay:
         assert desk.history(ALERT) == []
 
     def test_another_host_name_is_refused(self, program: Program) -> None:
-        is_problem(visitor().get("/api/v1/alerts", headers={**program.headers, "host": "evil.example"}), 400)
+        for address in ("/api/v1/alerts", "/healthz", "/metrics"):
+            is_problem(visitor().get(address, headers={**program.headers, "host": "evil.example"}), 400)
 
     def test_only_where_this_machine_alone_is_served_do_senders_need_no_key(self) -> None:
         here, event = site.current(), {"specversion": "1.0", "id": "1", "source": "s", "type": "t"}

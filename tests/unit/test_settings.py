@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from citywatch.errors import SettingError
+from citywatch.errors import SettingError, UsageError
 from citywatch.settings import DAY, MINUTE, Settings, duration
 
 
 def problem(directory: Path, **overrides: str) -> str:
-    with pytest.raises(SettingError) as raised:
+    with pytest.raises(UsageError if overrides else SettingError) as raised:
         Settings.load(directory, overrides)
     return str(raised.value)
 

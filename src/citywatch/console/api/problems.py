@@ -40,6 +40,9 @@ MEDIA_TYPE = "application/problem+json"
 OURS = re.compile(r"/(api|polls)(/|$)")
 """Addresses for programs: there every error is a problem, also those that no router sees."""
 
+_WATCHED = ("/healthz", "/metrics")
+"""Addresses for programs whose own answers are no problems, whatever their status."""
+
 STATUS: dict[type[CitywatchError], int] = {
     UnknownAlertError: 404,
     AlertError: 409,
@@ -141,7 +144,7 @@ def _where(parts: tuple[str | int, ...]) -> str:
 
 def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """An error that Django, or a guard before the API, has answered with a page, as a problem."""
-    asked_by_program = OURS.match(request.path_info)
+    asked_by_program = OURS.match(request.path_info) or (request.path_info in _WATCHED and _is_page(response))
     if response.status_code < HTTPStatus.BAD_REQUEST or not asked_by_program or _is_problem(response):
         return response
     text = "" if response.streaming or not _is_plain(response) else response.content.decode().strip()  # type: ignore[attr-defined]  # has content when it does not stream
@@ -162,6 +165,10 @@ DETAILS = {
 
 def _is_problem(response: HttpResponseBase) -> bool:
     return response.headers.get("Content-Type", "").startswith(MEDIA_TYPE)
+
+
+def _is_page(response: HttpResponseBase) -> bool:
+    return response.headers.get("Content-Type", "").startswith("text/html")
 
 
 def _is_plain(response: HttpResponseBase) -> bool:
