@@ -87,9 +87,10 @@ def _what(  # noqa: PLR0911 - one sentence a type
                 f"{values['reference']} in the {within} before"
             )
         case CorrelationType.NEW_TERMS:
-            return f"{_words(rule.field)} {_value(event, rule.field)} for the first time in {within}"
+            return f"{_words(rule.field)}{_told(' ', event, rule.field)} for the first time in {within}"
         case CorrelationType.CHANGE:
-            return f"{_words(rule.field)} changed from {_value(before, rule.field)} to {_value(event, rule.field)}"
+            since = _told(" from ", before, rule.field)
+            return f"{_words(rule.field)} changed{since}{_told(' to ', event, rule.field)}"
         case CorrelationType.DWELL:
             return f"there for {within} or longer"
         case CorrelationType.IMPOSSIBLE_TRAVEL:
@@ -119,9 +120,10 @@ def _words(field: str | None) -> str:
     return (field or "").replace("_", " ")
 
 
-def _value(data: Mapping[str, Any], field: str | None) -> str:
+def _told(preposition: str, data: Mapping[str, Any], field: str | None) -> str:
+    """The value as the message has it; nothing where the field is not of `data`, as `subject`, or was worked out."""
     value = data.get(field or "")
-    return "nothing" if value is None else str(value)
+    return "" if value is None else f"{preposition}{value}"
 
 
 def _number(n: int, noun: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 import pytest
 
 from citywatch.engine.step import Step
-from citywatch.engine.words import span
+from citywatch.engine.words import reason, span
 from citywatch.rules.load import load_rules, shipped
 from citywatch.rules.testing import batch_of, default_type
 from citywatch.settings import DAY, HOUR, MINUTE, SECOND, Settings
@@ -75,3 +76,19 @@ def test_a_rule_says_why_it_fired(name: str) -> None:
 )
 def test_a_duration_in_words(duration: int, said: str) -> None:
     assert span(duration) == said
+
+
+@pytest.mark.parametrize(
+    ("correlation", "said"),
+    [
+        ("type: change, field: subject", "drone 4: subject changed"),
+        ("type: new_terms, field: subject", "drone 4: subject for the first time in 1 h"),
+        ("type: change, field: label", "drone 4: label changed from a to b"),
+    ],
+)
+def test_a_value_that_does_not_stand_in_data_is_left_out(tmp_path: Path, correlation: str, said: str) -> None:
+    head = "title: t\nid: 7b7f0c36-7f0e-4b5e-9d0a-0a54f6f0a001\nname: r\nstatus: experimental\n"
+    (tmp_path / "r.yaml").write_text(f"{head}correlation: {{{correlation}, group-by: [device_id], timespan: 1h}}\n")
+    (rule,) = load_rules([tmp_path], Settings(), run_tests=False).rules
+    event, before = '{"device_kind": "drone", "label": "b"}', '{"label": "a"}'
+    assert reason(rule.correlated, {"device_id": "4"}, {}, event, before) == said
