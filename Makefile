@@ -72,7 +72,7 @@ NONE = [ $$? = "$(if $(ARGS),5)" ]
 
 # The servers of the cluster would take the cores from tests that wait for an answer within a second: one after the other.
 # With ARGS that choose tests there may be none in one of them (pytest ends with 5).
-test: jars setup $(SPARK) browser broker database windows lint types ## everything, on this machine and on real servers; prints the ten slowest tests
+test: jars setup $(SPARK) browser broker database lint types ## everything, on this machine and on real servers; prints the ten slowest tests
 	@failed=0; \
 	$(LANE) -m "not cluster and not soak" $(ARGS) || $(NONE) || failed=1; \
 	$(CLUSTER) -m "cluster and not soak" $(ARGS) || $(NONE) || failed=1; \
@@ -81,7 +81,7 @@ test: jars setup $(SPARK) browser broker database windows lint types ## everythi
 cluster-test: jars setup $(SPARK) database ## of these, what needs Kafka, Spark, Cassandra, HDFS, PostgreSQL or Airflow (Java 17 and Maven)
 	@$(CLUSTER) -m "cluster and not soak" $(ARGS)
 
-soak: jars setup $(SPARK) browser broker database ## the tests that are too long for every run
+soak: jars setup $(SPARK) browser broker database windows ## the tests that are too long for every run
 	@$(PYTEST) -m soak --timeout 7200 $(ARGS)
 
 bench: setup ## measure what the project promises; writes bench/results.md

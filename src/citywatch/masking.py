@@ -16,6 +16,9 @@ Subject = tuple[str, str]
 
 _SHOWN = {column.name for column in FIELDS} - set(SENSITIVE)
 
+_IDENTITY = ("source", "id")
+"""Which event it is: the key of a rule that has no other, as the evidence shows it."""
+
 DOTS = "•••"
 
 
@@ -26,7 +29,8 @@ def masked(alert: Mapping[str, Any]) -> dict[str, Any]:
     dots; wherever their values stand in words (reason, title, address, ids) dots stand for them too.
     """
     secrets = _pattern(set(_secrets(alert)))
-    hidden = {**alert, "group": _fields(alert["group"]), "values": _fields(alert["values"], known_only=False)}
+    which = {name: alert["group"][name] for name in _IDENTITY if name in alert["group"]}
+    hidden = {**alert, "group": which | _fields(alert["group"]), "values": _fields(alert["values"], known_only=False)}
     hidden["evidence"] = [{**event, "data": _fields(event.get("data") or {})} for event in alert["evidence"]]
     result: dict[str, Any] = _blot(hidden, secrets)
     # The ids by which programs find the alert are hashes and names of ours: no secret, even where it looks like one.

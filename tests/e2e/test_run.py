@@ -209,7 +209,7 @@ def test_a_period_that_ends_before_it_begins_is_wrong_usage_everywhere(call: Cal
 def test_a_time_zone_that_there_is_not_is_said_in_a_line(call: Call, rules: Path, tmp_path: Path) -> None:
     file = written(tmp_path / "day.ndjson", event(1))
     code, _, said = call("run", file, "--once", "--data", tmp_path / "data", "--zone", "Mars/Base")
-    assert (code, "there is no time zone 'Mars/Base'" in said) == (1, True)
+    assert (code, "there is no time zone 'Mars/Base'" in said) == (2, True)
 
 
 def test_rejected_records_are_listed_and_replayed(call: Call, rules: Path, tmp_path: Path) -> None:

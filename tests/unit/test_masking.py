@@ -68,3 +68,10 @@ def test_what_is_not_there_is_not_invented_and_the_alert_stays_as_it_was() -> No
 
 def test_the_sensitive_fields_are_known_fields() -> None:
     assert set(SENSITIVE) <= set(BY_NAME)
+
+
+def test_the_event_that_an_alert_is_about_is_named_unless_that_names_somebody() -> None:
+    group = {"source": "drone/4", "id": "17"}
+    assert masked(alert({"plate": "GZH7067"}, group=group))["group"] == group
+    hidden = masked(alert({"plate": "GZH7067"}, group={"source": "drone/4", "id": "GZH7067"}))["group"]
+    assert hidden == {"source": "drone/4", "id": "•••"}
