@@ -33,20 +33,20 @@ FIGURES: Mapping[str, Figure] = {
     "message": Figure(300, "bytes a message", "the events of [bench/generate.py](../../bench/generate.py)"),
     "peak": Figure(3, "times the mean at the busiest hour", "assumed"),
     "kafka_disk": Figure(318, "bytes a message in Kafka, not compressed", "`bench kafka`: in the topic's files"),
-    "kafka_rate": Figure(32_000, "messages a second into a broker", "`bench kafka`: one producer in Python"),
+    "kafka_rate": Figure(224_000, "messages a second into a broker", "`bench kafka`: one producer in Python"),
     "kafka_days": Figure(3, "days that topics are kept", "assumed"),
     "replicas": Figure(3, "copies in Kafka, on HDFS and in Cassandra", "assumed"),
-    "run_rate": Figure(80_500, "messages a second through `run kafka://`, 2 cores, 24 rules", "`bench kafka`"),
+    "run_rate": Figure(90_900, "messages a second through `run kafka://`, 2 cores, 24 rules", "`bench kafka`"),
     "detect_rate": Figure(
-        13_300, "messages a second through `spark detect`, correlations, 2 cores", "`bench spark_detect`"
+        13_100, "messages a second through `spark detect`, correlations, 2 cores", "`bench spark_detect`"
     ),
     "detect_gain": Figure(
-        0.84, "times as much through `spark detect` with twice the cores", "`bench spark_scaling`, from 1 to 2"
+        1.78, "times as much through `spark detect` with twice the cores", "`bench spark_scaling`, from 1 to 2"
     ),
     "identity": Figure(16, "bytes an event that is known", "its hash; decision 0003"),
     "known_days": Figure(90, "days that events are known, and kept in Cassandra", "assumed"),
     "history": Figure(89, "bytes an event in Parquet, all columns", "`bench kafka`: the log of `run FILE`"),
-    "raw": Figure(38, "bytes a message as it came, in Parquet", "`bench kafka`: its line in Parquet"),
+    "raw": Figure(36, "bytes a message as it came, in Parquet", "`bench kafka`: its line in Parquet"),
     "archive_days": Figure(365, "days of archive", "assumed"),
     "cassandra_rate": Figure(6_450, "events a second into a node of Cassandra", "`bench cassandra_upserts`"),
     "disk": Figure(4, "TB of disk a machine, of which 70 % are used", "assumed"),

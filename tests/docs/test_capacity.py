@@ -23,7 +23,7 @@ def test_two_hundred_gigabytes_a_day_worked_out_by_hand() -> None:
     assert of.runs == math.ceil(23_148 / FIGURES["run_rate"].value)
     assert of.cassandra_nodes == math.ceil(3 * 23_148 / FIGURES["cassandra_rate"].value)
     assert of.kafka_bytes / TB == pytest.approx(200 / 300 * 318 * 3 * 3 * GB / TB, rel=1e-3)
-    assert of.archive_bytes / TB == pytest.approx(666.67e6 * 127 * 365 * 3 / TB, rel=1e-3)
+    assert of.archive_bytes / TB == pytest.approx(666.67e6 * (89 + 36) * 365 * 3 / TB, rel=1e-3)
     assert of.datanodes == math.ceil(of.archive_bytes / (4 * TB * 0.7))
 
 
