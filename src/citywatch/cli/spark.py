@@ -17,7 +17,7 @@ from citywatch.cli.refusals import rejected_option, telling_rejected
 from citywatch.cli.run import rules_option
 from citywatch.cli.spark_archive import archive
 from citywatch.cli.spark_report import report
-from citywatch.cli.spark_reporting import metrics, reporting
+from citywatch.cli.spark_reporting import growing, metrics, metrics_option, reporting
 from citywatch.cli.spark_session import (
     KAFKA,
     Input,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from citywatch.connections.kafka.address import Address
     from citywatch.engine.spark.conditions import Past
     from citywatch.engine.spark.job import Job
-    from citywatch.engine.spark.standing import Standing
     from citywatch.engine.spark.told import Told
     from citywatch.stores.desk import Desk
 
@@ -67,9 +66,7 @@ spark.add_command(report)
 @click.option("--to", "targets", multiple=True, metavar="TARGET", help="Also tell a directory, or kafka://host/TOPIC.")
 @store_option
 @rejected_option
-@click.option(
-    "--metrics-port", type=click.IntRange(0, 65535), help="Serve /metrics on 127.0.0.1 there; 0 takes a free one."
-)
+@metrics_option
 @stream_options
 @click.option("--every", default="1 second", show_default=True, help="Time between the beginnings of two batches.")
 @master_option
@@ -119,7 +116,7 @@ def detect(
         refusals = stack.enter_context(telling_rejected(host, rejected_to))
         stack.enter_context(metrics(standing, metrics_port, relaying))
         records, tell = records if once else with_real_time(records), _telling([*tells, standing.hear], totals)
-        stack.enter_context(_watched(standing, given.topics))
+        stack.enter_context(growing(standing, given.topics))
         running = Running(lambda: job.start(records, tell))
         say(f"detecting in {source}; state in {place}")
         with reporting(host.directory, running, standing):
@@ -192,22 +189,6 @@ def _telling(tells: Sequence[Tell], totals: Counter[str]) -> Tell:
         totals.update(told.counts)
 
     return tell
-
-
-@contextmanager
-def _watched(standing: Standing, address: Address | None) -> Iterator[None]:
-    """What waits in the topics is known at any time; without a client for Kafka only when a batch is over."""
-    import importlib.util
-
-    if address is None or importlib.util.find_spec("confluent_kafka") is None:
-        yield
-        return
-    from citywatch.connections.kafka.configuration import properties
-    from citywatch.engine.spark.growth import watched
-
-    given = {n: v for n, v in properties(address.configuration).items() if not n.startswith("java.")}
-    with watched(standing, address.servers, given, address.topics):
-        yield
 
 
 def _past(session: SparkSession, checkpoint: str, given: Input) -> Past | None:

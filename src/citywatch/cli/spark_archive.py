@@ -13,6 +13,7 @@ import click
 
 from citywatch.cli.log import say
 from citywatch.cli.options import data_option
+from citywatch.cli.spark_reporting import following, growing, metrics, metrics_option
 from citywatch.cli.spark_session import (
     Input,
     Running,
@@ -45,6 +46,7 @@ _LAST = ("read", "events", "duplicates", "rejected", "late")
 @click.option("--checkpoint", help="Where the job keeps its state, also hdfs://…  [default: spark/archive in --data]")
 @click.option("--shards", default=1, show_default=True, help="Parts that write; belongs to the checkpoint.")
 @click.option("--anew", is_flag=True, help="The checkpoint of the archive is lost: go on with another one.")
+@metrics_option
 @stream_options
 @click.option("--every", default="1 minute", show_default=True, help="Time between the beginnings of two batches.")
 @master_option
@@ -57,6 +59,7 @@ def archive(
     checkpoint: str | None,
     shards: int,
     anew: bool,
+    metrics_port: int | None,
     mapping: str | None,
     once: bool,
     at_once: int | None,
@@ -73,6 +76,7 @@ def archive(
     from citywatch.cli.hosting import Host
     from citywatch.engine.spark.archiving import ArchiveJob
     from citywatch.engine.spark.checkpoint import claim
+    from citywatch.engine.spark.progress import Progress
     from citywatch.stores.archive.manifest import Archive
 
     given, host, kept = Input(source, mapping), Host(data, mapping=mapping), Archive(_absolute(target))
@@ -80,6 +84,7 @@ def archive(
     place = checkpoint or str((data / "spark" / "archive").absolute())
     host.directory.prepare(host.settings)
     totals: Counter[str] = Counter()
+    progress = Progress(source)
     with ExitStack() as stack:
         desk = _desk(host, stack)
         session = stack.enter_context(spark_session(master, properties))
@@ -87,10 +92,19 @@ def archive(
         job = ArchiveJob(
             host.settings, recipe(host), kept.address, place, shards, given.mappings, once=once, every=every
         )
-        records, take = given.records(session, at_once), _taking(kept, host, desk, totals, anew=anew)
-        running = Running(lambda: job.start(records, take))
+        records, take = given.records(session, at_once), _taking(kept, host, desk, anew=anew)
+
+        def taken(filed: Filed) -> None:
+            take(filed)
+            totals.update(filed.counts)
+            progress.count(filed.counts)
+
+        stack.enter_context(metrics(progress, metrics_port))
+        stack.enter_context(growing(progress, given.topics))
+        running = Running(lambda: job.start(records, taken))
         say(f"archiving {source} to {target}; state in {place}")
-        running.wait()
+        with following(running, progress):
+            running.wait()
     totals["read"] = totals["events"] + totals["duplicates"] + totals["rejected"]
     click.echo(json.dumps({name: totals[name] for name in _LAST}))
 
@@ -109,9 +123,7 @@ def _desk(host: Host, stack: ExitStack) -> Desk | None:
     return stack.enter_context(Desk(host.directory.desk, create=False))
 
 
-def _taking(
-    archive: Archive, host: Host, desk: Desk | None, totals: Counter[str], *, anew: bool
-) -> Callable[[Filed], None]:
+def _taking(archive: Archive, host: Host, desk: Desk | None, *, anew: bool) -> Callable[[Filed], None]:
     from citywatch.stores.archive.received import Received, take_over
 
     people = host.directory.path / "population.csv"
@@ -120,6 +132,5 @@ def _taking(
         population = people.read_text("utf-8") if people.exists() else None
         received = Received(filed.job, filed.number, filed.written, host.directory.stored(), population, anew)
         take_over(archive, received, desk)
-        totals.update(filed.counts)
 
     return take

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -181,6 +182,10 @@ class Job:
         found = re.search(pattern, self._log.read_text("utf-8"))
         return found[1] if found else None
 
+    def metrics(self) -> dict[str, float]:
+        """The samples of its page."""
+        return samples(self.said(r"metrics at (http\S+)") or "")
+
     def kill_worker(self) -> bool:
         """End one of the Python processes that work for Spark; False where there is none."""
         commands = {pid: Path("/proc", str(pid), "cmdline").read_bytes() for pid in _session(self._process.pid)}
@@ -214,6 +219,19 @@ class Job:
         out = self._out.read_text("utf-8")
         line: dict[str, Any] = json.loads(out.splitlines()[-1])
         return line
+
+
+def samples(page: str) -> dict[str, float]:
+    """What the page of metrics at an address says: value by name and labels."""
+    with urlopen(page) as answer:  # noqa: S310 - always on loopback
+        lines = answer.read().decode().splitlines()
+    pairs = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+    return {name: float(value) for name, _, value in pairs}
+
+
+def waiting(shown: Mapping[str, float]) -> float:
+    """Messages that are not read yet, of all partitions."""
+    return sum(count for name, count in shown.items() if name.startswith("citywatch_source_lag{"))
 
 
 def _session(leader: int) -> Sequence[int]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import URLError
 
 import duckdb
 import pytest
@@ -22,10 +25,11 @@ from citywatch.stores.archive.publishing import publish
 from citywatch.stores.archive.reading import Reader, create_view, scan
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
+from deploy.servers.server import free_ports
 from tests.cluster.city import answer, city_in
 from tests.cluster.servers import hdfs, owner
 from tests.cluster.spark import city
-from tests.cluster.spark.running import Job, command
+from tests.cluster.spark.running import Job, command, samples, waiting
 from tests.cluster.topics import Cluster, Sent
 from tests.conformance.command_line import said
 
@@ -86,12 +90,36 @@ def _words(topic: str, home: str, data: Path) -> tuple[object, ...]:
     return "--from", topic, "--to", home, "--data", data, "--once", "--at-once", BATCH, "--shards", 2
 
 
+@contextmanager
+def _watched() -> Iterator[tuple[int, list[dict[str, float]]]]:
+    """A port, and what a page of metrics there says for as long as the block lasts."""
+    (port,), pages, over = free_ports(1), [], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.1):
+            with suppress(ConnectionError, URLError):  # it is not there yet, or not any more
+                pages.append(samples(f"http://127.0.0.1:{port}/metrics"))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield port, pages
+    finally:
+        over.set()
+        watching.join()
+
+
 def test_every_message_is_kept_once_and_the_job_goes_on_where_it_stopped(
     cluster: Cluster, spark: SparkSession, home: str, tmp_path: Path
 ) -> None:
     (topic, sent), archive = _sent(cluster), Archive(home)
-    first, again = (json.loads(command("archive", *_words(topic, home, tmp_path / "data"))[-1]) for _ in range(2))
+    words = _words(topic, home, tmp_path / "data")
+    with _watched() as (port, pages):
+        first = json.loads(command("archive", *words, "--metrics-port", port)[-1])
+    again = json.loads(command("archive", *words)[-1])
     assert (again["read"], first["events"]) == (0, archive.manifest().seq)
+    shown = [(page['citywatch_records_total{outcome="events"}'], waiting(page)) for page in pages]
+    assert [left for events, left in shown if 0 < events < first["events"] and 0 < left < len(sent)], shown
     found = _all_are_kept(archive, sent)
     _compacted(archive, found.keys())
 

@@ -11,8 +11,7 @@ import yaml
 
 from deploy.servers.kafka_server import Kafka
 from tests.cluster.running import citywatch, status
-from tests.cluster.spark.running import Job, alerts
-from tests.cluster.spark.test_topics import metrics
+from tests.cluster.spark.running import Job, alerts, waiting
 from tests.cluster.test_reading import event, iso
 from tests.cluster.topics import Cluster
 from tests.cluster.traffic import Traffic
@@ -53,10 +52,10 @@ def test_a_broker_that_is_stopped_and_started_is_a_delay_of_the_job_that_is_show
         with Traffic(cluster, topic, reading) as traffic:
             job = Job(*words, log=tmp_path / "log")
             job.wait_for(lambda: read(data) > 0 and len(alerts(data)) > 20)
-            before, shown = alerts(data), metrics(job)
+            before, shown = alerts(data), job.metrics()
             broker.stop()
             stopped = traffic.sent
-            job.wait_for(lambda: metrics(job)[CLOCK] > shown[CLOCK] + AWAY_S)
+            job.wait_for(lambda: job.metrics()[CLOCK] > shown[CLOCK] + AWAY_S)
             traffic.more(500)
             assert read(data) < traffic.sent - 400, "nothing came while it was down"
             down = alerts(data)
@@ -65,8 +64,8 @@ def test_a_broker_that_is_stopped_and_started_is_a_delay_of_the_job_that_is_show
             traffic.more()
             sent = traffic.end()
         job.wait_for(lambda: read(data) >= sent)
-        job.wait_for(lambda: waiting(metrics(job)) == 0 and metrics(job)[CLOCK] < AWAY_S)
-        late = metrics(job)
+        job.wait_for(lambda: waiting(job.metrics()) == 0 and job.metrics()[CLOCK] < AWAY_S)
+        late = job.metrics()
         job.ended()
         lines, heard = cluster.stamped(topic), [Said.of_json(json.loads(text)) for text in cluster.values(told)]
     assert late["citywatch_alert_delay_seconds_count"] - late[LATE] > 50, "alerts that were told late are counted so"
@@ -82,10 +81,6 @@ def test_a_broker_that_is_stopped_and_started_is_a_delay_of_the_job_that_is_show
 
 def read(data: Path) -> int:
     return int(status(data).get("counts", {}).get("events", 0))
-
-
-def waiting(shown: dict[str, float]) -> float:
-    return sum(count for name, count in shown.items() if name.startswith("citywatch_source_lag{"))
 
 
 def of_file(directory: Path, stamped: list[tuple[int, str]], rules: Path) -> dict[str, Said]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from citywatch.cli.spark_session import Running
 from citywatch.engine.spark.growth import watched
-from citywatch.engine.spark.standing import Standing
+from citywatch.engine.spark.progress import Progress
 from citywatch.errors import JobError
 from tests.cluster.topics import Cluster
 
@@ -69,23 +70,27 @@ def test_one_that_has_worked_in_between_may_be_begun_again_at_any_time() -> None
 
 
 def test_what_waits_in_a_topic_grows_while_no_batch_ends(cluster: Cluster) -> None:
-    topic, standing = cluster.make(partitions=2), Standing("t", {})
-    source = f"kafka://{topic}"
+    topic = cluster.make(partitions=2)
+    source = cluster.url(topic)
+    progress = Progress(source)
+
+    def shown() -> dict[str, int]:
+        sample = re.compile(rf'citywatch_source_lag{{source="{re.escape(source)}",partition="{topic}/(\d)"}} (\d+)\n')
+        return {part: int(count) for part, count in sample.findall("".join(progress.exposition()))}
 
     def lag(wanted: dict[str, int]) -> bool:
         deadline = time.monotonic() + 60
-        while standing.status()["lag"].get(source) != wanted:
+        while shown() != wanted:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)
         return True
 
-    with watched(standing, cluster.address, {}, [topic]):
+    with watched(progress, cluster.address, {}, [topic]):
         cluster.send(topic, ["a", "b", "c"], partition=0)
         assert lag({"0": 3, "1": 0})
         read = {"description": f"KafkaV2[Subscribe[{topic}]]", "endOffset": {topic: {"0": 2, "1": 0}}}
-        standing.progressed({"sources": [read]})
+        progress.progressed({"sources": [read]})
         cluster.send(topic, ["d"] * 5, partition=0)
         cluster.send(topic, ["e"], partition=1)
-        assert lag({"0": 6, "1": 1}), standing.status()["lag"]
-        assert f'citywatch_source_lag{{source="{source}",partition="0"}} 6\n' in "".join(standing.exposition())
+        assert lag({"0": 6, "1": 1}), shown()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -53,7 +52,7 @@ def test_a_job_whose_worker_and_then_all_of_it_is_killed_says_what_one_machine_s
     job.wait_for(job.kill_worker)
     assert not (commits / "1").exists(), "the batch was over before its worker was killed"
     job.wait_for((offsets / "2").exists)
-    shown = metrics(job)
+    shown = job.metrics()
     job.kill()
     assert (commits / "1").exists(), "the batch of the killed worker was not tried again"
     assert not (commits / "2").exists(), "the batch was over before the job was killed"
@@ -81,27 +80,19 @@ def test_a_job_whose_worker_and_then_all_of_it_is_killed_says_what_one_machine_s
         rejected = {record["id"]: record["reason"] for record in desk.rejected()}
     assert len(rejected) == EVENTS // 1000 + 2
     assert {key: json.loads(value)["reason"] for key, value in cluster.messages(refused)} == rejected
-    looked_after(shown, topic, store.url)
+    looked_after(shown, cluster.url(topic), store.url)
 
 
-def looked_after(shown: dict[str, float], topic: str, store: str) -> None:
+def looked_after(shown: dict[str, float], source: str, store: str) -> None:
     """Fails where the page of a job in its third batch does not say how it and its store stand."""
     assert shown["citywatch_spark_batches_total"] >= 1
     assert shown['citywatch_records_total{outcome="events"}'] >= EVENTS // 10
-    assert sum(n for name, n in shown.items() if name.startswith(f'citywatch_source_lag{{source="kafka://{topic}"')) > 0
+    assert sum(n for name, n in shown.items() if name.startswith(f'citywatch_source_lag{{source="{source}"')) > 0
     assert shown["citywatch_clock_lag_seconds"] > 24 * 3600, "these events are of the past"
     assert shown["citywatch_alert_delay_seconds_count"] == 0, "so nobody calls their alerts late"
     assert shown[f'citywatch_store_up{{store="{store}"}}'] == 1
     assert shown[f'citywatch_store_delay_seconds{{store="{store}"}}'] >= 0
     assert shown[f'citywatch_store_behind{{store="{store}",what="alerts"}}'] >= 0
-
-
-def metrics(job: Job) -> dict[str, float]:
-    """The samples of `/metrics`."""
-    with urlopen(job.said(r"metrics at (http\S+)") or "") as answer:  # noqa: S310 - the address that it has said
-        lines = answer.read().decode().splitlines()
-    pairs = [line.rpartition(" ") for line in lines if not line.startswith("#")]
-    return {name: float(value) for name, _, value in pairs}
 
 
 def _device(line: Sent) -> str | None:

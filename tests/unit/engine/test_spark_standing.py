@@ -12,7 +12,8 @@ import pytest
 
 from citywatch.alert import facts_schema
 from citywatch.cli.spark_reporting import metrics
-from citywatch.engine.spark.standing import Standing, lag, offsets
+from citywatch.engine.spark.progress import Progress, lag, offsets
+from citywatch.engine.spark.standing import Standing
 from citywatch.engine.spark.told import Told
 from citywatch.event import batch_schema
 from citywatch.records.chunk import rejected_schema
@@ -58,22 +59,22 @@ def test_what_is_not_read_is_known_by_partition_also_where_a_partition_is_new() 
 
 
 def test_what_is_not_read_grows_while_a_batch_takes_long() -> None:
-    standing = Standing("t", {})
+    standing = Standing("kafka://b/t", {})
     standing.grown({"t": {"0": (60, 100), "1": (0, 40)}})
-    assert standing.status()["lag"] == {"kafka://t": {"0": 40, "1": 40}}, "the first batch is still to come"
+    assert standing.status()["lag"] == {"kafka://b/t": {"t/0": 40, "t/1": 40}}, "the first batch is still to come"
     standing.progressed(PROGRESS)
     standing.grown({"t": {"0": (60, 150), "1": (0, 40), "2": (0, 7)}})
-    assert standing.status()["lag"] == {"kafka://t": {"0": 60, "1": 0, "2": 7}}
+    assert standing.status()["lag"] == {"kafka://b/t": {"t/0": 60, "t/1": 0, "t/2": 7}}
     standing.progressed(PROGRESS)
-    assert standing.status()["lag"]["kafka://t"]["0"] == 60, "what Spark saw before is older"
+    assert standing.status()["lag"]["kafka://b/t"]["t/0"] == 60, "what Spark saw before is older"
 
 
 def test_a_prometheus_reads_lag_delay_batches_and_state() -> None:
-    standing = Standing("t", {})
+    standing = Standing("kafka://b/t", {})
     standing.progressed(PROGRESS)
     standing.hear(told(0, 5, [time.time_ns() // 1000 - 1_200_000, 0]))
     lines = "".join(standing.exposition()).splitlines()
-    assert 'citywatch_source_lag{source="kafka://t",partition="0"} 10' in lines
+    assert 'citywatch_source_lag{source="kafka://b/t",partition="t/0"} 10' in lines
     assert 'citywatch_records_total{outcome="events"} 5' in lines
     assert "citywatch_spark_batches_total 1" in lines
     assert 'citywatch_spark_state_bytes_total{stage="identities"} 30' in lines
@@ -82,6 +83,19 @@ def test_a_prometheus_reads_lag_delay_batches_and_state() -> None:
     assert 'citywatch_alert_delay_seconds_bucket{le="1"} 0' in lines
     assert 'citywatch_alert_delay_seconds_bucket{le="30"} 1' in lines
     assert "citywatch_alert_delay_seconds_count 1" in lines, "an alert of the past is not late"
+
+
+def test_a_prometheus_reads_what_a_job_without_rules_has_kept_and_what_waits() -> None:
+    progress = Progress("kafka://b/t")
+    progress.count(Counter(events=5, duplicates=1))
+    progress.count(Counter(events=2, rejected=3))
+    progress.progressed(PROGRESS)
+    lines = "".join(progress.exposition()).splitlines()
+    counted = {"events": 7, "duplicates": 1, "conflicts": 0, "rejected": 3, "late": 0}
+    assert {f'citywatch_records_total{{outcome="{name}"}} {n}' for name, n in counted.items()} < set(lines)
+    assert 'citywatch_source_lag{source="kafka://b/t",partition="t/2"} 7' in lines
+    assert "citywatch_spark_batches_total 2" in lines
+    assert not [line for line in lines if "alert" in line or "clock" in line], "it has none"
 
 
 def test_the_page_of_metrics_is_served_on_loopback_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from confluent_kafka import KafkaException
 
 from citywatch.connections.kafka.spans import Spans
-from citywatch.engine.spark.standing import Ends, Standing
+from citywatch.engine.spark.progress import Ends, Progress
 from citywatch.errors import SourceError
 
 _EVERY_S = 2.0
 
 
 @contextmanager
-def watched(standing: Standing, servers: str, given: Mapping[str, str], topics: Sequence[str]) -> Iterator[None]:
-    """Tell `standing` of the topics while the block lasts. `given`: properties of the client that a person has set."""
+def watched(progress: Progress, servers: str, given: Mapping[str, str], topics: Sequence[str]) -> Iterator[None]:
+    """Tell `progress` of the topics while the block lasts. `given`: properties of the client that a person has set."""
     stop = threading.Event()
 
     def watch() -> None:
@@ -25,7 +25,7 @@ def watched(standing: Standing, servers: str, given: Mapping[str, str], topics: 
             try:
                 with Spans(servers, given) as connection:
                     while not stop.is_set():
-                        standing.grown(_ends(connection, topics))
+                        progress.grown(_ends(connection, topics))
                         stop.wait(_EVERY_S)
             except (SourceError, KafkaException):
                 stop.wait(_EVERY_S)  # the job itself says what is wrong with the brokers; what was known stays
