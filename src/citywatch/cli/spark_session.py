@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 KAFKA = "kafka://"
 _MESSAGES = 100_000
 _STARTS = 5
+_LOOK_S = 0.2
 _TOO_SLOW = "failed to connect back"
 _CONNECTOR = {"spark.jars", "spark.jars.packages"}
 _ERROR = re.compile(r"[A-Za-z_.]+(Error|Exception): ")
@@ -156,28 +158,53 @@ class Running:
         self.query = start()
 
     def wait(self) -> None:
-        """Until it ends, or somebody interrupts. Raises JobError."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            while not self._ended():
+        """Until it ends, or somebody ends it: SIGINT, SIGTERM. Raises JobError."""
+        with _ending() as asked:
+            while not self._ended(asked):
                 say("Spark did not wait for one of its processes: starting again")
                 self.query = self._start()
-        except KeyboardInterrupt:
-            say("stopping")
-            self.query.stop()
 
-    def _ended(self) -> bool:
+    def _ended(self, asked: threading.Event) -> bool:
         """Wait; whether that was the end."""
         from pyspark.errors import StreamingQueryException
 
         try:
-            self.query.awaitTermination()
+            while not self.query.awaitTermination(_LOOK_S):
+                if asked.is_set():
+                    say("stopping")
+                    self.query.stop()
+                    return True  # not asked again: it may call the batch that was cut off a failure
         except StreamingQueryException as error:
             self._left = _STARTS if self.query.lastProgress else self._left - 1
             if _TOO_SLOW in str(error) and self._left:
                 return False
             raise JobError(_cause(str(error)), hint="what was committed is safe: start it again") from error
         return True
+
+
+@contextmanager
+def _ending() -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; the second ends the process as it would have before.
+
+    An exception in the middle of a word with Java would end that conversation, and sometimes the next one.
+    """
+    asked = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(_number: int, _frame: object) -> None:
+        asked.set()
+        restore()
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield asked
+    finally:
+        restore()
 
 
 def _cause(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,30 +21,31 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 TOO_SLOW = "org.apache.spark.SparkException: Python worker failed to connect back."
 
 
-@pytest.fixture(autouse=True)
-def _signals() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
 class Queries:
-    """Ends of queries, one after the other: an error, or None for a good one."""
+    """Ends of queries, one after the other: an error, None for a good one, or a signal that comes while it runs."""
 
-    def __init__(self, *ends: str | None, progress: Any = None) -> None:
+    def __init__(self, *ends: str | signal.Signals | None, progress: Any = None) -> None:
         self._ends = iter(ends)
         self._progress = progress
-        self.started = 0
+        self.started = self.stopped = 0
 
     def __call__(self) -> Any:
         self.started += 1
-        return SimpleNamespace(awaitTermination=self._end, lastProgress=self._progress)
+        return SimpleNamespace(awaitTermination=self._end, lastProgress=self._progress, stop=self._stop)
 
-    def _end(self) -> None:
+    def _end(self, _patience: float) -> bool:
+        """Whether it is over."""
         from pyspark.errors import StreamingQueryException
 
-        if (text := next(self._ends)) is not None:
-            raise StreamingQueryException(message=text)
+        end = next(self._ends)
+        if isinstance(end, signal.Signals):
+            signal.raise_signal(end)
+        elif end is not None:
+            raise StreamingQueryException(message=end)
+        return end is None
+
+    def _stop(self) -> None:
+        self.stopped += 1
 
 
 def test_a_query_that_spark_gave_up_before_it_began_is_begun_again(capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,6 +67,15 @@ def test_one_that_has_worked_in_between_may_be_begun_again_at_any_time() -> None
     queries = Queries(*[TOO_SLOW] * 9, None, progress={"batchId": 7})
     Running(queries).wait()
     assert queries.started == 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_is_asked_to_end_is_stopped_between_two_words_with_java(number: signal.Signals) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    queries = Queries(number, "the batch was cut off")
+    Running(queries).wait()
+    assert (queries.started, queries.stopped) == (1, 1)
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_what_waits_in_a_topic_grows_while_no_batch_ends(cluster: Cluster) -> None:
