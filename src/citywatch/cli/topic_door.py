@@ -65,7 +65,7 @@ class TopicDoor:
         said = {name.lower(): value for name, value in headers.items()}
         read = bodies.foreign if unquote(path).startswith(_INGEST) else bodies.events
         try:
-            chunk = bodies.counted(read(said, body, self._origin), said.get("citywatch-ordinals"))
+            chunk = bodies.counted(read(said, body, self._origin), bodies.ordinals(said))
             written = self._writer.written(chunk)
             refused = self._producing.write(self._topic, written.messages)
         except (bodies.BodyError, MappingError) as error:

@@ -181,18 +181,22 @@ class TestOrdinals:
         assert chunk.ordinals is not None
         return [int(ordinal) for ordinal in chunk.ordinals]
 
+    @staticmethod
+    def said(text: str) -> dict[int, int] | None:
+        return bodies.ordinals({"citywatch-ordinals": text})
+
     def test_a_request_that_says_nothing_is_a_file_by_itself(self) -> None:
-        assert self.of(counted(self.CHUNK, None)) == [0, 0, 1, 2]
+        assert self.of(counted(self.CHUNK, bodies.ordinals({}))) == [0, 0, 1, 2]
 
     def test_the_sender_has_the_last_word(self) -> None:
-        assert self.of(counted(self.CHUNK, "0:5 3:7")) == [5, 0, 0, 7]
-        assert self.of(counted(self.CHUNK, "")) == [0, 0, 0, 0]
+        assert self.of(counted(self.CHUNK, self.said("0:5 3:7"))) == [5, 0, 0, 7]
+        assert self.of(counted(self.CHUNK, self.said(""))) == [0, 0, 0, 0]
 
     @pytest.mark.parametrize(
         "said", ["0", "a:b", "0:1:2", "0:1,2:3", "0:99999999999999999999", "0:-1", "-1:1", "0:+1", "0:1_0", "0:١"]
     )
     def test_nonsense_is_refused(self, said: str) -> None:
-        refused(400, lambda: counted(self.CHUNK, said))
+        refused(400, lambda: self.said(said))
 
 
 @given(st.binary(max_size=30) | st.text('[]{},:" 1a\n\\é', max_size=30).map(str.encode))

@@ -110,9 +110,9 @@ def test_the_parser_rests_until_enough_waits_or_it_is_the_end(tmp_path: Path, mo
 
 
 def test_ids_of_content_are_those_of_each_request_by_itself(tmp_path: Path) -> None:
-    def drones(body: bytes, said: str | None = None) -> Chunk:
+    def drones(body: bytes, known: dict[int, int] | None = None) -> Chunk:
         read = foreign({"content-type": "text/csv"}, body, Origin("http/prestacop", replay=False))
-        return counted(replace(read, mapping="prestacop"), said)
+        return counted(replace(read, mapping="prestacop"), known)
 
     header, row = b"drone_id,plate_id,address,time,violation_code\n", b"4,K1,1 Main St,10/21/2020 0309A,46\n"
     gate = Gate()
@@ -122,8 +122,8 @@ def test_ids_of_content_are_those_of_each_request_by_itself(tmp_path: Path) -> N
         waiting = [
             gathers.enter(drones(header + row + row)),
             gathers.enter(drones(header + row)),
-            gathers.enter(drones(header + row, "0:1")),
-            gathers.enter(drones(header + row, "0:2")),
+            gathers.enter(drones(header + row, {0: 1})),
+            gathers.enter(drones(header + row, {0: 2})),
         ]
         gate.open.set()
         told = [outcome.result(20) for outcome in waiting]

@@ -191,6 +191,12 @@ class TestReception:
         for door in ("describe", "ingest"):
             assert ask(door, "nope").status == 404
 
+    def test_ordinals_that_are_none_are_refused_also_where_nothing_is_counted(self) -> None:
+        ask = self.of(self.outcome(Outcome(1, 0)), **{"nyc-tickets": False})
+        for mapping in ("nyc-tickets", "prestacop"):
+            said = [ask("ingest", mapping, **LINES, **{"citywatch-ordinals": text}) for text in ("{}", "0:1")]
+            assert [answer.status for answer in said] == [400, 202]
+
     def test_records_are_of_now_and_named_by_their_door(self) -> None:
         entered: list[Chunk] = []
 

@@ -84,17 +84,23 @@ def posted(headers: Mapping[str, str], body: bytes, origin: Origin) -> Chunk:
     return _json(body, origin)
 
 
-def counted(chunk: Chunk, said: str | None) -> Chunk:
-    """The chunk with the ordinals of its records: as the sender says (`Citywatch-Ordinals`), else counted in it.
+def ordinals(headers: Mapping[str, str]) -> dict[int, int] | None:
+    """Which records are not the first of their content in their file: index -> ordinal, as `Citywatch-Ordinals` says.
 
-    Raises BodyError.
+    None where it says nothing. Raises BodyError.
     """
-    if said is None:
-        return replace(chunk, ordinals=_ordinals(chunk))
+    if (said := headers.get("citywatch-ordinals")) is None:
+        return None
     pairs = [_PAIR.fullmatch(pair) for pair in said.split()]
     if None in pairs:
         raise BodyError(400, "Citywatch-Ordinals is no list of index:ordinal", "as in 0:1 7:2")
-    known = {int(pair[1]): int(pair[2]) for pair in pairs if pair}
+    return {int(pair[1]): int(pair[2]) for pair in pairs if pair}
+
+
+def counted(chunk: Chunk, known: Mapping[int, int] | None) -> Chunk:
+    """The chunk with the ordinals of its records: as the sender has said, else counted in it."""
+    if known is None:
+        return replace(chunk, ordinals=_ordinals(chunk))
     given = [known.get(line - 1, 0) for line in listed(chunk.records["line"])]
     return replace(chunk, ordinals=np.array(given, np.int64))
 

@@ -13,7 +13,7 @@ from typing import Any
 from citywatch.errors import CapacityError, CitywatchError, DiskFullError, MappingError
 from citywatch.records.chunk import Chunk, Format, Origin, Outcome
 from citywatch.records.columns import listed
-from citywatch.sources.http.bodies import BodyError, counted, events, foreign, posted
+from citywatch.sources.http.bodies import BodyError, counted, events, foreign, ordinals, posted
 from citywatch.sources.http.wire import Answer, Request
 
 NAME = "http"
@@ -67,7 +67,8 @@ class Reception:
             return _of(CLOUDEVENTS, events(request.headers, request.body, origin))
         name, read = (RECEIVE_MSG, posted) if request.door == "receive_msg" else (request.mapping, foreign)
         chunk = _of(name, read(request.headers, request.body, Origin(f"{NAME}/{name}", replay=False)))
-        return counted(chunk, request.headers.get("citywatch-ordinals")) if self._counts[name] else chunk
+        known = ordinals(request.headers)
+        return counted(chunk, known) if self._counts[name] else chunk
 
     async def _take(self, chunk: Chunk) -> Answer:
         outcome = await asyncio.wrap_future(self._enter(chunk))
