@@ -14,8 +14,10 @@ RFC3339 = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
     r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 )
-FIRST_TIME = "TIMESTAMPTZ '0001-01-02 00:00:00+00'"
-LAST_TIME = "TIMESTAMPTZ '9999-12-30 23:59:59.999999+00'"
+_FIRST_DAY, _LAST_DAY = "0001-01-02", "9999-12-30"
+_SPAN = f"{_FIRST_DAY} to {_LAST_DAY}"
+FIRST_TIME = f"TIMESTAMPTZ '{_FIRST_DAY} 00:00:00+00'"
+LAST_TIME = f"TIMESTAMPTZ '{_LAST_DAY} 23:59:59.999999+00'"
 """One day short of what a date can show, so that the time can be shown in every zone."""
 
 RANGES = {"lat": 90, "lon": 180}
@@ -29,7 +31,7 @@ def wanted(column: Column) -> str:
         return f"{column.sql} within ±{RANGES[column.name]}"
     if column.name == "time_precision":
         return " or ".join(PRECISIONS)
-    return "TIMESTAMPTZ in RFC 3339 with an offset" if column.sql == "TIMESTAMPTZ" else column.sql
+    return f"TIMESTAMPTZ in RFC 3339 with an offset, {_SPAN}" if column.sql == "TIMESTAMPTZ" else column.sql
 
 
 def cast_sql(column: Column, text: str) -> str:
