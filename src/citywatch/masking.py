@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from citywatch.event import FIELDS
@@ -19,6 +19,12 @@ _SHOWN = {column.name for column in FIELDS} - set(SENSITIVE)
 _IDENTITY = ("source", "id")
 """Which event it is: the key of a rule that has no other, as the evidence shows it."""
 
+_OURS = (
+    *("id", "rule", "rule_id", "rule_version", "level", "status", "first_seen", "last_seen", "state", "outcome"),
+    "updated_at",
+)
+"""What citywatch itself says of an alert: no secret, even where it looks like one (there are plates OPEN and 2026)."""
+
 DOTS = "•••"
 
 
@@ -28,13 +34,25 @@ def masked(alert: Mapping[str, Any]) -> dict[str, Any]:
     Of what a message carried only the known fields stay (a foreign field may hold anything), the sensitive ones as
     dots; wherever their values stand in words (reason, title, address, ids) dots stand for them too.
     """
-    secrets = _pattern(set(_secrets(alert)))
+    secrets = _pattern(set(_secrets(_places(alert))))
     which = {name: alert["group"][name] for name in _IDENTITY if name in alert["group"]}
     hidden = {**alert, "group": which | _fields(alert["group"]), "values": _fields(alert["values"], known_only=False)}
     hidden["evidence"] = [{**event, "data": _fields(event.get("data") or {})} for event in alert["evidence"]]
     result: dict[str, Any] = _blot(hidden, secrets)
-    # The ids by which programs find the alert are hashes and names of ours: no secret, even where it looks like one.
-    return {**result, **{name: alert[name] for name in ("id", "rule", "rule_id", "rule_version", "level", "status")}}
+    result["evidence"] = [
+        {**shown, "time": event["time"]} for shown, event in zip(result["evidence"], alert["evidence"], strict=True)
+    ]
+    return {**result, **{name: alert[name] for name in _OURS if name in alert}}
+
+
+def without(words: Any, shown: Mapping[str, Any]) -> Any:
+    """Words (or a mapping or list of them) that stand beside known fields, without what is sensitive in those."""
+    return _blot(words, _pattern(set(_secrets([shown]))))
+
+
+def words_about(alert: Mapping[str, Any], words: str) -> str:
+    """What people wrote about an alert, without the plates and names that the alert itself hides."""
+    return str(_blot(words, _pattern(set(_secrets(_places(alert))))))
 
 
 def subject(field: str, value: Any) -> Subject:
@@ -45,8 +63,7 @@ def subject(field: str, value: Any) -> Subject:
 
 def subjects(alert: Mapping[str, Any]) -> set[Subject]:
     """Who and what is hidden in an alert for those who may not see it."""
-    places = (alert["group"], alert["values"], *(event.get("data") or {} for event in alert["evidence"]))
-    found = (subject(name, data[name]) for data in places for name in SENSITIVE if data.get(name) is not None)
+    found = (subject(name, data[name]) for data in _places(alert) for name in SENSITIVE if data.get(name) is not None)
     return {(field, value) for field, value in found if value}
 
 
@@ -55,18 +72,26 @@ def _fields(data: Mapping[str, Any], *, known_only: bool = True) -> dict[str, An
     return {**shown, **{name: DOTS for name in SENSITIVE if data.get(name) is not None}}
 
 
-def _secrets(alert: Mapping[str, Any]) -> Iterator[str]:
-    for data in (alert["group"], alert["values"], *(event.get("data") or {} for event in alert["evidence"])):
+def _places(alert: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Where an alert has fields of events."""
+    return [alert["group"], alert["values"], *(event.get("data") or {} for event in alert["evidence"])]
+
+
+def _secrets(places: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for data in places:
         yield from (str(data[name]) for name in SENSITIVE if data.get(name) is not None and str(data[name]).strip())
 
 
 def _pattern(secrets: set[str]) -> re.Pattern[str] | None:
-    """Matches the secrets as whole words, however they are spaced or cased: `k-1 234` is the plate K1234."""
+    """Matches the secrets as whole words, however they are spaced or cased: `k-1 234` is the plate K1234.
+
+    An underscore ends a word, as in the name of an image.
+    """
     if not secrets:
         return None
     longest_first = sorted(secrets, key=lambda secret: (-len(secret), secret))
-    spaced = (r"[\s-]*".join(re.escape(letter) for letter in secret) for secret in longest_first)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(spaced)})(?!\w)", re.IGNORECASE)
+    spaced = (r"[\s._-]*".join(re.escape(letter) for letter in secret) for secret in longest_first)
+    return re.compile(rf"(?<![^\W_])(?:{'|'.join(spaced)})(?![^\W_])", re.IGNORECASE)
 
 
 def _blot(value: Any, secrets: re.Pattern[str] | None) -> Any:

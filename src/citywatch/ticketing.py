@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from citywatch.masking import DOTS
+from citywatch.masking import DOTS, without
 from citywatch.offences import offences
 from citywatch.offences.places import Spot, fine
 from citywatch.wording import place_in_words
@@ -94,6 +94,14 @@ def place_of(proposal: Mapping[str, Any]) -> str:
     return place_in_words({**proposal, "evidence": [{"data": proposal}]})
 
 
+_FROM_OUTSIDE = (
+    *("address", "street", "borough", "device_id", "plate_state", "plate_type", "vehicle_make", "vehicle_body"),
+    *("vehicle_color", "issuer_agency", "violations", "reason"),
+)
+"""What others wrote into a proposal: messages, and people who decided."""
+
+
 def hidden(proposal: Mapping[str, Any]) -> dict[str, Any]:
-    """The proposal for those who may not see plates and faces."""
-    return {**proposal, **{name: DOTS for name in ("plate", "image_id") if proposal[name] is not None}}
+    """The proposal for those who may not see plates and faces, wherever they stand in its words."""
+    words = {name: without(proposal[name], proposal) for name in _FROM_OUTSIDE if name in proposal}
+    return {**proposal, **words, **{name: DOTS for name in ("plate", "image_id") if proposal[name] is not None}}

@@ -60,6 +60,16 @@ def ids(desk: Desk) -> list[str]:
     return [proposal["id"] for proposal in desk.proposals()]
 
 
+def test_the_words_of_a_masked_proposal_hide_its_plate_too(clerk: Program, desk: Desk) -> None:
+    desk.put_violations([violation("K9X_1", 3, plate="K9X", address="before K9-X", image_id="K9X.jpg")])
+    found = next(proposal for proposal in desk.proposals() if proposal["plate"] == "K9X")
+    answer = clerk.post(f"{found['id']}/refuse", {"reason": "not k9x at all"})
+    assert answer.json()["reason"] == "not ••• at all"
+    assert answer.json()["address"] == "before •••"
+    assert answer.json()["violations"] == [{"source": "drone/4", "id": "•••_1"}]
+    assert clerk.get(f"/{found['id']}", purpose="a test").json()["address"] == "before K9-X"
+
+
 def test_a_list_is_that_of_the_command_line_and_masked(clerk: Program, desk: Desk) -> None:
     shown = clerk.get().json()
     assert shown["next_cursor"] is None

@@ -105,6 +105,15 @@ def test_words_from_messages_are_text_never_markup(anna: Client, desk: Desk) -> 
         assert nasty not in page(anna, path)
 
 
+def test_what_people_noted_hides_plates_until_somebody_says_why(anna: Client, desk: Desk) -> None:
+    put(desk, fact(1, evidence=[event("1", plate="GZH7067")]))
+    post(anna, f"/alerts/{alert_id(1)}/act", action="note", note="GZH 7067 was towed")
+    for path in (f"/alerts/{alert_id(1)}", f"/alerts/{alert_id(1)}/news"):
+        assert "••• was towed" in page(anna, path)
+    anna.post(f"/alerts/{alert_id(1)}/reveal", {"purpose": "a test"})
+    assert "GZH 7067 was towed" in page(anna, f"/alerts/{alert_id(1)}")
+
+
 def test_an_unknown_alert_is_not_there(anna: Client) -> None:
     assert "no such page or alert" in page(anna, "/alerts/" + "0" * 64, 404)
     assert "no such page or alert" in page(anna, "/alerts/hello", 404)

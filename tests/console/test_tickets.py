@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,19 @@ def test_a_proposal_shows_plate_and_image_to_who_says_why(
     assert (response.status_code, response.headers["Content-Type"]) == (200, "image/jpeg")
     said = [(entry["who"], entry["what"].split(" of ")[0], entry["purpose"]) for entry in desk.audited()]
     assert said == [("anna", "image", None), ("anna", "reveal", "decide about a ticket")]
+
+
+def test_a_plate_in_words_beside_it_is_hidden_as_well(desk: Desk, gallery: Gallery, anna: Client) -> None:
+    desk.clear_inbox(10)
+    desk.put_violations([violation("K1_7", plate="K1", address="in front of K-1", vehicle_make="K1")])
+    found = desk.proposals()[0]
+    desk.decide(found["id"], Decision(Verdict.REFUSE, by="bo", channel="cli", reason="it is not k1 that is there"))
+    for address in ("/tickets?state=refused", f"/tickets/{found['id']}"):
+        shown = re.sub(found["id"], "", page(anna, address))
+        assert not re.findall(r"(?i)\bk-?1(?![a-z0-9])", shown), address
+    assert "it is not ••• that is there" in page(anna, f"/tickets/{found['id']}")
+    anna.post(f"/tickets/{found['id']}/reveal", {"purpose": "billing"})
+    assert "it is not k1 that is there" in page(anna, f"/tickets/{found['id']}")
 
 
 def test_one_is_approved_and_another_refused_with_a_reason(

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from citywatch.event import BY_NAME
-from citywatch.masking import SENSITIVE, masked
+from citywatch.masking import SENSITIVE, masked, words_about
 
 
 def alert(data: dict[str, Any], **told: Any) -> dict[str, Any]:
@@ -75,3 +75,26 @@ def test_the_event_that_an_alert_is_about_is_named_unless_that_names_somebody() 
     assert masked(alert({"plate": "GZH7067"}, group=group))["group"] == group
     hidden = masked(alert({"plate": "GZH7067"}, group={"source": "drone/4", "id": "GZH7067"}))["group"]
     assert hidden == {"source": "drone/4", "id": "•••"}
+
+
+def test_an_underscore_ends_a_plate_as_a_blank_does() -> None:
+    shown = alert({"plate": "GZH7067", "street": "GZH7067_front"}, group={"source": "cam_GZH7067", "id": "GZH7067_1"})
+    shown["evidence"][0]["id"] = "GZH7067_2026_1.jpg"
+    hidden = masked(shown)
+    assert "GZH7067" not in json.dumps(hidden)
+    assert hidden["evidence"][0]["id"] == "•••_2026_1.jpg"
+
+
+def test_a_plate_that_reads_like_a_word_of_an_alert_leaves_that_word() -> None:
+    for plate in ("2026", "OPEN", "05"):
+        own = {"state": "open", "outcome": None, "first_seen": "2026-05-01T12:00:00.000000Z"}
+        own |= {"last_seen": own["first_seen"], "updated_at": own["first_seen"]}
+        hidden = masked(alert({"plate": plate}, reason=f"plate {plate} seen", **own))
+        assert {name: hidden[name] for name in own} == own
+        assert hidden["evidence"][0]["time"] == "2026-05-01T12:00:00.000000Z"
+        assert hidden["reason"] == "plate ••• seen"
+
+
+def test_what_people_write_about_an_alert_is_without_its_plates_and_names() -> None:
+    about = alert({"plate": "GZH7067", "last_name": "Lovelace"})
+    assert words_about(about, "gzh 7067: Lovelace was seen by Ann") == "•••: ••• was seen by Ann"

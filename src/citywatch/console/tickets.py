@@ -16,6 +16,7 @@ from citywatch.console.people import may
 from citywatch.console.port import DeskPort
 from citywatch.console.site import current
 from citywatch.errors import CitywatchError, ProposalError, UnknownProposalError
+from citywatch.masking import without
 from citywatch.ticketing import Decision, Selection, Standing, Verdict, fine_in_words, hidden, place_of
 
 PAGE = 50
@@ -60,7 +61,7 @@ def _shown(proposal: dict[str, Any], *, revealed: bool = False) -> dict[str, Any
     gallery = current().gallery
     image = proposal["image_id"]
     here = bool(image and gallery and gallery.known([image]))
-    words = {"fine_words": fine_in_words(proposal), "place": place_of(proposal)}
+    words = {"fine_words": fine_in_words(proposal), "place": place_of(seen)}
     return {**seen, **words, "image": "here" if here else "awaited" if image else None}
 
 
@@ -75,10 +76,12 @@ def _detail(
     request: HttpRequest, desk: DeskPort, found: dict[str, Any], *, error: str | None = None, status: int = 200
 ) -> HttpResponse:
     revealed = reveals.is_revealed(request, found["id"])
+    shown = _shown(found, revealed=revealed)
+    decisions = desk.decisions(found["id"])
     context = {
-        "proposal": _shown(found, revealed=revealed),
-        "details": [(name, found[name]) for name in _DETAILS if found[name] not in (None, "")],
-        "decisions": list(reversed(desk.decisions(found["id"]))),
+        "proposal": shown,
+        "details": [(name, shown[name]) for name in _DETAILS if shown[name] not in (None, "")],
+        "decisions": list(reversed(decisions if revealed else _masked(decisions, found))),
         "revealed": revealed,
         "may_reveal": may(_user(request), Right.REVEAL),
         "may_decide": may(_user(request), Right.TICKETS) and found["state"] in _OPEN,
@@ -88,6 +91,10 @@ def _detail(
         "engine": presentation.engine_state(desk),
     }
     return render(request, "console/ticket.html", context, status=status)
+
+
+def _masked(decisions: list[dict[str, Any]], about: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**decision, "reason": without(decision["reason"], about)} for decision in decisions]
 
 
 REASONS = ("the plate is not to be read", "no offence to be seen", "the driver could not do otherwise")

@@ -20,7 +20,7 @@ from citywatch.console.people import may
 from citywatch.console.port import DeskPort, RuleNotes
 from citywatch.console.site import current
 from citywatch.errors import AlertError, CitywatchError, UnknownAlertError
-from citywatch.masking import masked
+from citywatch.masking import masked, words_about
 from citywatch.settings import MINUTE
 from citywatch.triage import Choice, Listed, Wish, correctable
 from citywatch.wording import place_in_words
@@ -116,6 +116,8 @@ def _context(request: HttpRequest, desk: DeskPort, listed: Listed) -> dict[str, 
     revealed = reveals.is_revealed(request, listed.alert["id"])
     alert = listed.alert if revealed else masked(listed.alert)
     history = desk.history(listed.alert["id"])
+    if not revealed:
+        history = [{**done, "note": words_about(listed.alert, done["note"] or "")} for done in history]
     may_act = may(_user(request), Right.OPERATOR)
     return {
         "alert": alert,
