@@ -83,15 +83,23 @@ def _secrets(places: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _pattern(secrets: set[str]) -> re.Pattern[str] | None:
-    """Matches the secrets as whole words, however they are spaced or cased: `k-1 234` is the plate K1234.
+    """Matches the secrets as whole words, however they are spaced, dashed or cased: `k-1 234` is the plate K1234.
 
     An underscore ends a word, as in the name of an image.
     """
     if not secrets:
         return None
     longest_first = sorted(secrets, key=lambda secret: (-len(secret), secret))
-    spaced = (r"[\s._-]*".join(re.escape(letter) for letter in secret) for secret in longest_first)
-    return re.compile(rf"(?<![^\W_])(?:{'|'.join(spaced)})(?![^\W_])", re.IGNORECASE)
+    either = "|".join(way for secret in longest_first for way in _ways(secret))
+    return re.compile(rf"(?<![^\W_])(?:{either})(?![^\W_])", re.IGNORECASE)
+
+
+def _ways(secret: str) -> Iterator[str]:
+    """How a secret is written: as it is, and its letters and digits with some signs between, as in `(212) 555-0100`."""
+    if not secret.isalnum():
+        yield re.escape(secret)
+    if letters := re.sub(r"[\W_]", "", secret):
+        yield r"[\W_]{0,3}".join(letters)
 
 
 def _blot(value: Any, secrets: re.Pattern[str] | None) -> Any:

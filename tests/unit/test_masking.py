@@ -85,6 +85,12 @@ def test_an_underscore_ends_a_plate_as_a_blank_does() -> None:
     assert hidden["evidence"][0]["id"] == "•••_2026_1.jpg"
 
 
+def test_a_telephone_number_is_found_in_words_however_it_is_written() -> None:
+    hidden = masked(alert({"phone": "+1 212-555-0100"}, reason="call 12125550100, 1 (212) 555.0100, +1 212-555-0100"))
+    assert hidden["reason"] == "call •••, •••, •••"
+    assert masked(alert({"picture": "??"}, reason="why ??"))["reason"] == "why •••"
+
+
 def test_a_plate_that_reads_like_a_word_of_an_alert_leaves_that_word() -> None:
     for plate in ("2026", "OPEN", "05"):
         own = {"state": "open", "outcome": None, "first_seen": "2026-05-01T12:00:00.000000Z"}
