@@ -158,8 +158,6 @@ def line_table(whole: bytes, first: int, *, keep_blank: bool = False) -> tuple[p
 
 
 def _blank(data: Bytes, offsets: Offsets) -> Mask:
-    """Which lines hold nothing but blanks; a line that starts with something else is not looked at further."""
+    """Which lines hold nothing but blanks; where none starts with one, nothing else is looked at."""
     suspect: Mask = _BLANK[data[offsets[:-1]]]
-    for i in np.flatnonzero(suspect):
-        suspect[i] = _BLANK[data[offsets[i] : offsets[i + 1]]].all()
-    return suspect
+    return np.logical_and.reduceat(_BLANK[data], offsets[:-1]) if suspect.any() else suspect

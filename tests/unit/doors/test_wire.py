@@ -15,7 +15,7 @@ import pytest
 
 from citywatch.errors import CapacityError, DiskFullError, MappingError, StoreError
 from citywatch.records.chunk import Chunk, Outcome
-from citywatch.sources.http import listening, wire
+from citywatch.sources.http import bodies, listening, wire
 from citywatch.sources.http.calling import Engine
 from citywatch.sources.http.listening import Listening
 from citywatch.sources.http.reception import Reception
@@ -50,6 +50,16 @@ def test_a_large_body_passes(tmp_path: Path) -> None:
     with Listening(tmp_path, echo):
         (answer,) = asked(tmp_path, Request("events", "9", {}, b"x" * wire.LARGEST))
     assert answer.content["size"] == wire.LARGEST
+
+
+def test_the_answer_to_a_request_of_which_all_is_refused_passes(tmp_path: Path) -> None:
+    refusals = [{"index": n, "id": str(n), "reason": "r" * 100} for n in range(bodies.MOST)]
+
+    async def refuse(_: Request) -> Answer:
+        return Answer(202, {"rejected": refusals})
+
+    with Listening(tmp_path, refuse):
+        assert asked(tmp_path, Request("events")) == [Answer(202, {"rejected": refusals})]
 
 
 def test_only_the_owner_reads_where_it_is_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -163,6 +173,20 @@ class TestReception:
             {"index": 0, "id": "7", "reason": "b"},
             {"index": 3, "id": None, "reason": "c"},
         ]
+
+    def test_an_id_that_no_answer_can_hold_is_none(self) -> None:
+        told = Outcome(0, 0, ((0, "a"), (1, "b"), (1, "c")))
+        content = self.of(self.outcome(told))("events", body=b'{"id":"\\ud800"}\n{"id":"8"}').content
+        assert [(one["index"], one["id"]) for one in content["rejected"]] == [(0, None), (1, "8"), (1, "8")]
+
+    def test_a_request_of_more_records_than_an_answer_names_is_refused(self) -> None:
+        ask = self.of(self.outcome(Outcome(0, 0)))
+        assert ask("events", body=b"0\n" * bodies.MOST).status == 202
+        for door, mapping in (("events", ""), ("ingest", "prestacop"), ("receive_msg", "")):
+            array = door == "receive_msg"
+            body = b"[" + b"0," * bodies.MOST + b"0]" if array else b"0\n" * (bodies.MOST + 1)
+            said = {"content-type": "application/json"} if array else LINES
+            assert ask(door, mapping, body, **said).status == 413
 
     @pytest.mark.parametrize(
         ("error", "status"),

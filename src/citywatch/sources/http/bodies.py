@@ -35,6 +35,10 @@ _PAIR = re.compile("([0-9]{1,18}):([0-9]{1,18})")
 _UTF8 = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
+MOST = 200_000
+"""Records of the largest request: the answer can name each of them, and nobody else waits long meanwhile."""
+
+
 class BodyError(Exception):
     """A body that cannot be read as a whole; `status` is that of the answer."""
 
@@ -95,6 +99,13 @@ def ordinals(headers: Mapping[str, str]) -> dict[int, int] | None:
     if None in pairs:
         raise BodyError(400, "Citywatch-Ordinals is no list of index:ordinal", "as in 0:1 7:2")
     return {int(pair[1]): int(pair[2]) for pair in pairs if pair}
+
+
+def bounded(chunk: Chunk) -> Chunk:
+    """The chunk. Raises BodyError when it has more than `MOST` records."""
+    if (count := len(chunk.records) + (len(chunk.faults) if chunk.faults else 0)) > MOST:
+        raise BodyError(413, f"{count:,} records are more than {MOST:,}", "send smaller batches")
+    return chunk
 
 
 def counted(chunk: Chunk, known: Mapping[int, int] | None) -> Chunk:

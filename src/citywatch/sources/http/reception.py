@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import repeat
 from typing import Any
+
+import pyarrow as pa
 
 from citywatch.errors import CapacityError, CitywatchError, DiskFullError, MappingError
 from citywatch.records.chunk import Chunk, Format, Origin, Outcome
 from citywatch.records.columns import listed
-from citywatch.sources.http.bodies import BodyError, counted, events, foreign, ordinals, posted
+from citywatch.sources.http.bodies import BodyError, bounded, counted, events, foreign, ordinals, posted
 from citywatch.sources.http.wire import Answer, Request
 
 NAME = "http"
@@ -64,16 +67,16 @@ class Reception:
     def _chunk(self, request: Request) -> Chunk:
         if request.door == "events":
             origin = Origin(f"{NAME}/events", replay=False)
-            return _of(CLOUDEVENTS, events(request.headers, request.body, origin))
+            return _of(CLOUDEVENTS, bounded(events(request.headers, request.body, origin)))
         name, read = (RECEIVE_MSG, posted) if request.door == "receive_msg" else (request.mapping, foreign)
-        chunk = _of(name, read(request.headers, request.body, Origin(f"{NAME}/{name}", replay=False)))
+        origin = Origin(f"{NAME}/{name}", replay=False)
+        chunk = _of(name, bounded(read(request.headers, request.body, origin)))
         known = ordinals(request.headers)
         return counted(chunk, known) if self._counts[name] else chunk
 
     async def _take(self, chunk: Chunk) -> Answer:
         outcome = await asyncio.wrap_future(self._enter(chunk))
-        rejected = [_rejected(chunk, row, reason) for row, reason in outcome.refused]
-        rejected.sort(key=lambda refusal: refusal["index"])
+        rejected = _rejected(chunk, outcome.refused)
         return Answer(202, {"accepted": outcome.accepted, "duplicates": outcome.duplicates, "rejected": rejected})
 
 
@@ -81,20 +84,29 @@ def _of(mapping: str, chunk: Chunk) -> Chunk:
     return replace(chunk, mapping=mapping)
 
 
-def _rejected(chunk: Chunk, row: int, reason: str) -> dict[str, Any]:
-    """A refused record in the answer: its number in the request from 0, and the id that it has, if it has one."""
-    records = len(chunk.records)
-    table, at = (chunk.records, row) if row < records or chunk.faults is None else (chunk.faults, row - records)
-    raw = table["raw"][at].as_py() if chunk.format is Format.JSON else b""
-    return {"index": listed(table["line"].slice(at, 1))[0] - 1, "id": _id(raw), "reason": reason}
+def _rejected(chunk: Chunk, refused: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
+    """The refused records in the answer: number in the request from 0, and the id that each has, if it has one."""
+    rows = sorted({row for row, _ in refused})
+    ids = map(_id, _of_rows(chunk, "raw", rows)) if chunk.format is Format.JSON else repeat(None)
+    said = dict(zip(rows, zip(_of_rows(chunk, "line", rows), ids, strict=False), strict=True))
+    rejected = [{"index": said[row][0] - 1, "id": said[row][1], "reason": reason} for row, reason in refused]
+    return sorted(rejected, key=lambda refusal: refusal["index"])
+
+
+def _of_rows(chunk: Chunk, column: str, rows: Sequence[int]) -> list[Any]:
+    """Values of some records, and of some faults, which are counted behind them."""
+    tables = [chunk.records] if chunk.faults is None else [chunk.records, chunk.faults]
+    parts = [part for table in tables for part in table[column].chunks]
+    return listed(pa.chunked_array(parts, tables[0][column].type).take(pa.array(rows, pa.int64())))
 
 
 def _id(raw: bytes) -> str | None:
     try:
         message = json.loads(raw)
+        found = message.get("id") if isinstance(message, dict) else None
+        found.encode() if isinstance(found, str) else None
     except (ValueError, RecursionError):
         return None
-    found = message.get("id") if isinstance(message, dict) else None
     return found if isinstance(found, str) else None
 
 

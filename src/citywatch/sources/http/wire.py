@@ -22,7 +22,8 @@ LARGEST = 16 << 20
 """Bytes of the largest body."""
 
 _SIZES = struct.Struct("!II")
-_LONGEST_HEAD = 8 << 20
+_LONGEST_HEAD = 256 << 20
+"""More than an answer can have: as many refused records as a request may hold, with their ids and reasons."""
 _LONGEST_PATH = 100
 """Bytes of a path that fits into the address of a Unix socket everywhere."""
 
