@@ -18,6 +18,12 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 """IPv6 addresses behind which a gateway reaches the IPv4 address in their last 32 bits."""
 
+_PUBLIC = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("2000::/3"))
+"""Of IPv6 the unicast space that is given out: outside of it are forms that hide an IPv4 address or lead inside."""
+
+_KEPT = ipaddress.ip_network("192.0.0.0/24")
+"""For protocols of the network itself (DS-Lite, dummies), which Python takes for public in part."""
+
 
 def resolve(host: str, port: int, allowed: Iterable[Network] = ()) -> list[tuple[socket.AddressFamily, str]]:
     """(family, address) of a host that may be connected to, in the resolver's order.
@@ -43,10 +49,13 @@ def resolve(host: str, port: int, allowed: Iterable[Network] = ()) -> list[tuple
 def permitted(address: str, allowed: Iterable[Network] = ()) -> bool:
     """Whether it is a public address, or in a network that is allowed; an address inside of another counts."""
     all_of_it = _unwrapped(ipaddress.ip_address(address.split("%", 1)[0]))
-    return all(
-        (found.is_global and not found.is_multicast) or any(_within(found, network) for network in allowed)
-        for found in all_of_it
-    )
+    return all(_public(found) or any(_within(found, network) for network in allowed) for found in all_of_it)
+
+
+def _public(address: Address) -> bool:
+    if not address.is_global or address.is_multicast or _within(address, _KEPT):
+        return False
+    return any(_within(address, network) for network in _PUBLIC)
 
 
 def _unwrapped(address: Address) -> list[Address]:

@@ -78,7 +78,7 @@ def failed(host: str, error: Exception) -> DeliveryError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return TargetRefusedError(f"the certificate of {host} is not trusted: {error.verify_message}")
     why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return DeliveryError(f"{host} did not answer: {why}")
+    return DeliveryError(f"{host} did not answer: {_printable(why)}")  # it may quote what came instead of an answer
 
 
 @contextmanager

@@ -36,10 +36,11 @@ class Webhook:
     The body is `{"type", "timestamp", "headline", "data", "link"}`: type `alert.raised` with the alert as data and its
     `runbook`, `alerts.digest` with `count`, `rules` and up to a hundred `alerts`, or `test`. By a route that follows,
     `alert.closed` (with the alert's `outcome`) and `alert.updated` tell of the same alert later, or several at once in
-    a digest. `webhook-id` is that of the alert for the first message and another for each change; it stays the same
-    when a message is sent again. The signature is `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64. A secret
-    that begins with `whsec_` is base64. Redirects are not followed, and addresses that are not public are refused
-    unless `allow` names their network.
+    a digest. `timestamp` is when the message was made, `webhook-timestamp` when it is sent. `webhook-id` is that of
+    the alert for the first message and another for each change; it stays the same when a message is sent again. The
+    signature is `v1,` and the HMAC-SHA256 of `id.timestamp.body`, in base64. A secret that begins with `whsec_` is
+    base64. Redirects are not followed, and addresses that are not public are refused unless `allow` names their
+    network.
     """
 
     OPTIONS: ClassVar[tuple[Option, ...]] = (
@@ -71,7 +72,7 @@ def door_of(*, allow: Any, ca_file: Any, timeout: int) -> Door:
 
 def payload(message: Message) -> dict[str, Any]:
     """The JSON that is posted."""
-    about: dict[str, Any] = {"type": _type(message), "timestamp": iso(message.at)}
+    about: dict[str, Any] = {"type": _type(message), "timestamp": iso(message.made or message.at)}
     if (alert := message.single) is not None:
         runbook = message.runbooks.get(alert["rule"])
         return {**about, "data": alert, "headline": headline(message), "runbook": runbook, "link": message.link(alert)}

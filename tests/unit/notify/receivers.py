@@ -54,6 +54,7 @@ class Web:
     """An HTTP server. `answer` decides what each request gets: a status, with headers or without, or how to misbehave.
 
     `hang`: says nothing until the server ends. `drip`: sends a header without end. `cut`: closes at once.
+    `noise`: sends what is no HTTP.
     """
 
     answer: Callable[[Request], int | tuple[int, dict[str, str]] | str] = lambda _: 204
@@ -123,6 +124,8 @@ class Web:
             self._drip(handler)
         elif answer == "cut":
             handler.connection.shutdown(socket.SHUT_RDWR)
+        elif answer == "noise":
+            handler.wfile.write(b"\x1b[2J noise\x00\r\n\r\n")
         if isinstance(answer, str):
             handler.close_connection = True
             return

@@ -77,6 +77,12 @@ def test_the_body_of_a_webhook_holds_the_alert_in_the_contracts_form() -> None:
     assert body["link"] == f"https://city.example/alerts/{alert()['id']}"
 
 
+def test_a_body_is_the_same_at_every_try() -> None:
+    first, later = (message(at=NOW + wait, made=NOW) for wait in (0, 5 * SECOND))
+    assert payload(first) == payload(later)
+    assert signed(first, b"", ())["webhook-timestamp"] != signed(later, b"", ())["webhook-timestamp"]
+
+
 def test_a_digest_counts_all_and_lists_what_it_holds() -> None:
     told = message(alert(1), alert(2, rule="dwell", level="critical"), total=37, rules={"cloned_plate": 36, "dwell": 1})
     body = payload(told)

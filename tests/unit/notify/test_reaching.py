@@ -79,6 +79,12 @@ def test_a_receiver_that_never_ends_is_cut(answer: str) -> None:
     assert "too long" in str(error) or "timed out" in str(error)
 
 
+def test_what_is_no_answer_is_quoted_in_one_line_that_a_terminal_only_shows() -> None:
+    kind, error = meaning("noise")
+    assert kind is DeliveryError
+    assert str(error).isprintable()
+
+
 def test_a_receiver_that_cuts_or_is_not_there_is_tried_again() -> None:
     assert meaning("cut")[0] is DeliveryError
     with pytest.raises(DeliveryError, match="refused") as raised:
@@ -100,7 +106,7 @@ def test_a_receiver_that_cuts_or_is_not_there_is_tried_again() -> None:
             "224.0.0.1",
         ),
         *("::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
-        *("ff02::1", "::"),
+        *("ff02::1", "::", "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "fec0::1", "192.0.0.8"),
     ],
 )
 def test_an_address_inside_is_refused_however_it_is_written(inside: str) -> None:
