@@ -250,11 +250,11 @@ def _retry_after(headers: http.client.HTTPMessage) -> float | None:
     text = (headers.get("Retry-After") or "").strip()
     if not text:
         return None
-    if text.isdigit():
+    if text.isdecimal():
         return min(float(text), _LONGEST_WAIT)
     try:
         seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, IndexError):
         return None
     return min(max(seconds, 0.0), _LONGEST_WAIT)
 

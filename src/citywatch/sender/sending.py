@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 import urllib.parse
@@ -73,8 +74,8 @@ class Sending:
         sleep: Callable[[float], None] = time.sleep,
         door: Receiver | None = None,
     ) -> None:
-        if not 1 <= options.batch <= 10_000 or options.rate < 0:
-            raise WrongUsageError("--batch is 1 to 10,000 lines, --rate is not negative")
+        if not (1 <= options.batch <= 10_000 and 0 <= options.rate < math.inf):
+            raise WrongUsageError("--batch is 1 to 10,000 lines, --rate a number that is not negative")
         self._options = options
         self._watcher = watcher
         self._sleep = sleep

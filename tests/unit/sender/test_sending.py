@@ -64,6 +64,15 @@ def test_retry_after_is_honoured(city: City, tmp_path: Path) -> None:
     assert len(city.kept) == 3
 
 
+@pytest.mark.parametrize("said", ["\xb2", "-5", "0.3, soon", "Fri, 99 Foo"])
+def test_a_retry_after_that_is_none_stops_nothing(said: str, city: City, tmp_path: Path) -> None:
+    city.answers = [(429, {"Retry-After": said}, b"")]
+    notes = Notes()
+    send(events_file(tmp_path, range(3)), city.url, notes)
+    assert len(city.kept) == 3
+    assert [seconds <= 0.005 for _, seconds in notes.waited] == [True]
+
+
 def test_pauses_grow_and_differ_while_the_link_is_down(city: City, tmp_path: Path) -> None:
     city.answers = [(500, {}, b"")] * 7
     notes = Notes()
@@ -125,6 +134,12 @@ def test_the_key_comes_along_and_is_named_where_it_is_missing(city: City, tmp_pa
     with pytest.raises(SendError, match=r"401 No access: the API key is not known.*--key-file"):
         send(file, city.url)
     assert report(send(file, city.url, key="s3cret")) == "3 lines sent"
+
+
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_wrong_usage(rate: float, city: City, tmp_path: Path) -> None:
+    with pytest.raises(WrongUsageError, match="--rate"):
+        send(events_file(tmp_path, range(3)), city.url, rate=rate)
 
 
 def test_rate_bounds_the_lines_a_second(city: City, tmp_path: Path) -> None:
