@@ -8,7 +8,9 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from email.headerregistry import BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
+from email.policy import EmailPolicy
 from email.utils import format_datetime, parseaddr
 from html import escape
 from pathlib import Path
@@ -28,6 +30,20 @@ _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 LISTED = 20
 """So many alerts stand in a digest."""
+
+
+class _Identifiers(UnstructuredHeader, BaseHeader):
+    """Ids of messages, one a line: Python encodes long ones as words, and no mailbox knows the message by them."""
+
+    def fold(self, *, policy: EmailPolicy) -> str:  # type: ignore[override] # typeshed has Policy, mail has this one
+        return f"{self.name}: " + f"{policy.linesep} ".join(self.split()) + policy.linesep
+
+
+_HEADERS = HeaderRegistry()
+_HEADERS.map_to_type("in-reply-to", _Identifiers)
+_HEADERS.map_to_type("references", _Identifiers)
+
+_POLICY = EmailPolicy(header_factory=_HEADERS)
 
 
 class Mail:
@@ -79,11 +95,14 @@ class Mail:
     def send(self, message: Message) -> str:
         """Send it; see `citywatch.notify.Notifier`."""
         mail = written(message, self._from, self._to)
+        taken = False
         try:
             with self._conversation() as smtp:
                 smtp.send_message(mail, self._from, [self._to])
+                taken = True
         except (OSError, smtplib.SMTPException, ValueError) as error:
-            raise _meaning(self._host, error) from error
+            if not taken:  # how a server says goodbye makes no second mail
+                raise _meaning(self._host, error) from error
         return f"{self._host} took it for {self._to}"
 
     @contextmanager
@@ -105,7 +124,7 @@ class Mail:
 
 def written(message: Message, sender: str, to: str) -> EmailMessage:
     """The message as a mail."""
-    mail = EmailMessage()
+    mail = EmailMessage(_POLICY)
     mail["Subject"] = _short(headline(message))
     mail["From"], mail["To"] = sender, to
     mail["Date"] = format_datetime(datetime.fromtimestamp(message.at // SECOND, UTC))

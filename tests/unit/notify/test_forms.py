@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import email
 import hashlib
 import hmac
 import json
@@ -104,6 +105,16 @@ def test_a_mail_is_plain_and_html_with_an_id_that_stays() -> None:
         assert words in html
     assert f"https://city.example/alerts/{told.key}" in plain
     assert mails[0]["Auto-Submitted"] == "auto-generated"
+
+
+def test_the_ids_of_earlier_mails_are_written_as_mailboxes_look_for_them() -> None:
+    earlier = [("ab" * 32, NOW), (f"{'ab' * 32}.1795436831252722", NOW)]
+    mail = written(message(earlier=earlier), "city@alerts.city.example.org", "duty@example.org")
+    sent = {name: " ".join(value.split()) for name, value in email.message_from_bytes(bytes(mail)).items()}
+    ids = [f"<{key}@alerts.city.example.org>" for key, _ in earlier]
+    assert sent["In-Reply-To"] == ids[1]
+    assert sent["References"] == " ".join(ids)
+    assert all(len(line) < 998 for line in bytes(mail).split(b"\n"))
 
 
 def bodies(mail: EmailMessage) -> tuple[str, str]:

@@ -197,6 +197,20 @@ def test_a_mail_arrives() -> None:
     assert (box.to, box.mails[0]["To"]) == (["duty@example.org"], "duty@example.org")
 
 
+class Rude(Mailbox):
+    """Takes mails, and says goodbye as no server should."""
+
+    async def handle_QUIT(self, *_: object) -> str:  # noqa: N802 - the name that aiosmtpd calls
+        return "500 not like this"
+
+
+def test_a_mail_that_was_taken_is_told_however_the_server_says_goodbye() -> None:
+    box = Rude()
+    with mail(box) as port:
+        assert "took it" in mailer(port).send(message())
+    assert len(box.mails) == 1
+
+
 def test_a_mail_goes_encrypted_with_a_password(
     certificate: ssl.SSLContext, trusted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
