@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from citywatch.cli import cluster_topics
 from citywatch.cli.cluster import cluster
 from citywatch.cli.doctor import _found
 from citywatch.cli.finding import Finding
@@ -61,6 +62,24 @@ def test_who_is_away_is_bad_and_the_others_are_looked_at_all_the_same(tmp_path: 
     assert "gopher" in bad[4].what
     assert len(bad) == 5
     assert any(topic in finding.what for finding in found if finding.state == "ok")
+
+
+def test_wrong_properties_of_the_client_are_said_as_that_and_not_as_a_broker_that_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_topics, "_WAIT_S", 1.0)
+    wrong = {
+        "security.protocl=SSL": ("security.protocl", "Kafka's properties"),
+        "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=u\nsasl.password=p": (
+            "SASL PLAIN mechanism handshake failed",
+            "sasl.password",
+        ),
+    }
+    for number, (lines, (what, then)) in enumerate(wrong.items()):
+        (file := tmp_path / f"{number}.properties").write_text(lines)
+        bad = only(looked(tmp_path, f"kafka://{kafka()}/t?config={file}"), "bad")
+        assert what in bad.what
+        assert then in bad.next
 
 
 def test_topics_are_looked_at_one_by_one(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from citywatch.connections.kafka.producing import Outgoing, Producing, UnwrittenError
 from tests.cluster.listening import listening, stored
 from tests.cluster.running import citywatch
+from tests.cluster.servers import kafka
 from tests.cluster.test_reading import OLDER, event
 from tests.cluster.topics import Cluster
 from tests.unit.notify.alerts import alert
@@ -117,6 +119,36 @@ def test_a_topic_that_is_not_there_ends_what_writes_to_it_with_its_name(cluster:
     done = citywatch("simulate", "city", "--duration", "1s", "--to", cluster.url("nowhere"))
     assert done.returncode == 1
     assert "nowhere" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["send", "simulate", "tail"])
+def test_a_property_that_there_is_not_ends_what_speaks_to_a_topic_with_its_name(command: str, tmp_path: Path) -> None:
+    (config := tmp_path / "kafka.properties").write_text("security.protocl=SSL\n")
+    (file := tmp_path / "events.ndjson").write_text(f"{event(1)}\n")
+    to = f"kafka://{kafka()}/there?config={config}"
+    asked = {
+        "send": ["send", str(file), "--to", to, "--give-up", "20s"],
+        "simulate": ["simulate", "drones", "--count", "1", "--to", to],
+        "tail": ["alerts", "tail", "--from", to, "--once"],
+    }
+    done = citywatch(*asked[command])
+    assert done.returncode == 1
+    assert "security.protocl" in done.stderr
+    assert "look at Kafka's properties" in done.stderr
+
+
+def test_who_may_not_sign_in_hears_that_and_does_not_send_for_ever(cluster: Cluster) -> None:
+    name = cluster.make()
+    given = {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "u",
+        "sasl.password": "p",
+    }
+    with pytest.raises(UnwrittenError, match=r"handshake failed(?!.*after)") as raised:
+        Producing(cluster.address, given, patience=1).write(name, [Outgoing(None, b"{}")])
+    assert raised.value.lasting
+    assert "sasl.password" in raised.value.hint
 
 
 def test_the_older_alarm_begins_its_lines_with_the_older_sentence(cluster: Cluster) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,8 @@ from citywatch.notify.terminal import older_line
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
+
+    from citywatch.connections.kafka.faults import Heard
 
 _LOOK_S = 0.2
 _PATIENCE_S = 15.0
@@ -80,9 +83,11 @@ def _follow(where: Address, alarm: Alarm, *, once: bool) -> None:
     given = configuration.properties(where.configuration)
     settings = configuration.client(where.servers, given, group_id="citywatch-tail", enable_auto_commit=False)
     # It is no member of a group: everybody who looks sees all.
-    consumer = Consumer({**settings, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
+    heard = faults.Heard()
+    ours = {"enable.partition.eof": True, "auto.offset.reset": "earliest", "error_cb": heard}
+    consumer = Consumer({**settings, **ours})
     try:
-        left = _begin(consumer, where, whole=once)
+        left = _begin(consumer, where, heard, whole=once)
         if not once:
             say(f"listening to {where.name}")
         while left or not once:
@@ -99,14 +104,28 @@ def _follow(where: Address, alarm: Alarm, *, once: bool) -> None:
         consumer.close()
 
 
-def _begin(consumer: Consumer, where: Address, *, whole: bool) -> set[tuple[str | None, int | None]]:
+def _begin(consumer: Consumer, where: Address, heard: Heard, *, whole: bool) -> set[tuple[str | None, int | None]]:
     """Read all partitions, from their beginnings or from now on; gives their names and numbers."""
     from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TopicPartition
 
     start = OFFSET_BEGINNING if whole or where.start == BEGINNING else OFFSET_END
-    there = consumer.list_topics(timeout=_PATIENCE_S).topics
+    there = _topics(consumer, heard)
     if missing := [topic for topic in where.topics if topic not in there]:
         raise SourceError(f"there is no topic {missing[0]} at {where.servers}", hint="it is made by who writes to it")
     parts = [(topic, number) for topic in where.topics for number in there[topic].partitions]
     consumer.assign([TopicPartition(topic, number, start) for topic, number in parts])
     return set(parts)
+
+
+def _topics(consumer: Consumer, heard: Heard) -> Mapping[str, Any]:
+    """What there is; where nobody answers, the error says what was heard of the connection."""
+    from confluent_kafka import KafkaException
+
+    from citywatch.connections.kafka.faults import of
+
+    try:
+        found: Mapping[str, Any] = consumer.list_topics(timeout=_PATIENCE_S).topics
+    except KafkaException as error:
+        consumer.poll(0)
+        raise KafkaException(heard.cause(of(error))) from error
+    return found

@@ -62,16 +62,19 @@ class _Looking:
     def __init__(self, address: Address, given: dict[str, str], writes: Sequence[str], data: Path) -> None:
         from confluent_kafka.admin import AdminClient
 
+        from citywatch.connections.kafka.faults import Heard
+
         self._address, self._writes, self._data = address, writes or [ALERTS], data
         self._topics = tuple(dict.fromkeys([*address.topics, *writes]))
         self._user = given.get("sasl.username", "NAME")
         self._secured = "security.protocol" in given
-        self._admin = AdminClient(configuration.client(address.servers, given))
+        self._heard = Heard()
+        settings = configuration.client(address.servers, given)
+        self._admin = AdminClient(settings | {"error_cb": self._heard})
 
     def findings(self) -> Iterator[Finding]:
         """Raises KafkaException where nobody answers."""
-        brokers = len(self._admin.list_topics(timeout=_WAIT_S).brokers)
-        yield Finding("ok", f"{self._address.name}: {brokers} brokers answer")
+        yield Finding("ok", f"{self._address.name}: {self._brokers()} brokers answer")
         if not self._secured:
             local = all(part.startswith(("127.", "localhost")) for part in self._address.servers.split(","))
             what = "the connection is not encrypted, and nobody signs in"
@@ -82,6 +85,18 @@ class _Looking:
             yield from self._topic(topic)
         if any(topic not in self._writes for topic in self._topics):
             yield from self._group()
+
+    def _brokers(self) -> int:
+        """How many there are; where none answers, the error says what was heard of the connection."""
+        from confluent_kafka import KafkaException
+
+        from citywatch.connections.kafka.faults import of
+
+        try:
+            return len(self._admin.list_topics(timeout=_WAIT_S).brokers)
+        except KafkaException as error:
+            self._admin.poll(0)
+            raise KafkaException(self._heard.cause(of(error))) from error
 
     def _topic(self, topic: str) -> Iterator[Finding]:
         from confluent_kafka import KafkaError, KafkaException, TopicCollection

@@ -106,7 +106,8 @@ def _sorted_out(sources: Sequence[Source], *, once: bool) -> tuple[list[Source],
     """(sources with an end, live sources). Standard input is live unless it is to be read `once`, to its end."""
     endless = [source for source in sources if not source.bounded]
     if once and endless:
-        raise UsageError(f"{endless[0].name} has no end, and --once reads to the end", hint="try ?duration=10m")
+        hint = "try ?duration=10m" if endless[0].name.startswith("sim://") else "leave --once out"
+        raise UsageError(f"{endless[0].name} has no end, and --once reads to the end", hint=hint)
     if once:
         return list(sources), []
     live = [source for source in sources if not source.bounded or source.name == "-"]

@@ -52,7 +52,7 @@ class Producing:
     def __init__(self, servers: str, given: Mapping[str, str], *, patience: float = PATIENCE_S) -> None:
         self._servers, self._given, self._patience = servers, given, patience
         self._producer: Producer | None = None
-        self._last_error = "no answer"
+        self._heard, self._worked = faults.Heard(), False
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +98,7 @@ class Producing:
         if unwritten or left:
             self._producer = None
             raise self._unwritten(unwritten[0] if unwritten else None)
+        self._heard, self._worked = faults.Heard(), True
         return refused
 
     def _opened(self) -> Producer:
@@ -111,15 +112,17 @@ class Producing:
         return self._producer
 
     def _failed(self, error: KafkaError) -> None:
-        self._last_error = faults.words(error)
+        self._heard(error)
         if error.fatal():
             self._producer = None
 
     def _unwritten(self, error: KafkaError | None) -> UnwrittenError:
-        if error is None or error.code() in (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT):
-            return UnwrittenError(f"{self._servers}: {self._last_error}")
-        hint = faults.HINTS.get(error.code(), "")
-        return UnwrittenError(f"{self._servers}: {faults.words(error)}", hint, lasting=error.code() in _LASTING)
+        """What is wrong with a connection from the beginning stays; later on it may pass."""
+        first = error or KafkaError(KafkaError._TIMED_OUT)
+        cause = self._heard.cause(first)
+        lasting = cause.code() in _LASTING and (cause is first or not self._worked)
+        hint = faults.HINTS.get(cause.code(), "")
+        return UnwrittenError(f"{self._servers}: {faults.words(cause)}", hint, lasting=lasting)
 
 
 def _produce(producer: Producer, topic: str, message: Outgoing, told: Callable[[KafkaError | None, Any], None]) -> None:

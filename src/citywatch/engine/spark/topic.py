@@ -12,7 +12,7 @@ from citywatch.connections.kafka.address import Address
 from citywatch.connections.kafka.configuration import client, properties
 from citywatch.engine.spark.telling import lines
 from citywatch.engine.spark.told import Told
-from citywatch.errors import DeliveryError
+from citywatch.errors import DeliveryError, UsageError
 
 PATIENCE_S = 120.0
 """So long a broker may be away before the job ends; it says the batch again when it is started again."""
@@ -25,7 +25,11 @@ class TopicTold:
         self._topic = address.topics[0]
         given = {n: v for n, v in properties(address.configuration).items() if not n.startswith("java.")}
         ours = client(address.servers, given, enable_idempotence=True, delivery_timeout_ms=int(PATIENCE_S * 1000))
-        self._producer = Producer({**ours, "linger.ms": 5, "compression.type": "lz4"})
+        try:
+            self._producer = Producer({**ours, "linger.ms": 5, "compression.type": "lz4"})
+        except KafkaException as error:
+            fault = faults.of(error)
+            raise UsageError(f"{address.name}: {faults.words(fault)}", hint=faults.HINTS.get(fault.code())) from error
         self._refused: KafkaError | None = None
 
     def __enter__(self) -> Self:

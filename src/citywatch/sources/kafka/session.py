@@ -82,9 +82,9 @@ class Session:
             made = partial(self._consumer, settings, group, reader)
             consumer = made()
         except KafkaException as error:
+            fault = faults.of(error)
             raise UsageError(
-                f"{self._address.name}: {faults.words(faults.of(error))}",
-                hint="look at Kafka's properties: the file of ?config=FILE, and CITYWATCH_KAFKA_… in the environment",
+                f"{self._address.name}: {faults.words(fault)}", hint=faults.HINTS.get(fault.code())
             ) from error
         self._thread = threading.Thread(
             target=self._run, args=(consumer, made), name=f"kafka {self._address.servers}", daemon=True
