@@ -90,6 +90,7 @@ def test_the_same_file_again_adds_only_duplicates(call: Call, rules: Path, tmp_p
         ("1,07/10/2016\n", "b.csv: no mapping fits rows of 2 columns without a header"),
         ("foo,bar\n1,2\n", "b.csv: no mapping fits a record with bar, foo"),
         ("foo,bar\n", "b.csv: no mapping fits a record with bar, foo"),
+        ("id,a\r1,2\r", "b.csv:1: cannot be read as CSV: the lines end in CR alone"),
         ("\n\x00\x01\x02\n", "b.csv:2: cannot be read as CSV: the first line is no header but binary data"),
     ],
 )

@@ -64,6 +64,8 @@ def column_names(header: Sequence[str]) -> list[str]:
 def read_header(record: bytes) -> Header:
     """The header that `record` is; the delimiter is the one that occurs most. Raises ValueError when it is none."""
     text = record.decode("utf-8").rstrip("\r\n")
+    if "\r" in text:
+        raise ValueError("the lines end in CR alone, wanted is LF or CRLF")
     if _CONTROL.search(text):
         raise ValueError("the first line is no header but binary data")
     delimiter = max(DELIMITERS, key=text.count)

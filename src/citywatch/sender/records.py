@@ -118,6 +118,8 @@ def header_of(source: Source, decoder: Decoder) -> Header | None:
             text = decoder.text(line.raw, line).rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise SendError(f"{source.path}:{line.number}: {complaint(error)}") from error
+        if "\r" in text:
+            raise SendError(f"{source.path}: the lines end in CR alone", "save it with line ends of Windows or Unix")
         delimiter = max(DELIMITERS, key=text.count)
         width = _width(text, delimiter)
         if line.fault or not width or not text.replace(delimiter, "").strip(' "'):

@@ -288,6 +288,7 @@ def test_a_gzip_that_breaks_off_is_sent_as_far_as_it_goes_and_said(city: City, t
         (b"PK\x03\x04....", "Excel"),
         (b"PAR1....", "Parquet"),
         ("a,b\n1,2\n".encode("utf-16"), "UTF-16"),
+        (b"a,b\r1,2\r3,4\r", "CR alone"),
         (b'"a\nb,c\n', "no header of columns"),
         (b",,\n1,2,3\n", "no header of columns"),
     ],
