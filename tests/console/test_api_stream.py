@@ -183,3 +183,47 @@ def test_a_stream_ends_when_its_key_or_its_person_is_let_in_no_more(
     assert set(still) == {": still here\n\n"}
     if by == "session":
         add_person("anna", [Right.ADMIN])  # the other tests of this process go on with her
+
+
+@pytest.mark.parametrize("of", ["pages", "programs"])
+def test_a_stream_that_never_rests_ends_as_well_when_its_person_is_let_in_no_more(
+    desk: Desk, anna: Client, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    from django.test import RequestFactory
+
+    from citywatch.console import stream as pages
+    from citywatch.console.access import Right
+    from citywatch.console.api import changes, shapes
+    from citywatch.console.people import add_person, remove_person
+    from citywatch.triage import Choice
+
+    monkeypatch.setattr(pages, "HEARTBEAT", 0.2)  # a look at the desk every 0.1 s finds news each time
+    request = RequestFactory().get("/")
+    request.session = anna.session
+    opened = {
+        "pages": lambda: pages._stream(request, 0, Choice(), None),
+        "programs": lambda: changes._events(request, shapes.Kinds(), 0),
+    }
+
+    async def read() -> int:
+        count = 0
+        async for _ in opened[of]():
+            count += 1
+            if count == 2:
+                await sync_to_async(remove_person)("anna")
+            assert count < 100
+            with Desk(desk.path) as writing:
+                writing.put_facts(table([fact(count)]), now=now_us())
+        return count
+
+    assert asyncio.run(read()) >= 2
+    add_person("anna", [Right.ADMIN])  # the other tests of this process go on with her
+
+
+def test_a_misspelt_filter_of_a_stream_is_refused(console: Running, secret: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", console.port, timeout=20)
+    connection.request("GET", "/api/v1/alerts/stream?levels=high", headers={"Authorization": f"Bearer {secret}"})
+    response = connection.getresponse()
+    assert response.status == 422
+    assert b"levels" in response.read()
+    connection.close()

@@ -7,10 +7,12 @@ saw is told everything since, and hearing something twice does no harm.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.loader import render_to_string
 
@@ -24,7 +26,7 @@ POLL = 0.1
 """Seconds between two looks at the desk."""
 
 HEARTBEAT = 15
-"""Seconds after which a silent stream says that it lives, and asks whether its reader is still signed in."""
+"""Seconds after which a silent stream says that it lives; and each asks whether its reader is still let in."""
 
 LONGEST_QUEUE = 1000
 """A page that has not read so many pieces of news is let go; it comes back and says what it saw last."""
@@ -103,6 +105,21 @@ class Tailer:
 tailer = Tailer()
 
 
+@dataclass
+class Admission:
+    """Asks now and then whether a reader is still let in, also where a stream has so much to say that it never rests."""
+
+    ask: Callable[[], Awaitable[bool]]
+    asked: float = field(default_factory=time.monotonic)
+
+    async def holds(self) -> bool:
+        """False when the reader was asked about and is let in no more."""
+        if time.monotonic() - self.asked < HEARTBEAT:
+            return True
+        self.asked = time.monotonic()
+        return await self.ask()
+
+
 def look(cursor: int | None) -> News:
     """What changed on the desk after `cursor`; None: only where it stands."""
     with current().desk() as desk:
@@ -130,6 +147,7 @@ async def alerts(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 
 
 async def _stream(request: HttpRequest, cursor: int | None, choice: Choice, only: str | None) -> AsyncIterator[str]:
+    admission = Admission(lambda: still_in(request))
     queue = await tailer.join()
     try:
         yield "retry: 1000\n\n"
@@ -137,12 +155,10 @@ async def _stream(request: HttpRequest, cursor: int | None, choice: Choice, only
         if first.changed:
             yield await asyncio.to_thread(_message, first, choice, only)
         done = first.end
-        while True:
+        while await admission.holds():
             try:
                 news = await asyncio.wait_for(queue.get(), HEARTBEAT)
             except TimeoutError:
-                if not await _still_in(request):
-                    return
                 yield ": still here\n\n"
                 continue
             if news is None:
@@ -155,9 +171,10 @@ async def _stream(request: HttpRequest, cursor: int | None, choice: Choice, only
 
 
 @sync_to_async
-def _still_in(request: HttpRequest) -> bool:
+def still_in(request: HttpRequest) -> bool:
+    """Whether the session has not ended, and its person may still come in."""
     key = request.session.session_key
-    return key is not None and request.session.exists(key)
+    return key is not None and request.session.exists(key) and get_user(request).is_active
 
 
 def _message(news: News, choice: Choice, only: str | None) -> str:

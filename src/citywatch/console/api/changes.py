@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.contrib.auth import get_user
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import HeaderEx, P, Query, Router
 from ninja.errors import HttpError
@@ -17,7 +16,7 @@ from citywatch.console import stream
 from citywatch.console.access import Scope
 from citywatch.console.api import shapes
 from citywatch.console.api.access import allowed, needs
-from citywatch.console.api.alerts import seen, unmasked
+from citywatch.console.api.alerts import known_parameters, seen, unmasked
 from citywatch.console.site import current
 from citywatch.triage import Listed
 
@@ -38,6 +37,7 @@ async def follow(
     An alert may come again unchanged; its id tells. A reader who comes back with the `Last-Event-ID` that it saw last
     gets all that changed since; one without gets what changes from now on.
     """
+    known_parameters(request, shapes.Kinds)
     unmasked(request, query.purpose)  # refused before anything is sent
     body = _events(request, query, int(last_event_id) if last_event_id else None)
     response = StreamingHttpResponse(body, content_type="text/event-stream")
@@ -46,12 +46,13 @@ async def follow(
 
 
 async def _events(request: HttpRequest, query: shapes.Kinds, cursor: int | None) -> AsyncIterator[str]:
+    admission = stream.Admission(lambda: _still_allowed(request))
     queue = await stream.tailer.join()
     try:
         end = (await asyncio.to_thread(stream.look, None)).end
         done = end if cursor is None else min(cursor, end)  # more than there is: of another data directory
         yield f"retry: 1000\nid: {done}\n\n"
-        while True:
+        while await admission.holds():
             text, done, more = await asyncio.to_thread(_since, request, query, done)
             if text:
                 yield text
@@ -61,8 +62,6 @@ async def _events(request: HttpRequest, query: shapes.Kinds, cursor: int | None)
                 if await asyncio.wait_for(queue.get(), stream.HEARTBEAT) is None:
                     return
             except TimeoutError:
-                if not await _still_allowed(request):
-                    return
                 yield ": still here\n\n"
     finally:
         stream.tailer.leave(queue)
@@ -93,14 +92,12 @@ def _event(place: int, alert: dict[str, Any]) -> str:
     return f"id: {place}\nevent: alert\ndata: {json.dumps(alert, ensure_ascii=False, separators=(',', ':'))}\n\n"
 
 
-@sync_to_async
-def _still_allowed(request: HttpRequest) -> bool:
+async def _still_allowed(request: HttpRequest) -> bool:
     """Whether the key is not revoked, the session not ended, since the stream began."""
     if "Authorization" not in request.headers:
-        key = request.session.session_key
-        return key is not None and request.session.exists(key) and get_user(request).is_active
+        return await stream.still_in(request)
     try:
-        allowed(request, Scope.ALERTS_READ)
+        await sync_to_async(allowed)(request, Scope.ALERTS_READ)
     except HttpError:
         return False
     return True
