@@ -107,7 +107,7 @@ tailer = Tailer()
 
 @dataclass
 class Admission:
-    """Asks now and then whether a reader is still let in, also where a stream has so much to say that it never rests."""
+    """Asks now and then whether a reader is still let in, also where a stream always has something to say."""
 
     ask: Callable[[], Awaitable[bool]]
     asked: float = field(default_factory=time.monotonic)
