@@ -70,6 +70,17 @@ def test_it_shows_five_messages_some_of_them_wrong(mapping: Mapping) -> None:
     assert sum(len(sample.rejected) for sample in mapping.samples) >= 2
 
 
+def test_a_message_of_more_events_than_memory_holds_is_refused_and_its_neighbours_are_read() -> None:
+    def report(persons: int) -> str:
+        heard = [{"firstname": f"{n}", "lastname": "x" * 100, "harmonyscore": 1} for n in range(persons)]
+        return json.dumps({"droneId": "p1", "latitude": 40.7, "longitude": -73.9, "persons": heard})
+
+    parsed = READER.at("2026-05-01T12:00:00Z").parse(chunk([report(n) for n in (1, 1000, 2, 200)]))
+    (reason,) = reasons(parsed)
+    assert reason.startswith("1000 events of a message of 1")
+    assert Counter(parsed.rows.tolist()) == {0: 1, 2: 2, 3: 200}
+
+
 def _records(mapping: Mapping, sample: Sample) -> Iterator[dict[str, Any]]:
     """The messages of a sample that can be read, rows of CSV by the names of their columns."""
     part, lines = sample_chunk(sample, 0), sample.raw.splitlines()
