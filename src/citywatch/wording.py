@@ -12,6 +12,20 @@ Alert = Mapping[str, Any]
 _EPOCH = datetime(1970, 1, 1)  # counted in UTC, written with Z
 
 
+def printable(value: Any) -> Any:
+    """What came from outside without signs that a terminal would obey, or that write a line of their own.
+
+    Text, or mappings and lists of it; anything else stays as it is.
+    """
+    if isinstance(value, str):
+        if value.isprintable():
+            return value
+        return "".join(letter if letter.isprintable() else " " if letter.isspace() else "�" for letter in value)
+    if isinstance(value, Mapping):
+        return {name: printable(inner) for name, inner in value.items()}
+    return [printable(inner) for inner in value] if isinstance(value, list) else value
+
+
 def iso(us: int) -> str:
     """Microseconds UTC as the contract writes times: six decimals and Z."""
     return (_EPOCH + timedelta(microseconds=us)).isoformat(timespec="microseconds") + "Z"

@@ -10,7 +10,7 @@ import click
 
 from citywatch.notify.terminal import STYLES
 from citywatch.triage import Listed
-from citywatch.wording import clock_time, iso, place_in_words, position
+from citywatch.wording import clock_time, iso, place_in_words, position, printable
 
 Alert = Mapping[str, Any]
 
@@ -19,7 +19,7 @@ def print_table(alerts: Iterable[Alert], zone: str) -> None:
     """A line an alert, as they come: the list may be longer than the memory."""
     heading = f"{'ID':<12}  {'FIRST SEEN':<19}  {'LEVEL':<13}  {'STATE':<12}  {'COUNT':>5}  RULE: REASON"
     empty = True
-    for alert in alerts:
+    for alert in map(printable, alerts):
         if empty:
             click.secho(heading, bold=True)
             empty = False
@@ -34,7 +34,7 @@ def print_table(alerts: Iterable[Alert], zone: str) -> None:
 
 def print_alert(listed: Listed, history: Iterable[Mapping[str, Any]], zone: str) -> None:
     """All that is known of one alert."""
-    alert = listed.alert
+    alert = printable(listed.alert)
     click.secho(alert["title"], bold=True)
     for name, value in _facts(alert, zone):
         click.echo(f"  {name:<12} {value}")
@@ -43,7 +43,7 @@ def print_alert(listed: Listed, history: Iterable[Mapping[str, Any]], zone: str)
         click.echo(f"  {clock_time(event['time'], zone)}  {event['type']}  {event['source']} {event['id']}")
         click.echo(f"    {json.dumps(event.get('data') or {}, ensure_ascii=False)}")
     click.secho("History", bold=True)
-    for entry in history:
+    for entry in map(printable, history):
         click.echo(f"  {clock_time(iso(entry['at']), zone)}  {describe(entry)}")
 
 

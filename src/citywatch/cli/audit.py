@@ -14,7 +14,7 @@ from citywatch.errors import UsageError
 from citywatch.masking import subject
 from citywatch.stores.desk.database import now_us
 from citywatch.triage import Asked
-from citywatch.wording import clock_time, iso
+from citywatch.wording import clock_time, iso, printable
 
 
 @click.command()
@@ -62,6 +62,7 @@ def _json(entry: dict[str, Any]) -> str:
 
 
 def _line(entry: dict[str, Any], zone: str, *, sure: bool) -> str:
+    entry = printable(entry)
     what = f"alert {entry['alert'][:12]}" if entry["alert"] else "(a list)"
     doubt = "" if sure or entry["sure"] else "  may have shown it"
     purpose = f": {entry['purpose']}" if entry["purpose"] else ""

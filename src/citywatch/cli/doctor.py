@@ -19,6 +19,7 @@ from citywatch.cli.kept import key_problems, retention_in_words
 from citywatch.cli.options import data_option
 from citywatch.errors import CitywatchError
 from citywatch.settings import MINUTE
+from citywatch.wording import printable
 
 if TYPE_CHECKING:
     from citywatch.delivery import Standing
@@ -51,9 +52,9 @@ def doctor(data: Path, *, far: bool) -> None:
         for finding in found:
             bad = bad or finding.state == "bad"
             mark, color = _MARKS[finding.state]
-            click.echo(f"  {click.style(f'{mark:<4}', fg=color)}  {finding.what}")
+            click.echo(f"  {click.style(f'{mark:<4}', fg=color)}  {printable(finding.what)}")
             if finding.next:
-                click.echo(f"        {finding.next}")
+                click.echo(f"        {printable(finding.next)}")
     if bad:
         sys.exit(1)
 

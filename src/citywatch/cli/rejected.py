@@ -12,6 +12,7 @@ import click
 
 from citywatch.cli.options import data_option, person
 from citywatch.errors import CitywatchError, SourceError, StoreError, UsageError
+from citywatch.wording import printable
 
 if TYPE_CHECKING:
     from citywatch.cli.hosting import Host
@@ -47,7 +48,7 @@ def list_(*, data: Path, form: str, source: str | None) -> None:
         desk.audit(person(), "rejected list")
         for record in desk.rejected(source=source):
             shown = {name: record[name] for name in _SHOWN}
-            click.echo(json.dumps(shown, ensure_ascii=False) if form == "ndjson" else _line(shown))
+            click.echo(json.dumps(shown, ensure_ascii=False) if form == "ndjson" else _line(printable(shown)))
 
 
 def _desk(data: Path) -> Desk:

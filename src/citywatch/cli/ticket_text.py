@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from citywatch.ticketing import fine_in_words, place_of
-from citywatch.wording import clock_time
+from citywatch.wording import clock_time, printable
 
 
 def print_table(proposals: Iterable[Mapping[str, Any]], zone: str) -> None:
@@ -17,7 +17,7 @@ def print_table(proposals: Iterable[Mapping[str, Any]], zone: str) -> None:
         f"{'PROPOSAL':<12}  {'TIME':<19}  {'STATE':<9}  {'PLATE':<9}  {'CODE':>4}  {'FINE':>11}  {'SEEN':>4}  WHERE"
     )
     empty = True
-    for proposal in proposals:
+    for proposal in map(printable, proposals):
         if empty:
             click.secho(heading, bold=True)
             empty = False
@@ -32,6 +32,7 @@ def print_table(proposals: Iterable[Mapping[str, Any]], zone: str) -> None:
 
 def in_words(proposal: Mapping[str, Any], zone: str) -> str:
     """`K1234, code 46 (double parking), Fri 1 May 08:00:00, 907 W 91st St`."""
+    proposal = printable(proposal)
     offence = f" ({proposal['offence'].lower()})" if proposal["offence"] else ""
     parts = [proposal["plate"], f"code {proposal['violation_code']}{offence}", clock_time(proposal["time"], zone)]
     return ", ".join([*parts, *filter(None, [place_of(proposal)])])

@@ -12,7 +12,7 @@ from citywatch.alert import Level
 from citywatch.delivery import Follow
 from citywatch.notify.message import Message, headline
 from citywatch.notify.options import Option
-from citywatch.wording import clock_time, place_in_words
+from citywatch.wording import clock_time, place_in_words, printable
 
 Alert = Mapping[str, Any]
 
@@ -56,7 +56,7 @@ class Terminal:
     def send(self, message: Message) -> str:
         """Print a message; see `citywatch.notify.Notifier`."""
         if message.single is None or message.test:
-            self._stream.write(_printable(headline(message)) + "\n")
+            self._stream.write(printable(headline(message)) + "\n")
         for alert in message.alerts:
             self.notify(alert, alarm=not message.test)
         return "printed"
@@ -79,12 +79,12 @@ def one_line(alert: Alert, zone: str, *, alarm: bool = True) -> str:
 
 def _words(alert: Alert, zone: str) -> str:
     if sentence := SENTENCES.get(alert["rule"]):
-        return _printable(sentence(alert, zone))
-    what = click.style(_printable(alert["title"]), bold=True)
+        return str(printable(sentence(alert, zone)))
+    what = click.style(printable(alert["title"]), bold=True)
     times = f"({alert['count']} times)" if alert["count"] > 1 else ""
     remarks = [word for word in ("late" if alert["late"] else "", _remark(alert)) if word]
-    why = _printable(" ".join(word for word in (alert["reason"] or "", times) if word))
-    place = _printable(place_in_words(alert))
+    why = printable(" ".join(word for word in (alert["reason"] or "", times) if word))
+    place = printable(place_in_words(alert))
     told = place.split(",")[0] in why  # many reasons name the place themselves
     sentence_parts = [
         f"{what}: {why}" if why else what,
@@ -98,11 +98,6 @@ def _remark(alert: Alert) -> str:
     if alert.get("inconclusive"):
         return "inconclusive: part of the time is not known"
     return "" if alert["status"] == "stable" else f"rule in {alert['status']}"
-
-
-def _printable(text: str) -> str:
-    """What a message said, without characters that a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def _prestacop(alert: Alert, zone: str) -> str:
@@ -126,13 +121,13 @@ def older_line(said: Mapping[str, Any], zone: str) -> str | None:
     sentence, and is told as everywhere.
     """
     if "plate_id" in said and "violation_code" in said:
-        return _printable(warning(said["plate_id"], said["violation_code"], said.get("time"), said.get("address")))
+        return str(printable(warning(*(said.get(name) for name in ("plate_id", "violation_code", "time", "address")))))
     try:
         line = one_line(said, zone)
         data = (said["evidence"][0] if said["evidence"] else {}).get("data") or {}
         if data.get("plate") is None and data.get("violation_code") is None:
             return line
-        return f"{_printable(_prestacop(said, zone))}  {line}"
+        return f"{printable(_prestacop(said, zone))}  {line}"
     except (KeyError, TypeError, ValueError, AttributeError):
         return None  # whoever asks counts it
 

@@ -11,13 +11,14 @@ from rich.text import Text
 
 from citywatch.analytics.question import Answer
 from citywatch.analytics.render.words import SHOWN, Cells, heading, in_words, is_number
+from citywatch.wording import printable
 
 
 def print_answer(
     title: str, answer: Answer, console: Console, meanings: Mapping[str, str] = MappingProxyType({})
 ) -> None:
     """Title, rows, what was left out. `meanings`: reason -> what it means."""
-    cells = in_words(answer.rows.slice(0, SHOWN))
+    cells: Cells = printable(in_words(answer.rows.slice(0, SHOWN)))
     columns = list(cells[0]) if cells else answer.rows.column_names
     if console.is_terminal:
         console.print(_drawn(title, columns, cells))
