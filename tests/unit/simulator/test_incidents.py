@@ -6,6 +6,7 @@ The simulator was developed with the seeds below 100; those of `HELD_OUT` were n
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 
 import pytest
@@ -64,6 +65,12 @@ def test_at_most_two_false_alerts_an_hour_come_of_what_only_looks_like_an_incide
 ) -> None:
     expected, found = seen
     assert len(unexplained(expected, found)) <= 2 * LENGTH / HOUR, unexplained(expected, found)
+
+
+def test_the_truth_names_the_whole_key_of_the_alert_and_no_more(seen: tuple[list[Planted], Raised]) -> None:
+    expected, found = seen
+    keys = {alert["rule"]: set(json.loads(alert["group"])) for alert in found.alerts.values()}
+    assert {item.kind: set(item.group) for item in expected if set(item.group) != keys.get(item.rule)} == {}
 
 
 def test_the_evidence_is_of_what_was_planted(seen: tuple[list[Planted], Raised]) -> None:

@@ -62,7 +62,7 @@ def device_overheats(scene: Occurrence) -> None:
     for seconds in scene.times(8, 40, 70):
         heat += scene.between(0.5, 3)
         scene.status(seconds, drone, "drone", place, temperature=round(heat, 1), battery=48.0)
-    scene.expect({"device_id": drone, "device_kind": "drone"})
+    scene.expect({"device_id": drone})
 
 
 def drone_lost(scene: Occurrence) -> None:
