@@ -202,6 +202,21 @@ def test_on_a_phone_nothing_is_cut_off_and_everything_is_big_enough_to_hit(
         assert box["height"] >= 44, target.inner_text()
 
 
+@pytest.mark.parametrize("width", [320, 360])
+def test_on_a_small_phone_neither_the_head_nor_a_long_word_is_cut_off(
+    console: Running, opened: Callable[..., Page], width: int
+) -> None:
+    with Desk(console.desk) as desk:
+        desk.put_violations([violation("long", address="W" * 180, vehicle_make="W" * 180)])
+        proposal = desk.proposals()[0]["id"]
+    for path in ("/", f"/alerts/{alert_id(3)}", "/tickets", f"/tickets/{proposal}"):
+        page = opened(console, path, size={"width": width, "height": 700})
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width, path
+        leave = page.get_by_role("button", name="Sign out").bounding_box()
+        assert leave is not None
+        assert leave["x"] + leave["width"] <= width, path
+
+
 def test_without_scripts_the_list_and_the_work_are_there(console: Running, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
