@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,8 +33,8 @@ def rows_of(
     """Rows of one SELECT on the views ``events``, ``alerts`` and ``codes``.
 
     Afterwards the archive's connection reads nothing outside of the directories `readable`, for good. `shown`: quoted
-    name and SQL type of a column -> SQL of what is given. Raises UsageError for anything but one reading statement,
-    ReportError with DuckDB's words.
+    name and SQL type of a column -> SQL of what is given. The second of two columns ``id`` is called ``id_1``. Raises
+    UsageError for anything but one reading statement, ReportError with DuckDB's words.
     """
     con = archive.con
     try:
@@ -42,7 +43,7 @@ def rows_of(
             archive.need_alerts()
         con.execute(f"CREATE TEMP VIEW codes AS {codes_sql()}")
         _shut(con, readable)
-        relation = con.sql(query)
+        relation = _told_apart(con, query)
         columns = [shown(_quoted(name), str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
         rows = without_nonsense(relation.project(", ".join(columns)).to_arrow_table())
     except duckdb.Error as error:
@@ -64,6 +65,20 @@ def _shut(con: duckdb.DuckDBPyConnection, readable: Sequence[Path | str]) -> Non
     for setting in ("python_enable_replacements = false", "enable_external_access = false"):
         con.execute(f"SET {setting}")
     con.execute("SET lock_configuration = true")
+
+
+def _told_apart(con: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation:
+    """What is asked, no column called like another: of two of one name, in any case, SQL would take the first twice."""
+    relation = con.sql(query)
+    names: dict[str, str] = {}
+    for name in relation.columns:
+        tries = itertools.chain([name], (f"{name}_{n}" for n in itertools.count(1)))
+        free = next(new for new in tries if new.casefold() not in names)
+        names[free.casefold()] = free
+    if list(names.values()) == relation.columns:
+        return relation
+    con.execute(f"CREATE TEMP VIEW _asked ({', '.join(map(_quoted, names.values()))}) AS {query}")
+    return con.sql("FROM _asked")
 
 
 def _as_text(name: str, kind: str) -> str:

@@ -37,6 +37,25 @@ def test_derived_columns_codes_and_alerts_are_there(fill: Fill) -> None:
     }
 
 
+@pytest.mark.parametrize("end", ["", " ; -- nearest first;"])
+def test_columns_of_one_name_keep_their_own_values(end: str, fill: Fill) -> None:
+    data = fill([EVENT, {**EVENT, "time": "2026-05-01T11:00:00Z"}])
+    columns = 'a.local_hour, b.local_hour, a.time, b.time, 9 AS "TIME", 8 AS local_hour_1'
+    query = f"SELECT {columns} FROM events a JOIN events b ON a.time < b.time ORDER BY 1{end}"
+    expected = {
+        "local_hour": 6,
+        "local_hour_1": 7,
+        "time": "2026-05-01T10:00:00.000000Z",
+        "time_1": "2026-05-01T11:00:00.000000Z",
+        "TIME_2": 9,
+        "local_hour_1_1": 8,
+    }
+    [row] = json.loads(invoke("sql", query, "--data", str(data), "--format", "json").stdout)["rows"]
+    assert row == expected
+    table = invoke("sql", query, "--data", str(data), "--format", "csv").stdout.split()
+    assert table == [",".join(expected), ",".join(map(str, expected.values()))]
+
+
 @pytest.mark.parametrize(
     "query",
     [
