@@ -163,6 +163,10 @@ def test_a_packed_body_is_unpacked_and_not_beyond_bounds() -> None:
     refused(400, lambda: events(gzip.compress(gzip.compress(EVENT)), **packed))
 
 
+def test_a_csv_of_lines_without_end_is_refused_before_they_are_looked_at() -> None:
+    assert "1,000,001 lines" in refused(413, lambda: foreign(b"a,b\n" + b"\n" * 1_000_000, "text/csv"))
+
+
 def test_the_older_site_takes_json_and_forms() -> None:
     def posted(body: bytes, media: str) -> list[bytes]:
         return raws(bodies.posted({"content-type": media}, body, ORIGIN))

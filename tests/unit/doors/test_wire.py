@@ -6,7 +6,8 @@ import asyncio
 import json
 import socket
 import stat
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from typing import Any
 import pytest
 
 from citywatch.errors import CapacityError, DiskFullError, MappingError, StoreError
-from citywatch.records.chunk import Chunk, Outcome
-from citywatch.sources.http import bodies, listening, wire
+from citywatch.records.chunk import Chunk, Origin, Outcome
+from citywatch.sources.http import bodies, listening, reception, wire
 from citywatch.sources.http.calling import Engine
 from citywatch.sources.http.listening import Listening
 from citywatch.sources.http.reception import Reception
@@ -148,8 +149,8 @@ class TestReception:
     @staticmethod
     def of(enter: Callable[[Chunk], Future[Outcome]], **mappings: bool) -> Callable[..., Answer]:
         def ask(door: str, mapping: str = "", body: bytes = EVENT, **said: str) -> Answer:
-            reception = Reception({"prestacop": True, **mappings}, enter)
-            answering: Awaitable[Answer] = reception.answer(Request(door, mapping, said or LINES, body))
+            doors = Reception({"prestacop": True, **mappings}, enter)
+            answering: Awaitable[Answer] = doors.answer(Request(door, mapping, said or LINES, body))
             return asyncio.run(answering)  # type: ignore[arg-type]  # it is a coroutine
 
         return ask
@@ -173,6 +174,18 @@ class TestReception:
             {"index": 0, "id": "7", "reason": "b"},
             {"index": 3, "id": None, "reason": "c"},
         ]
+
+    def test_a_large_body_is_cut_where_it_holds_up_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        inside: list[bool] = []
+
+        def cut(headers: Mapping[str, str], body: bytes, origin: Origin) -> Chunk:
+            inside.append(threading.current_thread() is threading.main_thread())
+            return bodies.events(headers, body, origin)
+
+        monkeypatch.setattr(reception, "events", cut)
+        ask = self.of(self.outcome(Outcome(1, 0)))
+        assert [ask("events", body=EVENT + b" " * size).status for size in (0, reception.LARGE)] == [202, 202]
+        assert inside == [True, False]
 
     def test_an_id_that_no_answer_can_hold_is_none(self) -> None:
         told = Outcome(0, 0, ((0, "a"), (1, "b"), (1, "c")))

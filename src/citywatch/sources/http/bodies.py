@@ -39,6 +39,10 @@ MOST = 200_000
 """Records of the largest request: the answer can name each of them, and nobody else waits long meanwhile."""
 
 
+_MOST_LINES = 1_000_000
+"""Lines of the largest CSV, blank ones and those inside of a value among them."""
+
+
 class BodyError(Exception):
     """A body that cannot be read as a whole; `status` is that of the answer."""
 
@@ -198,6 +202,8 @@ def _cut(body: bytes, kind: Kind, origin: Origin) -> Chunk:
 
 def _cut_exactly(body: bytes, kind: Kind, origin: Origin) -> Chunk:
     """As files are cut: what is no record is a fault among them."""
+    if kind is Kind.CSV and (lines := body.count(b"\n")) > _MOST_LINES:
+        raise BodyError(413, f"{lines:,} lines are more than {_MOST_LINES:,}", "send smaller batches")
     try:
         chunks = list(chunks_of(Blocks(iter([body]), "the body", unpack=False), kind, origin))
     except SourceError as error:

@@ -26,6 +26,9 @@ CLOUDEVENTS = "cloudevents"
 RECEIVE_MSG = "prestacop"
 """The mapping of the older site's door."""
 
+LARGE = 1 << 20
+"""Bytes of a body that is cut beside the event loop: it would hold up every other request."""
+
 _STATUS: dict[type[CitywatchError], int] = {CapacityError: 429, DiskFullError: 507, MappingError: 422}
 """What an error is over HTTP; any other error of the tree is 503: the engine cannot take anything in now."""
 
@@ -55,7 +58,8 @@ class Reception:
             if request.door == "describe":
                 ids = "content" if self._counts[request.mapping] else "natural"
                 return Answer(200, {"mapping": request.mapping, "ids": ids})
-            return await self._take(self._chunk(request))
+            large = len(request.body) > LARGE
+            return await self._take(await asyncio.to_thread(self._chunk, request) if large else self._chunk(request))
         except BodyError as error:
             return _problem(error.status, str(error), error.hint)
         except CitywatchError as error:
