@@ -116,6 +116,8 @@ class Question:
             raise UsageError(f"report {self.name} takes no --type", hint="it says itself what it counts")
         if asked.top is not None and not self.takes_top:
             raise UsageError(f"report {self.name} takes no --top", hint="it has few rows")
+        if asked.top is not None and asked.top < 1:
+            raise UsageError(f"top is {asked.top}", hint="it is how many rows are wanted, 1 or more")
         if asked.truth and not self.takes_truth:
             raise UsageError(f"report {self.name} takes no --truth", hint="it is for the report detection")
         return self.ask(archive, self.completed(asked))

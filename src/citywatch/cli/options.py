@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -100,8 +100,8 @@ def microseconds(moment: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-Moment = str | datetime | None
-"""As `--from` on the command line (`2026-05-01`, `2h` ago, RFC 3339), or a datetime with its zone; None is open."""
+Moment = str | datetime | date | None
+"""As `--from` on the command line (`2026-05-01`, `2h` ago), a datetime with its zone, or a date; None is open."""
 
 
 def bounds(
@@ -117,7 +117,7 @@ def bounds(
 
 def _moment(moment: Moment, zone: str, now: int) -> int | None:
     if not isinstance(moment, datetime):
-        return instant(moment, zone, now) if moment else None
+        return instant(str(moment), zone, now) if moment else None
     if moment.tzinfo is None:
         raise UsageError(f"{moment!r} has no zone", hint="write datetime(..., tzinfo=UTC), or the time as text")
     return microseconds(moment)

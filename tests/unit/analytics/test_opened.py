@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,12 @@ def test_events_come_as_arrow_pandas_and_polars(city: Path, tickets: list[Ticket
     assert pl.DataFrame(rows).equals(polar)
 
 
+@pytest.mark.parametrize("top", [0, -3])
+def test_less_than_one_row_is_wrong_usage(watch: Path, top: int) -> None:
+    with pytest.raises(UsageError, match=f"top is {top}"):
+        citywatch.open(watch).report("fleet", top=top)
+
+
 def test_events_can_be_chosen_by_type_time_and_column(watch: Path) -> None:
     opened = citywatch.open(watch)
     drones = opened.events("drone.position", "drone.violation", columns=["id", "type"])
@@ -72,6 +78,8 @@ def test_events_can_be_chosen_by_type_time_and_column(watch: Path) -> None:
     assert list(late) == [{"time": noon}]
     with pytest.raises(UsageError, match="no column 'colour'"):
         opened.events(columns=["colour"])
+    day = opened.events(start=date(2026, 5, 1), end=date(2026, 5, 2))  # of New York
+    assert list(day) == list(opened.events(start="2026-05-01", end="2026-05-02")) != []
     with pytest.raises(UsageError, match="has no zone"):
         opened.events(start=datetime(2026, 5, 1))
     with pytest.raises(UsageError, match="is not before"):
