@@ -42,7 +42,9 @@ def key_from(file: Path | None, environment: dict[str, str]) -> str:
         key = environment.get(KEY, "").strip()
     else:
         try:
-            key = file.read_text("utf-8-sig").strip()
+            content = file.read_bytes()
+            # PowerShell's `>` writes UTF-16.
+            key = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SendError(f"cannot read the key in {file}: {error}") from error
         if not key:

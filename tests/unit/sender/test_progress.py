@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from citywatch.sender.command import key_from
 from citywatch.sender.door import Door
+from citywatch.sender.problems import SendError
 from citywatch.sender.progress import Screen
 from tests.unit.sender.city import City, closed_port, open_city
 from tests.unit.sender.sent import HEADER, event, events_file, send
@@ -109,3 +111,16 @@ def test_nobody_there_is_said_in_a_few_words(tmp_path: Path) -> None:
 
     with pytest.raises(LookupError, match=r"^\('connection refused', 0\.0"):
         send(events_file(tmp_path, range(1)), closed_port(), Notes(io.StringIO()))
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8-sig", "utf-16"])
+def test_a_key_is_read_from_a_file_as_windows_writes_it(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "key.txt").write_bytes("cw_s3cret\r\n".encode(encoding))
+    assert key_from(tmp_path / "key.txt", {}) == "cw_s3cret"
+
+
+@pytest.mark.parametrize("content", [b"", b"a\nb", b"a\xff", b"\xff\xfea", "schl\u00fcssel".encode()])
+def test_what_is_no_key_is_an_error(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "key.txt").write_bytes(content)
+    with pytest.raises(SendError, match="key"):
+        key_from(tmp_path / "key.txt", {})
