@@ -74,7 +74,8 @@ def apply(*, data: Path | str, keeps: tuple[str, ...], database: str | None, dry
     elif database:
         removed = expire_desk(database, data, dry_run=dry_run)
     else:
-        removed = _done(data, "expire", dry_run=dry_run)
+        wanted = str(_directory(data).settings().retention)
+        removed = _done(data, "expire", dry_run=dry_run, retention=wanted)
     if form == "json":
         click.echo(json.dumps({"dry_run": dry_run, "removed": removed}))
         return

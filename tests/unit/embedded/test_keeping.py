@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from citywatch.alert import Action
+from citywatch.cli import cli
 from citywatch.engine.embedded import Engine, upkeep
 from citywatch.engine.embedded.keeping import Keeping, alone
 from citywatch.errors import DataDirectoryBusyError, StoreError
@@ -323,6 +325,22 @@ def test_a_running_engine_expires_by_itself(tmp_path: Path, monkeypatch: pytest.
         while stored(tmp_path) and time.monotonic() < deadline:
             host.check()
             time.sleep(0.02)
+    assert stored(tmp_path) == []
+
+
+def test_a_running_engine_removes_nothing_by_another_retention_than_it_knows(tmp_path: Path) -> None:
+    run(tmp_path, *[event(n, n) for n in range(9)])
+    before = stored(tmp_path)
+    command = ["retention", "apply", "--data", str(tmp_path)]
+    with engine(tmp_path):
+        assert CliRunner().invoke(cli, command).exit_code == 0
+        (tmp_path / "citywatch.toml").write_text('[retention]\nevents = "1d"\n')
+        for words in (command, [*command, "--dry-run"]):
+            refused = CliRunner().invoke(cli, words).exception
+            assert isinstance(refused, StoreError)
+            assert "restart it" in str(refused)
+    assert stored(tmp_path) == before
+    assert CliRunner().invoke(cli, command).exit_code == 0
     assert stored(tmp_path) == []
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from citywatch.engine.embedded.intake import Intake
 from citywatch.engine.embedded.steps import Steps
+from citywatch.errors import StoreError
 from citywatch.rules.model import Ruleset
 from citywatch.settings import Settings
 from citywatch.stores.compaction import Compactor
@@ -71,11 +72,17 @@ class Keeping:
         self._compactor.remove_replaced()
         return {"before": before, "after": summary(self._data)}
 
-    def expire(self, *, dry_run: bool, now: int | None = None) -> dict[str, Any]:
+    def expire(self, *, dry_run: bool, now: int | None = None, retention: str | None = None) -> dict[str, Any]:
         """Remove what is older than retention keeps it; kind of data -> how many, events by type.
 
-        `dry_run`: only count. `now`: µs UTC.
+        `dry_run`: only count. `now`: µs UTC. `retention`: what whoever asks takes for it, as text. StoreError where it
+        is another one here, since what is removed and what is refused as expired have to go together.
         """
+        if retention not in (None, str(self._settings.retention)):
+            raise StoreError(
+                "[retention] is another one than when the citywatch that runs here was started",
+                hint="restart it; what CITYWATCH_RETENTION says counts as well",
+            )
         now = time.time_ns() // 1000 if now is None else now
         with Desk(self._data.desk) as desk:
             events = self._expire_events(desk, now, dry_run=dry_run)
