@@ -114,6 +114,10 @@ class TestBinaryMode:
         assert self.one(b"", "", ce_subject="Caf%C3%A9 %E2%82%AC")["subject"] == "Café €"
         assert self.one(b"", "", ce_subject='"a \\"b\\" c"')["subject"] == 'a "b" c'
 
+    def test_bytes_that_are_not_encoded_are_utf_8_or_else_latin_1(self) -> None:
+        assert self.one(b"", "", ce_subject="Café €".encode().decode("latin-1"))["subject"] == "Café €"
+        assert self.one(b"", "", ce_subject="Café")["subject"] == "Café"
+
     def test_other_data_is_text_or_base64(self) -> None:
         assert self.one("é".encode(), "text/plain")["data"] == "é"
         assert self.one(b"\x00\xff", "image/jpeg")["data_base64"] == "AP8="

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Mapping
 from urllib.parse import unquote
@@ -28,6 +29,8 @@ def structured(headers: Mapping[str, str], media: str, body: bytes) -> bytes:
 
 
 def _value(text: str) -> str:
+    with contextlib.suppress(UnicodeError):  # who does not percent-encode, as curl, sends UTF-8
+        text = text.encode("latin-1").decode("utf-8")
     quoted = len(text) > 1 and text.startswith('"') and text.endswith('"')
     return unquote(text[1:-1].replace('\\"', '"').replace("\\\\", "\\") if quoted else text)
 
