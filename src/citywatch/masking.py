@@ -16,6 +16,9 @@ Subject = tuple[str, str]
 
 _SHOWN = {column.name for column in FIELDS} - set(SENSITIVE)
 
+_NAMING = (*SENSITIVE, "subject")
+"""Fields whose values are hidden in words: what an event is about may be a plate or a person."""
+
 _IDENTITY = ("source", "id")
 """Which event it is: the key of a rule that has no other, as the evidence shows it."""
 
@@ -79,7 +82,7 @@ def _places(alert: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _secrets(places: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for data in places:
-        yield from (str(data[name]) for name in SENSITIVE if data.get(name) is not None and str(data[name]).strip())
+        yield from (str(data[name]) for name in _NAMING if data.get(name) is not None and str(data[name]).strip())
 
 
 def _pattern(secrets: set[str]) -> re.Pattern[str] | None:

@@ -57,6 +57,11 @@ def test_an_id_that_holds_a_plate_is_hidden_and_the_alert_s_own_id_is_not() -> N
     assert hidden["id"] == event_with_plate["id"]
 
 
+def test_the_subject_by_which_a_rule_groups_is_hidden_in_its_words_too() -> None:
+    hidden = masked(alert({"lat": 40.7}, group={"subject": "GZH7067"}, reason="GZH7067: 2 events within 1 h"))
+    assert (hidden["group"], hidden["reason"]) == ({}, "•••: 2 events within 1 h")
+
+
 def test_what_is_not_there_is_not_invented_and_the_alert_stays_as_it_was() -> None:
     original = alert({"plate": None, "lat": 40.7}, values={"speed_kmh": 468.0})
     before = json.dumps(original)
