@@ -101,10 +101,10 @@ def _mapping(node: document.Mapping, file: Path) -> Mapping:
         title=_text(_needed(node, "title")),
         place=node.place,
         formats=frozenset(_format(item) for item in _listed(node.items.get("format"))) or frozenset({Format.JSON}),
-        required=tuple(frozenset(_texts(item)) for item in _listed(_needed(node, "recognise"))),
+        required=_recognised(_needed(node, "recognise")),
         absent=frozenset(_texts(node.items.get("absent"))),
         fields=fields,
-        outputs=tuple(_output(_table(item)) for item in _listed(_needed(node, "to"))),
+        outputs=tuple(_output(_table(item)) for item in _some(_needed(node, "to"), "no record becomes an event")),
         refusals=tuple(_refusal(_table(item)) for item in _listed(node.items.get("refuse"))),
         returns=_return(_table(returns)) if returns else None,
         samples=tuple(_sample(_table(item)) for item in _listed(node.items.get("samples"))),
@@ -112,6 +112,12 @@ def _mapping(node: document.Mapping, file: Path) -> Mapping:
         null=frozenset(_texts(node.items.get("null"))),
         layouts=tuple(_layout(item) for item in _listed(node.items.get("columns"))),
     )
+
+
+def _recognised(node: Node) -> tuple[frozenset[str], ...]:
+    """Groups of keys, of each of which one is in every record of the shape."""
+    every = "a mapping that is recognised by nothing fits every record"
+    return tuple(frozenset(_texts(item)) for item in _some(node, every) if _some(item, every))
 
 
 def _field(name: str, node: Node, place: Place) -> Field:
@@ -225,6 +231,14 @@ def _listed(node: Node | None) -> list[Node]:
     if node is None:
         return []
     return node.items if isinstance(node, document.Sequence) else [node]
+
+
+def _some(node: Node, otherwise: str) -> list[Node]:
+    """Items of a list that has any. Raises MappingError."""
+    items = [item for item in _listed(node) if not (isinstance(item, Scalar) and item.value is None)]
+    if not items:
+        raise MappingError(f"the list is empty: {otherwise}", where=node.place)
+    return items
 
 
 def _texts(node: Node | None) -> list[str]:
