@@ -10,12 +10,16 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from citywatch.cli import cluster_topics
+from citywatch.cli.cassandra import cassandra as commands
 from citywatch.cli.cluster import cluster
 from citywatch.cli.doctor import _found
 from citywatch.cli.finding import Finding
 from citywatch.connections.postgresql import database_address
+from citywatch.errors import UsageError
+from citywatch.stores.cassandra.tables import keyspace_cql
 from citywatch.stores.desk.server import Server
 from deploy.servers.cassandra_server import ADMINISTRATOR
 from deploy.servers.postgresql_server import Postgresql
@@ -170,6 +174,19 @@ class TestCassandra:
         assert "incorrect" in finding.what
         assert "CITYWATCH_CASSANDRA_PASSWORD_FILE" in finding.next
         assert "another" not in finding.what
+
+    def test_more_copies_than_nodes(self, store: Keyspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CITYWATCH_CASSANDRA_PASSWORD", ADMINISTRATOR)
+        at, keyspace = f"cassandra://{ADMINISTRATOR}@{cassandra()}", f"{store.address.keyspace}_thrice"
+        made = CliRunner().invoke(commands, ["setup", f"{at}/{keyspace}"])
+        assert isinstance(made.exception, UsageError)
+        assert "--replication 1" in str(made.exception)
+        assert CliRunner().invoke(commands, ["setup", "--replication", "1", f"{at}/{keyspace}"]).exit_code == 0
+        store.session.execute(keyspace_cql(keyspace, 3).replace("CREATE KEYSPACE IF NOT EXISTS", "ALTER KEYSPACE"))
+        try:
+            assert "too few nodes" in only(looked(tmp_path, f"{at}/{keyspace}"), "bad").next
+        finally:
+            store.session.execute(f"DROP KEYSPACE {keyspace}")
 
     def test_what_is_not_made_yet_and_a_superuser(
         self, store: Keyspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

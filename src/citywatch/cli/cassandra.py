@@ -40,11 +40,20 @@ def setup(*, address: str, replication: int) -> None:
     from citywatch.stores.cassandra.tables import TABLES, keyspace_cql
 
     with _administrator(address) as (session, where):
+        _enough(session, replication, where.dc)
         session.execute(keyspace_cql(where.keyspace, replication, where.dc))
         session.set_keyspace(where.keyspace)
         for table in TABLES:
             session.execute(table.cql)
     click.echo(f"citywatch: {where.keyspace} has {len(TABLES)} tables", err=True)
+
+
+def _enough(session: Session, replication: int, dc: str | None) -> None:
+    """Rows are read and written with most of their copies: raise UsageError where there are fewer nodes."""
+    nodes = [host for host in session.cluster.metadata.all_hosts() if dc in (None, host.datacenter)]
+    if len(nodes) < replication // 2 + 1:
+        what = f"{replication} copies of each row need {replication // 2 + 1} nodes at least, and there is {len(nodes)}"
+        raise UsageError(what, hint="say how many it is to be, such as --replication 1 for a try on one node")
 
 
 @cassandra.command()

@@ -59,15 +59,17 @@ def cassandra(text: str) -> Iterator[Finding]:
     from citywatch.connections import cassandra as connection
 
     address = connection.parse(text)
-    with connection.session(address, lambda what, hint: StoreError(what, hint=hint)) as session:
+
+    def failed(what: str, hint: str) -> StoreError:
+        return StoreError(what, hint=hint)
+
+    with connection.session(address, failed) as session:
         nodes = session.cluster.metadata.all_hosts()
         down = [str(node.address) for node in nodes if node.is_up is False]
         state = f"{address.name}: {len(nodes)} nodes" + (f", of which {', '.join(down)} are down" if down else "")
         yield Finding("note" if down else "ok", state)
-        try:
+        with connection.explained(address, failed, "see `citywatch cassandra`"):
             yield from _keyspace(session, address)
-        except connection.errors() as error:
-            raise StoreError(f"{address.name}: {connection.said(error)}", hint="see `citywatch cassandra`") from error
 
 
 def _keyspace(session: Any, address: Any) -> Iterator[Finding]:

@@ -115,7 +115,7 @@ def detect(
         relaying = stack.enter_context(storing(host, store))
         refusals = stack.enter_context(telling_rejected(host, rejected_to))
         stack.enter_context(metrics(standing, metrics_port, relaying))
-        records, tell = records if once else with_real_time(records), _telling([*tells, standing.hear], totals)
+        records, tell = with_real_time(records, stands=once), _telling([*tells, standing.hear], totals)
         stack.enter_context(growing(standing, given.topics))
         running = Running(lambda: job.start(records, tell))
         say(f"detecting in {source}; state in {place}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ KAFKA = "kafka://"
 _MESSAGES = 100_000
 _STARTS = 5
 _LOOK_S = 0.2
+_ONE_SIGNAL_S = 1.0
 _TOO_SLOW = "failed to connect back"
 _CONNECTOR = {"spark.jars", "spark.jars.packages"}
 _ERROR = re.compile(r"[A-Za-z_.]+(Error|Exception): ")
@@ -89,7 +92,15 @@ def spark_session(master: str | None, properties: Mapping[str, str]) -> Iterator
         yield spark
     finally:
         if not others:
-            spark.stop()
+            _end(spark)
+
+
+def _end(spark: SparkSession) -> None:
+    """Stop it; its Java may be gone by now."""
+    from py4j.protocol import Py4JError
+
+    with suppress(Py4JError, OSError):
+        spark.stop()
 
 
 def recipe(host: Host) -> MakeParser:
@@ -166,15 +177,22 @@ class Running:
 
     def _ended(self, asked: threading.Event) -> bool:
         """Wait; whether that was the end."""
+        from py4j.protocol import Py4JError
         from pyspark.errors import StreamingQueryException
 
         try:
             while not self.query.awaitTermination(_LOOK_S):
                 if asked.is_set():
                     say("stopping")
-                    self.query.stop()
+                    _quietly(self.query.stop)
                     return True  # not asked again: it may call the batch that was cut off a failure
+        except (Py4JError, OSError) as error:
+            if asked.is_set():  # who ends all processes of a job at once ends Java as well
+                return True
+            raise JobError("Java has ended", hint="what was committed is safe: start it again") from error
         except StreamingQueryException as error:
+            if asked.is_set():
+                return True
             self._left = _STARTS if self.query.lastProgress else self._left - 1
             if _TOO_SLOW in str(error) and self._left:
                 return False
@@ -182,22 +200,39 @@ class Running:
         return True
 
 
+def _quietly(stop: Callable[[], None]) -> None:
+    """Cut a batch off: that it fails is no news, and Spark would say so with hundreds of lines."""
+    from pyspark.sql import SparkSession
+
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    session = SparkSession.getActiveSession()
+    if session is not None:
+        session.sparkContext.setLogLevel("OFF")
+    stop()
+
+
 @contextmanager
 def _ending() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second ends the process as it would have before.
+    """An event that the first SIGINT or SIGTERM sets; one that comes later ends the process as it would have before.
 
+    Who signals a process and its group at once, as `timeout` does, means one signal.
     An exception in the middle of a word with Java would end that conversation, and sometimes the next one.
     """
-    asked = threading.Event()
+    asked, last = threading.Event(), 0.0
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def ask(_number: int, _frame: object) -> None:
-        asked.set()
-        restore()
+    def ask(number: int, _frame: object) -> None:
+        nonlocal last
+        if not asked.is_set():
+            asked.set()
+            last = time.monotonic()
+        elif time.monotonic() - last > _ONE_SIGNAL_S:
+            restore()
+            signal.raise_signal(number)
 
     for number in before:
         signal.signal(number, ask)

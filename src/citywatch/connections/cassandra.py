@@ -194,6 +194,8 @@ def _hint(error: BaseException) -> str:
     text = said(error).lower()
     if "auth" in text or "credentials" in text or "password" in text:
         return f"name the user in the address, and the password in {PASSWORD} or {PASSWORD}_FILE"
+    if "consistency level" in text:
+        return "too few nodes are up for the copies of each row: ALTER KEYSPACE … WITH replication, or more nodes"
     return "is the cluster up, and the port its native one (9042)?"
 
 

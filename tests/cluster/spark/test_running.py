@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from py4j.protocol import Py4JNetworkError
 
 from citywatch.cli.spark_session import Running
 from citywatch.engine.spark.growth import watched
@@ -24,9 +27,11 @@ TOO_SLOW = "org.apache.spark.SparkException: Python worker failed to connect bac
 class Queries:
     """Ends of queries, one after the other: an error, None for a good one, or a signal that comes while it runs."""
 
-    def __init__(self, *ends: str | signal.Signals | None, progress: Any = None) -> None:
+    def __init__(
+        self, *ends: str | Exception | signal.Signals | None, progress: Any = None, gone: Exception | None = None
+    ) -> None:
         self._ends = iter(ends)
-        self._progress = progress
+        self._progress, self._gone = progress, gone
         self.started = self.stopped = 0
 
     def __call__(self) -> Any:
@@ -40,12 +45,17 @@ class Queries:
         end = next(self._ends)
         if isinstance(end, signal.Signals):
             signal.raise_signal(end)
+        elif isinstance(end, Exception):
+            raise end
         elif end is not None:
             raise StreamingQueryException(message=end)
         return end is None
 
     def _stop(self) -> None:
+        logging.getLogger("py4j.clientserver").error("the batch has failed")
         self.stopped += 1
+        if self._gone:
+            raise self._gone
 
 
 def test_a_query_that_spark_gave_up_before_it_began_is_begun_again(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,13 +79,52 @@ def test_one_that_has_worked_in_between_may_be_begun_again_at_any_time() -> None
     assert queries.started == 10
 
 
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[None]:
+    """A job that ends leaves py4j's log quiet: not for other tests."""
+    level = logging.getLogger("py4j").level
+    yield
+    logging.getLogger("py4j").setLevel(level)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_that_is_asked_to_end_is_stopped_between_two_words_with_java(number: signal.Signals) -> None:
+def test_one_that_is_asked_to_end_is_stopped_between_two_words_with_java(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     queries = Queries(number, "the batch was cut off")
     Running(queries).wait()
     assert (queries.started, queries.stopped) == (1, 1)
+    assert capsys.readouterr().err == "citywatch: stopping\n", "a batch that is cut off fails, which is no news"
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.parametrize("gone", [Py4JNetworkError("no answer"), ConnectionRefusedError()])
+def test_one_whose_java_was_asked_to_end_too_ends_well(gone: Exception) -> None:
+    queries = Queries(signal.SIGTERM, "SparkContext was shut down", gone=gone)
+    Running(queries).wait()
+    assert (queries.started, queries.stopped) == (1, 1)
+
+
+def test_a_signal_that_comes_twice_at_once_is_one_and_a_later_one_ends_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Twice(Queries):
+        def _stop(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+            super()._stop()
+
+    queries = Twice(signal.SIGINT, None)
+    Running(queries).wait()
+    assert queries.stopped == 1
+    monkeypatch.setattr("citywatch.cli.spark_session._ONE_SIGNAL_S", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        Running(Twice(signal.SIGINT, None)).wait()
+
+
+def test_one_whose_java_has_ended_by_itself_is_an_error() -> None:
+    with pytest.raises(JobError, match="Java has ended"):
+        Running(Queries(ConnectionResetError())).wait()
 
 
 def test_what_waits_in_a_topic_grows_while_no_batch_ends(cluster: Cluster) -> None:

@@ -85,9 +85,23 @@ def query(
     name: str, said: DataFrame, take: Callable[[DataFrame, int], None], *, checkpoint: str, every: str | None
 ) -> StreamingQuery:
     """Begin a query that hands each batch to `take`, with its number. `every` as in `Job`; None: once."""
-    writer = said.writeStream.foreachBatch(take).outputMode("append").queryName(f"citywatch {name}")
+    writer = said.writeStream.foreachBatch(_briefly(take)).outputMode("append").queryName(f"citywatch {name}")
     writer = writer.option("checkpointLocation", checkpoint)
     return writer.trigger(**({"processingTime": every} if every else {"availableNow": True})).start()
+
+
+def _briefly(take: Callable[[DataFrame, int], None]) -> Callable[[DataFrame, int], None]:
+    """The same; of a batch that is cut off, Spark need not read a thousand lines of its own."""
+
+    def taking(batch: DataFrame, number: int) -> None:
+        try:
+            take(batch, number)
+        except Exception as error:
+            if "SPARK_JOB_CANCELLED" in str(error) or "cancelled" in str(error):
+                raise InterruptedError(f"batch {number} was cut off") from None
+            raise
+
+    return taking
 
 
 def stateful(messages: DataFrame, stage: Stateful) -> DataFrame:
