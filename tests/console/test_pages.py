@@ -167,6 +167,8 @@ def test_who_was_slower_is_told_and_changes_nothing(anna: Client, desk: Desk) ->
         {"action": "shelve", "minutes": "soon"},
         {"action": "shelve", "minutes": "-5"},
         {"action": "note", "note": "  "},
+        {"action": "note", "note": "n" * 2001},
+        {"action": "assign", "assignee": "a" * 151},
         {},
     ],
 )

@@ -173,9 +173,15 @@ def act(request: HttpRequest, alert: str) -> HttpResponse:
     return redirect("alert", alert=listed.alert["id"])
 
 
+_LONGEST = {"note": 2000, "assignee": 150}
+"""Characters that a form may bring, as over the API."""
+
+
 def _wish(form: QueryDict, by: str) -> Wish:
     """What the form asks for; raises ValueError where it is no form of ours."""
     action = Action(form.get("action", ""))
+    if long := [name for name, most in _LONGEST.items() if len(form.get(name, "")) > most]:
+        raise ValueError(f"{' and '.join(long)}: at most {_LONGEST[long[0]]:,} characters.")
     minutes = form.get("minutes", "")
     until = time.time_ns() // 1000 + int(minutes) * MINUTE if action is Action.SHELVE else None
     source, _, event = form.get("event", "").partition("\n")
