@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,8 @@ from citywatch.cli.spark_session import Running
 from citywatch.engine.spark.growth import watched
 from citywatch.engine.spark.progress import Progress
 from citywatch.errors import JobError
+from tests.cluster.spark.running import Job
+from tests.cluster.test_reading import event
 from tests.cluster.topics import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
@@ -152,3 +155,33 @@ def test_what_waits_in_a_topic_grows_while_no_batch_ends(cluster: Cluster) -> No
         cluster.send(topic, ["d"] * 5, partition=0)
         cluster.send(topic, ["e"], partition=1)
         assert lag({"0": 6, "1": 1}), shown()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_job_with_an_end_goes_on_where_one_without_stopped_in_batches_as_large_as_asked(tmp_path: Path) -> None:
+    incoming, data, rules = tmp_path / "in", tmp_path / "data", tmp_path / "rules"
+    commits = data / "spark" / "detect" / "commits"
+    for directory in (incoming, rules):
+        directory.mkdir()
+
+    def batches() -> int:
+        return sum(path.name.isdigit() for path in commits.iterdir()) if commits.exists() else 0
+
+    def job(name: str, *more: str) -> Job:
+        return Job(incoming, "--data", data, "--rules", rules, *more, log=tmp_path / f"{name}.log")
+
+    def come(*numbers: int) -> None:
+        for number in numbers:
+            (incoming / f"{number}.ndjson").write_text("".join(f"{event(10 * number + n)}\n" for n in range(10)))
+
+    come(0)
+    assert job("first", "--once").last_line()["events"] == 10
+    come(1)
+    before, endless = batches(), job("endless")
+    endless.wait_for(lambda: batches() > before + 2)
+    assert endless.ended()["events"] == 10
+    come(2, 3, 4)
+    before, last = batches(), job("last", "--once").last_line()
+    assert (last["read"], last["events"]) == (30, 30)
+    assert batches() >= before + 3, "a batch takes one file"
