@@ -163,9 +163,9 @@ def _spelled_one_way(dims: _Table) -> None:
     for name in ("vehicle_make", "vehicle_body"):
         dims.spelled(name, name, f"nullif(trim(upper(raw_{name})), '')", f"{BY_NAME[name].meaning}, in upper case")
     dims.spelled("vehicle_year", "vehicle_year", "nullif(raw_vehicle_year, 0)", "model year; 0 is none", ordered=True)
-    for kind in ("drone", "camera"):
-        raw = f"CASE WHEN device_kind = '{kind}' THEN device_id END"
-        dims.spelled(kind, raw, f"raw_{kind}", f"id of the {kind}")
+    for kind, told in (("drone", "type LIKE 'drone.%'"), ("camera", "type LIKE 'camera.%' OR type = 'anpr.read'")):
+        raw = f"CASE WHEN device_kind = '{kind}' OR (device_kind IS NULL AND ({told})) THEN device_id END"
+        dims.spelled(kind, raw, f"raw_{kind}", f"id of the {kind}, which its kind or the type of the event tells")
 
 
 @cache

@@ -126,7 +126,9 @@ def test_messages_say_how_many_of_them_raised_alerts(watch: Path) -> None:
     }
     assert left_out(by_device) == {"no_device_id": 8}
     drones = ask(watch, "messages", "--by", "drone")
-    assert [row["drone"] for row in drones["rows"]] == ["d1"]
+    assert {row["drone"]: row["count"] for row in drones["rows"]} == {"d1": 2, "d2": 2, "d3": 1}, "also without a kind"
+    assert left_out(drones) == {"no_drone": 8}
+    assert ask(watch, "messages", "--by", "camera")["rows"] == []
 
 
 def test_alerts_are_counted_by_rule_level_or_time(watch: Path) -> None:
