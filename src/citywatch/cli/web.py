@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from citywatch.cli.log import VARIABLE, use, used
+from citywatch.cli.log import VARIABLE, say, use, used
 from citywatch.cli.responsive import be_responsive
 from citywatch.console.port import RuleNotes, Site
-from citywatch.errors import ServeError
+from citywatch.errors import CitywatchError, ServeError
 from citywatch.stores.directory import DataDirectory
 from citywatch.stores.media import MOST_BYTES
 
@@ -265,4 +265,8 @@ def _first_line() -> str:
 
 if __name__ == "__main__":
     use(used())
-    serve(Served(**json.loads(_first_line())), socket.socket(fileno=int(sys.argv[1])))
+    try:
+        serve(Served(**json.loads(_first_line())), socket.socket(fileno=int(sys.argv[1])))
+    except CitywatchError as error:
+        say(error)
+        sys.exit(1)

@@ -277,3 +277,4 @@ def test_a_user_who_may_not_make_tables_is_told_who_may(database: Database) -> N
     )
     assert done.returncode == 1
     assert "--prepare" in done.stderr
+    assert "Traceback" not in done.stderr
