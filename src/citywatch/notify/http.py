@@ -40,6 +40,17 @@ class Door:
     timeout: float = 10.0
 
 
+class FinalAnswer(http.client.HTTPResponse):
+    """The answer itself: any number of informational ones (1xx) may come before it (RFC 9110, 15.2)."""
+
+    def begin(self) -> None:
+        """Read up to the contents; after 101 there would be another protocol, for which nobody asked."""
+        super().begin()
+        while 100 <= self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
+            self.headers = None  # type: ignore[assignment] # so it is before anything is read
+            super().begin()
+
+
 def send(url: str, *, method: str = "POST", body: bytes = b"", headers: Mapping[str, str], door: Door) -> str:
     """Make one request; returns what was answered, in words.
 
@@ -57,6 +68,7 @@ def send(url: str, *, method: str = "POST", body: bytes = b"", headers: Mapping[
         with connected(host, port, door, context) as sock:
             connection = http.client.HTTPConnection(host, port)
             connection.sock = sock
+            connection.response_class = FinalAnswer
             connection.request(method, target, body, told)
             return _judged(connection.getresponse())
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -168,9 +168,21 @@ class Door:
         )
         if self._proxy and self.secure:
             connection.set_tunnel(self._host, self._port)
+        connection.response_class = _FinalAnswer
         connection.connect()
         self._connection = connection
         return connection
+
+
+class _FinalAnswer(http.client.HTTPResponse):
+    """The answer itself: any number of informational ones (1xx) may come before it (RFC 9110, 15.2)."""
+
+    def begin(self) -> None:
+        """Read up to the contents; after 101 there would be another protocol, for which nobody asked."""
+        super().begin()
+        while 100 <= self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
+            self.headers = None  # type: ignore[assignment] # so it is before anything is read
+            super().begin()
 
 
 _HINTS = {

@@ -22,6 +22,9 @@ PATIENCE = 60.0
 
 LOCAL = "127.0.0.0/8"
 
+HINTS = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+"""Informational answers, as any number of them may come before the answer."""
+
 
 def until(true: Callable[[], object], what: str = "it") -> None:
     """Wait until something holds; fails when it does not."""
@@ -54,13 +57,15 @@ class Web:
     """An HTTP server. `answer` decides what each request gets: a status, with headers or without, or how to misbehave.
 
     `hang`: says nothing until the server ends. `drip`: sends a header without end. `cut`: closes at once.
-    `noise`: sends what is no HTTP.
+    `noise`: sends what is no HTTP. `hints`: says without end that an answer will come.
     """
 
     answer: Callable[[Request], int | tuple[int, dict[str, str]] | str] = lambda _: 204
     certificate: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
     port: int = 0
+    before: bytes = b""
+    """What is sent before each answer."""
 
     def __post_init__(self) -> None:
         self._over = threading.Event()
@@ -121,7 +126,9 @@ class Web:
         if answer == "hang":
             self._over.wait(PATIENCE)
         elif answer == "drip":
-            self._drip(handler)
+            self._drip(handler, b"HTTP/1.1 200 OK\r\nX: ", b"x")
+        elif answer == "hints":
+            self._drip(handler, b"", HINTS)
         elif answer == "cut":
             handler.connection.shutdown(socket.SHUT_RDWR)
         elif answer == "noise":
@@ -130,17 +137,18 @@ class Web:
             handler.close_connection = True
             return
         status, headers = answer if isinstance(answer, tuple) else (answer, {})
+        handler.wfile.write(self.before)
         handler.send_response(status)
         for name, value in headers.items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", "0")
         handler.end_headers()
 
-    def _drip(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+    def _drip(self, handler: http.server.BaseHTTPRequestHandler, begin: bytes, more: bytes) -> None:
         try:
-            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+            handler.wfile.write(begin)
             while not self._over.wait(0.02):
-                handler.wfile.write(b"x")
+                handler.wfile.write(more)
         except OSError:
             return
 

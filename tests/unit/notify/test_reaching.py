@@ -18,7 +18,7 @@ from citywatch.notify.secret import Plain, Secret
 from citywatch.notify.webhook import Webhook
 from citywatch.settings import SECOND
 from tests.unit.notify.alerts import message
-from tests.unit.notify.receivers import LOCAL, Mailbox, free_port, mail, silent, web
+from tests.unit.notify.receivers import HINTS, LOCAL, Mailbox, free_port, mail, silent, web
 
 LOCALLY = (ipaddress.ip_network(LOCAL),)
 
@@ -39,6 +39,19 @@ def test_what_is_taken_is_delivered_once() -> None:
         assert hook(server.url).send(message()) == "answered 204"
         (request,) = server.requests
     assert (request.method, request.path, request.json["type"]) == ("POST", "/hook", "alert.raised")
+
+
+def test_informational_answers_are_not_taken_for_the_answer() -> None:
+    with web() as server:
+        server.before = HINTS * 3
+        assert hook(server.url).send(message()) == "answered 204"
+        server.answer = lambda _: (429, {"Retry-After": "7"})
+        with pytest.raises(DeliveryError, match="429") as raised:
+            hook(server.url).send(message())
+        assert raised.value.retry_after == 7.0
+        server.before = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n"
+        with pytest.raises(TargetRefusedError, match="101"):
+            hook(server.url).send(message())
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
@@ -72,7 +85,7 @@ def test_a_date_to_wait_until_is_understood() -> None:
     assert meaning((503, {"Retry-After": "Wed, 01 Jan 2020 00:00:00 GMT"}))[1].retry_after == 0.0
 
 
-@pytest.mark.parametrize("answer", ["hang", "drip"])
+@pytest.mark.parametrize("answer", ["hang", "drip", "hints"])
 def test_a_receiver_that_never_ends_is_cut(answer: str) -> None:
     kind, error = meaning(answer, timeout=SECOND // 4)
     assert kind is DeliveryError

@@ -155,7 +155,7 @@ def open_city(opened: City | None = None) -> Iterator[City]:
 
 FAULTS = (
     "refuse", "cut request", "stall", "429", "429 at once", "500", "503", "lose the answer", "cut the answer",
-    "answer late",
+    "answer late", "early hints",
 )  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def bad_link(city: City, fault: Callable[[], str], *, stall: float = 1.0) -> Ite
 
         def do_POST(self) -> None:
             body, now = self.body() or b"", fault()
-            self.close_connection = now not in ("", "429", "429 at once", "500", "503")
+            self.close_connection = now not in ("", "429", "429 at once", "500", "503", "early hints")
             if now == "stall":
                 time.sleep(stall)
             elif now.startswith("429"):
@@ -210,6 +210,8 @@ def bad_link(city: City, fault: Callable[[], str], *, stall: float = 1.0) -> Ite
                 self.end_headers()
                 self.wfile.write(body[: len(body) // 2])
                 return
+            if now == "early hints":
+                self.wfile.write(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
             self.reply(status, {}, body)
 
     with serving(Handler) as url:
