@@ -221,7 +221,7 @@ def _routes() -> Iterator[str]:
         "All routes are looked at. An alert takes each whose conditions all hold; a condition that is absent holds. A "
         "receiver that several routes lead to is told once, by the one that tells it first. Times of the week are "
         "written `22:00-06:00`, `mon-fri 08:00-18:00` or `sat-sun`; one that ends on the next day belongs to the day "
-        "on which it begins."
+        "on which it begins. Where clocks are put forward or back, too, it is what they show that counts."
     )
     yield ""
     yield from _table(("key", "meaning"), [(f"`{name}`", meaning) for name, meaning in ROUTE_KEYS.items()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -16,6 +16,9 @@ PATTERN = (
 """What `Span.read` takes, for editors."""
 
 _DAY = 24 * 60
+
+LONGEST = timedelta(days=8)
+"""Hours that have not ended by then never do: they are cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +45,14 @@ class Span:
             raise ValueError(f"{text!r} begins and ends at the same time: the whole day is 00:00-24:00")
         return cls(begin, end if end > begin else end + _DAY, frozenset(_days(days)), text)
 
-    def end_of(self, local: datetime) -> datetime | None:
-        """When the span that holds a local time ends; None when none does."""
+    def rest(self, local: datetime) -> int:
+        """Minutes of the clock until the span that holds a local time is over; 0 when none holds it."""
         minute = local.hour * 60 + local.minute
         for back in (0, 1):  # it may have begun the day before
-            day = local.date() - timedelta(days=back)
-            if day.weekday() in self.days and self.begin <= minute + back * _DAY < self.end:
-                days, rest = divmod(self.end, _DAY)
-                return datetime.combine(day + timedelta(days), time(*divmod(rest, 60)), local.tzinfo)
-        return None
+            begun = local.date() - timedelta(days=back)
+            if begun.weekday() in self.days and self.begin <= minute + back * _DAY < self.end:
+                return self.end - minute - back * _DAY
+        return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +63,35 @@ class Hours:
 
     def holds(self, local: datetime) -> bool:
         """Whether a local time is within."""
-        return any(span.end_of(local) for span in self.spans)
+        return self._rest(local) > 0
 
     def end_of(self, local: datetime) -> datetime | None:
-        """When a local time will be outside, spans that follow each other taken as one; None when it is outside."""
-        end = None
-        for _ in range(2 * len(DAYS) * len(self.spans)):  # hours that never end are cut after a week or so
-            found = max(filter(None, (span.end_of(end or local) for span in self.spans)), default=None)
-            if found is None:
-                break
-            end = found
+        """When the clock will first show a time outside, spans that follow each other taken as one; None: it does.
+
+        What the clock shows decides in the nights in which it is put forward or back, too: quiet hours until 02:30 end
+        when it goes from 02:00 to 03:00, and those from 01:00 to 01:30 come twice when 01:00 does.
+        """
+        if not self.holds(local):
+            return None
+        end, latest = local.replace(second=0, microsecond=0), local.astimezone(UTC) + LONGEST
+        while (rest := self._rest(end)) and end.astimezone(UTC) < latest:
+            end = _later(end, rest)
         return end
+
+    def _rest(self, local: datetime) -> int:
+        return max((span.rest(local) for span in self.spans), default=0)
 
     def __str__(self) -> str:
         return ", ".join(span.text for span in self.spans)
+
+
+def _later(local: datetime, minutes: int) -> datetime:
+    """A local time so many minutes later, or earlier: at most one minute behind the next change of the clock."""
+    while True:
+        later = (local.astimezone(UTC) + timedelta(minutes=minutes)).astimezone(local.tzinfo)
+        if minutes == 1 or later.utcoffset() == local.utcoffset():
+            return later
+        minutes //= 2
 
 
 def _days(text: str) -> Iterator[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -226,6 +226,39 @@ def hours(*texts: str) -> Hours:
 def test_hours_begin_and_end_in_local_time(texts: Sequence[str], moment: datetime, end: datetime | None) -> None:
     assert hours(*texts).end_of(moment) == end
     assert hours(*texts).holds(moment) is (end is not None)
+
+
+def shown_within(local: datetime, begin: str, end: str) -> bool:
+    """Whether a clock on the wall shows a time of the span: read from its letters."""
+    shows = f"{local:%H:%M}"
+    return begin <= shows < end if begin < end else shows >= begin or shows < end
+
+
+@pytest.mark.parametrize(
+    "span", ["22:00-02:30", "02:30-05:00", "01:30-05:00", "01:00-01:30", "23:00-01:30", "02:10-02:20"]
+)
+@pytest.mark.parametrize(
+    ("zone", "noon"),
+    [
+        (ZONE, datetime(2026, 3, 7, 12)),  # 02:00 becomes 03:00
+        (ZONE, datetime(2026, 10, 31, 12)),  # 02:00 becomes 01:00
+        ("Australia/Lord_Howe", datetime(2026, 4, 4, 12)),  # by half an hour
+        ("America/Sao_Paulo", datetime(2018, 2, 17, 12)),  # midnight becomes 23:00 of the day before
+        ("America/Sao_Paulo", datetime(2018, 11, 3, 12)),  # and 01:00
+    ],
+)
+def test_what_the_clock_shows_decides_where_it_is_changed(span: str, zone: str, noon: datetime) -> None:
+    begun, minute = noon.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC), timedelta(minutes=1)
+    clock = [(begun + n * minute).astimezone(ZoneInfo(zone)) for n in range(24 * 60)]
+    within, end = hours(span), None
+    for local in reversed(clock):
+        if not shown_within(local, *span.split("-")):
+            end = local.astimezone(UTC)
+            assert within.end_of(local) is None
+        elif end is not None:
+            late = within.end_of(local.replace(second=59))
+            assert late is not None
+            assert late.astimezone(UTC) == end
 
 
 @pytest.mark.parametrize("text", ["", "22:00", "6-7", "24:00-06:00", "08:00-08:00", "someday 08:00-09:00", "mon-"])
