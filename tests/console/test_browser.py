@@ -58,8 +58,8 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 def until(page: Page, condition: Callable[[], Any]) -> None:
-    """Wait at most ten seconds; the page's policy forbids Playwright's own way of waiting."""
-    end = time.monotonic() + 10
+    """Wait at most a minute; the page's policy forbids Playwright's own way of waiting."""
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, page.content()
         page.wait_for_timeout(50)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from citywatch.alert import Action
-from citywatch.cli.web import STOP_WITHIN
+from citywatch.cli import web
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
 from citywatch.triage import Wish
@@ -59,12 +58,10 @@ def place(console: Running) -> int:
         return desk.last_change()
 
 
-def test_a_new_alert_is_told_within_a_second_and_masked(console: Running) -> None:
+def test_a_new_alert_is_told_at_once_and_masked(console: Running) -> None:
     with stream(console, f"after={place(console)}") as events:
-        begin = time.monotonic()
         born(console, 100, title="Just now")
         told = events.next()
-        assert time.monotonic() - begin < 1
     assert told["event"] == "alerts"
     assert f'id="a-{alert_id(100)}"' in told["data"]
     assert 'data-op="top"' in told["data"]
@@ -117,29 +114,30 @@ def test_a_flood_is_told_by_its_newest_and_says_so(console: Running) -> None:
 def test_the_stream_of_one_alert_speaks_of_that_one_only(console: Running) -> None:
     with stream(console, f"alert={alert_id(3)}&after={place(console)}") as events:
         born(console, 100)
-        time.sleep(0.3)
+        while not events.response.readline().startswith(b"id: "):
+            pass
+        assert events.response.readline() == b"\n", "of another it tells but the place"
         born(console, 3, count=9)
         told = events.next()
     assert (told["event"], int(told["id"])) == ("alert", place(console))
 
 
 def test_a_shelved_alert_comes_back_by_itself(console: Running) -> None:
-    with Desk(console.desk) as desk:
-        desk.act(alert_id(3), Wish(Action.SHELVE, by="bo", channel="cli", until=now_us() + 1_500_000))
     with stream(console, f"after={place(console)}") as events:
-        told = events.next()
+        with Desk(console.desk) as desk:
+            desk.act(alert_id(3), Wish(Action.SHELVE, by="bo", channel="cli", until=now_us() + 1_500_000))
+        while 'data-op="top"' not in (told := events.next())["data"]:
+            pass  # that it was shelved
     assert alert_id(3) in told["data"]
-    assert 'data-op="top"' in told["data"]
 
 
 def test_open_streams_end_with_the_process_and_do_not_keep_it(
-    console: Running, capfd: pytest.CaptureFixture[str]
+    console: Running, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(web, "STOP_WITHIN", 60.0)  # one that waits for its streams would say on them that it lives
     with stream(console, f"after={place(console)}") as events:
-        begin = time.monotonic()
         console.web.stop()
         assert events.response.read() == b"retry: 1000\n\n"
-    assert time.monotonic() - begin < STOP_WITHIN
     assert capfd.readouterr().err == ""
 
 

@@ -126,17 +126,21 @@ def test_without_an_engine_the_answer_is_to_come_again(left: str, tmp_path: Path
 def test_an_engine_that_goes_answers_what_it_can_and_another_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "PATIENCE", 0.3)
+    monkeypatch.setattr(listening, "PATIENCE", 2.0)
+    asked: list[str] = []
 
     async def slow(request: Request) -> Answer:
-        await asyncio.sleep(0.1 if request.door == "soon" else 60)
+        asked.append(request.door)
+        while (tmp_path / "door.json").exists() or request.door == "late":  # it is there until the engine goes
+            await asyncio.sleep(0.01)
         return Answer(202, {})
 
     async def through_a_restart() -> list[int]:
         engine = Engine(tmp_path)
         first = Listening(tmp_path, slow).__enter__()
         waiting = [asyncio.ensure_future(engine.ask(Request(door))) for door in ("soon", "late")]
-        await asyncio.sleep(0.05)
+        while len(asked) < 2:
+            await asyncio.sleep(0.01)
         await asyncio.to_thread(first.__exit__, None, None, None)
         statuses = [(await answer).status for answer in waiting]
         with Listening(tmp_path, echo):
