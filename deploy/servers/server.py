@@ -148,6 +148,11 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
+def free_port() -> int:
+    """One such port."""
+    return free_ports(1)[0]
+
+
 def filled(template: Path, marks: Mapping[str, object]) -> str:
     """A configuration with `@MARK@` replaced."""
     text = template.read_text("utf-8")

@@ -141,7 +141,6 @@ def test_a_topic_that_is_made_anew_is_read_from_its_beginning(cluster: Cluster, 
     with listening(tmp_path, cluster.url(name)) as heard:
         heard.wait(5)
     cluster.drop(name)
-    time.sleep(1)  # a topic is gone a little later than its deletion is confirmed
     cluster.make(name)
     cluster.send(name, [event(10 + n) for n in range(8)])
     with listening(tmp_path, cluster.url(name)) as heard:

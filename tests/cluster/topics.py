@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from tests.cluster.servers import kafka
+from tests.mqtt.broker import until
 
 Sent = str | bytes | None
 
@@ -37,9 +38,10 @@ class Cluster:
             done.result(30)
 
     def drop(self, name: str) -> None:
-        """Delete a topic."""
+        """Delete a topic; it is gone a little later than that is confirmed."""
         for done in self._admin.delete_topics([name]).values():
             done.result(30)
+        until(lambda: name not in self._admin.list_topics(timeout=30).topics)
 
     def end(self, name: str, partition: int) -> int:
         """Offset of the next message of a partition."""

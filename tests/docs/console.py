@@ -22,8 +22,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from deploy.servers.server import free_ports
-
 ROOT = Path(__file__).resolve().parents[2]
 _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 _PATIENCE = 120.0
@@ -193,8 +191,3 @@ class Reader:
 
 def _all_of(output: IO[str]) -> str:
     return os.pread(output.fileno(), 1 << 24, 0).decode("utf-8", "replace")
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
-    return free_ports(1)[0]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from citywatch.cli import COMMANDS
+from deploy.servers.server import free_port
 from scripts import reference
-from tests.docs.console import ROOT, Reader, blocks, free_port
+from tests.docs.console import ROOT, Reader, blocks
 
 FOUND = [page for place in ("*.md", "docs/**/*.md", "bench/*.md", "deploy/**/*.md") for page in ROOT.glob(place)]
 PAGES = sorted(page for page in FOUND if ".venv" not in page.parts)

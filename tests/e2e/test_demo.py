@@ -20,8 +20,8 @@ from PIL import Image
 
 from tests.console.test_up import CITYWATCH, Starter, Up
 
-A_MINUTE = 75.0
-"""Seconds: one, and some to start in."""
+PATIENCE = 240.0
+"""Seconds: the city takes one minute, a machine that is busy with other tests several."""
 
 
 class Visitor:
@@ -91,7 +91,7 @@ def within(deadline: float, look: Callable[[], Any], up: Up) -> Any:
 def test_after_a_minute_there_are_eight_kinds_an_image_and_a_correction_to_try(
     demo: Up, cli: Callable[..., list[dict[str, Any]]]
 ) -> None:
-    deadline = time.monotonic() + A_MINUTE
+    deadline = time.monotonic() + PATIENCE
     visitor = Visitor(*demo.address())
 
     def kinds() -> set[str]:

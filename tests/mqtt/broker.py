@@ -16,6 +16,8 @@ import pytest
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
+from deploy.servers.server import free_port
+
 PATIENCE_S = 30
 
 
@@ -33,7 +35,7 @@ class Broker:
 
     def __init__(self, directory: Path, *options: str, listener: str = "", ca: Path | None = None) -> None:
         self._ca = ca
-        self.port = _free_port()
+        self.port = free_port()
         self._directory = directory
         lines = [f"listener {self.port} 127.0.0.1", *listener.splitlines(), "persistence true", *options]
         lines += [f"persistence_location {directory}/", "user root", "max_queued_messages 0"]
@@ -97,10 +99,3 @@ def program(name: str) -> str:
     if found is None:
         pytest.fail(f"no {name}: `make broker` installs it on Debian")
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -18,6 +18,8 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from deploy.servers.server import free_port
+
 PATIENCE = 60.0
 
 LOCAL = "127.0.0.0/8"
@@ -218,12 +220,6 @@ def mail(box: Mailbox, *, certificate: ssl.SSLContext | None = None, password: s
         yield controller.port
     finally:
         controller.stop(no_assert=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def silent() -> socket.socket:

@@ -16,9 +16,10 @@ from citywatch.errors import RouteErrors, UsageError
 from citywatch.settings import SECOND
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
+from deploy.servers.server import free_port
 from tests.unit.desk.facts import alert_id, fact, table
 from tests.unit.notify.place import Here, hooks
-from tests.unit.notify.receivers import free_port, until, web
+from tests.unit.notify.receivers import until, web
 
 
 def call(data: Path, *words: str, exit_code: int = 0) -> Result:

@@ -17,8 +17,9 @@ from citywatch.notify.mail import Mail
 from citywatch.notify.secret import Plain, Secret
 from citywatch.notify.webhook import Webhook
 from citywatch.settings import SECOND
+from deploy.servers.server import free_port
 from tests.unit.notify.alerts import message
-from tests.unit.notify.receivers import HINTS, LOCAL, Mailbox, free_port, mail, silent, web
+from tests.unit.notify.receivers import HINTS, LOCAL, Mailbox, mail, silent, web
 
 LOCALLY = (ipaddress.ip_network(LOCAL),)
 

@@ -8,13 +8,14 @@ import hashlib
 import http.client
 import io
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from deploy.servers.server import free_port
 
 
 @dataclass
@@ -220,6 +221,4 @@ def bad_link(city: City, fault: Callable[[], str], *, stall: float = 1.0) -> Ite
 
 def closed_port() -> str:
     """An address where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
