@@ -42,6 +42,7 @@ def city(hosted: Host) -> City:
         zone=hosted.settings.zone,
         live=hosted.settings.live,
         zones=lambda alert: zones_of(hosted, alert),
+        precinct=lambda alert: hosted.gazetteer.precinct(alert["lat"], alert["lon"]),
         tags=lambda rule: next((found.tags for found in hosted.ruleset.rules if found.name == rule), ()),
         runbook=lambda rule: next((found.runbook for found in hosted.ruleset.rules if found.name == rule), ""),
     )

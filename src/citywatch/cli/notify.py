@@ -15,14 +15,16 @@ from zoneinfo import ZoneInfo
 import click
 
 from citywatch.cli.options import data_option
+from citywatch.cli.run import rules_option
 from citywatch.errors import DeliveryError, UsageError
-from citywatch.wording import iso
+from citywatch.wording import iso, micros
 
 if TYPE_CHECKING:
     from citywatch.delivery import Standing
     from citywatch.notify.message import Message
     from citywatch.notify.route import Route, Routes, Target
     from citywatch.stores.desk import Desk
+    from citywatch.triage import Listed
 
 
 @click.group()
@@ -70,7 +72,8 @@ def new(data: Path) -> None:
 
 @notify.command("list")
 @data_option
-def list_(data: Path) -> None:
+@rules_option
+def list_(data: Path, rules: tuple[Path, ...]) -> None:
     """Show the routes as they are understood, and how each receiver stands."""
     from citywatch.cli.delivery import doubts
     from citywatch.cli.hosting import Host
@@ -88,7 +91,7 @@ def list_(data: Path) -> None:
         bound = f", at most {target.rate}" if target.rate else ""
         state = "beats while `citywatch up` runs" if target.kind == "heartbeat" else _state(standings.get(name))
         click.echo(f"  {name} ({target.kind}{bound})  {state}")
-    for doubt in doubts(Host(data), routes):
+    for doubt in doubts(Host(data, rules), routes):
         click.echo(doubt, err=True)
 
 
@@ -194,7 +197,8 @@ def _test_alert(key: str, now: int) -> dict[str, Any]:
 @notify.command()
 @click.argument("alert")
 @data_option
-def explain(alert: str, data: Path) -> None:
+@rules_option
+def explain(alert: str, data: Path, rules: tuple[Path, ...]) -> None:
     """Say which routes an alert took, why not the others, and what became of its messages.
 
     Routes are judged as they are now, at the time when it was decided who is told.
@@ -203,27 +207,34 @@ def explain(alert: str, data: Path) -> None:
     from citywatch.cli.hosting import Host
     from citywatch.notify.matching import obstacles, seen
 
-    routes = _routes(data)
+    routes, around = _routes(data), city(Host(data, rules))
     with _desk(data) as desk:
         listed = desk.alert(alert)
+        decided, at = desk.decided(alert)
         told = desk.deliveries_of(alert)
-    if not listed.notified:
-        click.echo("it notifies nobody: its rule is in test, or it told of the past (see the reference on alerts)")
-    about, hosted = listed.alert, Host(data)
-    at = _decided(told, about)
-    around = city(hosted)
-    view = seen(about, zones=around.zones(about), tags=around.tags(about["rule"]), at=at, zone=around.zone)
+    at = at or (_long_ago(told, listed.alert) if decided else time.time_ns() // 1000)
+    if why := _untold(listed, around.live, at=at, decided=decided):
+        click.echo(why)
+    view, takes = seen(listed.alert, around, at=at), "it would go" if why else "yes,"
     for route in routes.routes:
-        why = list(obstacles(route, view))
-        click.echo(
-            f"{route.name}: {'no, ' + '; '.join(why) if why else 'yes, to ' + ', '.join(routes.receivers(route))}"
-        )
+        against, to = "; ".join(obstacles(route, view)), ", ".join(routes.receivers(route))
+        click.echo(f"{route.name}: " + (f"no, {against}" if against else f"{takes} to {to}"))
     _print_deliveries(told, around.zone)
 
 
-def _decided(told: Iterable[dict[str, Any]], alert: dict[str, Any]) -> int:
-    from citywatch.wording import micros
+def _untold(listed: Listed, live: int, *, at: int, decided: bool) -> str:
+    """Why nobody is told of an alert, or not yet; empty when its routes decide that."""
+    if not listed.notified:
+        return "it notifies nobody: its rule is in test, or it told of the past (see the reference on alerts)"
+    if not decided:
+        return "it is not decided yet who is told: a running `citywatch up` does that"
+    if at - micros(listed.alert["first_seen"]) > live:
+        return "it notifies nobody: when that was decided it was older than the setting `live` allows"
+    return ""
 
+
+def _long_ago(told: Iterable[dict[str, Any]], alert: dict[str, Any]) -> int:
+    """About when it was decided who is told, where the desk does not know it any more."""
     return min((row["planned"] for row in told if not row["held"]), default=micros(alert["first_seen"]))
 
 
@@ -236,7 +247,8 @@ def _print_deliveries(told: list[dict[str, Any]], zone: str) -> None:
     for row in told:
         words = f"{row['target']} by route {row['route']}: "
         if row["state"] == "planned":
-            words += f"{'held back until' if row['held'] else 'waits since'} {local(row['planned'])}"
+            held = row["planned"] > time.time_ns() // 1000
+            words += f"{'held back until' if held else 'waits since'} {local(row['planned'])}"
         else:
             words += (
                 f"{row['state'].replace('_', ' ')} {local(row['at'])}, as {row['kind']}, {row['attempts']} failed tries"

@@ -43,6 +43,12 @@ class Gazetteer:
                 columns["precinct"] = _precincts(columns, self.precincts)
             columns["zones"] = self._zone_names(columns["lat"], columns["lon"])
 
+    def precinct(self, lat: float | None, lon: float | None) -> int | None:
+        """The precinct that holds a position; None without one, or where no outline holds it."""
+        if lat is None or lon is None:
+            return None
+        return int(self.precincts.at(np.array([lat]), np.array([lon]))[0]) or None
+
     def __post_init__(self) -> None:
         # Made here and not when they are asked for first, which may be in several threads at once.
         names: Any = pa.array(sorted(self.zones), pa.string())

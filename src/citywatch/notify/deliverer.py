@@ -110,7 +110,7 @@ class Deliverer:
         while found := outbox.to_plan(PAGE):
             now, routes = self._host.now(), self._routes
             planned = [row for fact, alert in found for row in self._decided(fact, alert, routes, now)]
-            outbox.plan(planned, upto=found[-1][0])
+            outbox.plan(planned, upto=found[-1][0], now=now)
             self._wake({row.target for row in planned})
         now, routes = self._host.now(), self._routes
         if found := outbox.risen(now=now):
@@ -129,7 +129,4 @@ class Deliverer:
     def _decided(self, fact: int, alert: dict[str, Any], routes: Routes, now: int) -> list[Planned]:
         if now - micros(alert["first_seen"]) > self._city.live:
             return []
-        about = seen(
-            alert, zones=self._city.zones(alert), tags=self._city.tags(alert["rule"]), at=now, zone=self._city.zone
-        )
-        return deliveries(fact, about, routes, at=now)
+        return deliveries(fact, seen(alert, self._city, at=now), routes, at=now)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from citywatch.alert import Level
 from citywatch.delivery import Follow, Planned, Way
 from citywatch.notify.hours import Hours
+from citywatch.notify.outbox import City
 from citywatch.notify.route import Route, Routes
 from citywatch.settings import SECOND
 
@@ -30,19 +31,21 @@ class Seen:
     local: datetime
 
 
-def seen(alert: Mapping[str, Any], *, zones: Sequence[str], tags: Sequence[str], at: int, zone: str) -> Seen:
-    """An alert of the contract's form as routes see it at `at` (µs UTC) in an IANA zone."""
-    return Seen(alert["rule"], alert["level"], zones, _precinct(alert), tags, _local(at, zone))
+def seen(alert: Mapping[str, Any], city: City, *, at: int) -> Seen:
+    """An alert of the contract's form as routes see it at `at` (µs UTC)."""
+    tags = city.tags(alert["rule"])
+    return Seen(alert["rule"], alert["level"], city.zones(alert), _precinct(alert, city), tags, _local(at, city.zone))
 
 
 def _local(at: int, zone: str) -> datetime:
     return datetime.fromtimestamp(at / SECOND, UTC).astimezone(ZoneInfo(zone))
 
 
-def _precinct(alert: Mapping[str, Any]) -> str | None:
-    """That of the first event in evidence that knows it."""
-    found = ((event.get("data") or {}).get("precinct") for event in alert["evidence"])
-    return next((str(precinct) for precinct in found if precinct is not None), None)
+def _precinct(alert: Mapping[str, Any], city: City) -> str | None:
+    """That of the first event in evidence that names one; else that of the alert's position."""
+    said = ((event.get("data") or {}).get("precinct") for event in alert["evidence"])
+    found = next((precinct for precinct in said if precinct is not None), None) or city.precinct(alert)
+    return None if found is None else str(found)
 
 
 def obstacles(route: Route, alert: Seen) -> Iterator[str]:

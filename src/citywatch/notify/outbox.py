@@ -26,8 +26,8 @@ class Outbox(Protocol):
         """Alerts for which nobody has decided who is told."""
         ...
 
-    def plan(self, planned: Sequence[Planned], *, upto: int) -> None:
-        """Write down who is told of the alerts up to a number."""
+    def plan(self, planned: Sequence[Planned], *, upto: int, now: int | None = ...) -> None:
+        """Write down who is told of the alerts up to a number, decided `now`."""
         ...
 
     def risen(self, *, now: int | None = ...) -> list[tuple[int, dict[str, Any]]]:
@@ -101,12 +101,14 @@ class Outbox(Protocol):
 class City:
     """What deliveries know of the city and its rules.
 
-    `live`: alerts first seen longer ago (µs) are told to nobody any more. `zones` and `tags` are asked for each alert.
+    `live`: alerts first seen longer ago (µs) are told to nobody any more. `zones`, `precinct` (that of the alert's
+    position) and `tags` are asked for each alert.
     """
 
     zone: str
     live: int
     zones: Callable[[Mapping[str, Any]], Sequence[str]]
+    precinct: Callable[[Mapping[str, Any]], int | None]
     tags: Callable[[str], Sequence[str]]
     runbook: Callable[[str], str]
 

@@ -50,6 +50,16 @@ def test_an_alert_and_a_receiver_have_one_delivery_whatever_planning_repeats(des
     assert [(e.key, e.enclosed[0][1]) for e in all_sent(desk)] == [(alert_id(1), "all")]
 
 
+def test_it_is_known_when_it_was_decided_who_is_told_until_that_is_forgotten(desk: Desk) -> None:
+    for hour, name in enumerate((1, 2, 3)):
+        desk.put_facts(table([fact(name)]), now=NOW)
+        assert desk.decided(alert_id(name)) == (False, None)
+        desk.plan([], upto=name, now=NOW + hour * HOUR)
+    assert [desk.decided(alert_id(name)) for name in (1, 2, 3)] == [(True, NOW + hour * HOUR) for hour in range(3)]
+    desk.forget_deliveries(NOW + HOUR)
+    assert [desk.decided(alert_id(name))[1] for name in (1, 2, 3)] == [None, NOW + HOUR, NOW + 2 * HOUR]
+
+
 def test_what_is_in_a_message_stays_in_it_and_keeps_its_key_over_tries(desk: Desk) -> None:
     raised(desk, *range(5))
     desk.compose("duty", Room(1, 1), now=NOW)
@@ -205,7 +215,9 @@ def test_a_desk_of_the_version_before_gets_what_is_new_and_keeps_what_it_has(tmp
     with Desk(file) as desk:
         desk.put_facts(table([fact(1)]), now=NOW)
     with sqlite3.connect(file) as con:
-        later = "deliveries messages targets audit_subjects secrets violations proposals decisions batches risen"
+        later = (
+            "deliveries messages targets audit_subjects secrets violations proposals decisions batches risen decided"
+        )
         for name in later.split():
             con.execute(f"DROP TABLE {name}")
         con.execute("PRAGMA user_version=1")

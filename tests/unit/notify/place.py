@@ -26,6 +26,7 @@ CITY = City(
     zone="America/New_York",
     live=DAY,
     zones=lambda alert: ["school"],
+    precinct=lambda alert: 14,
     tags=lambda rule: ["plates"],
     runbook=lambda rule: "Look twice.",
 )

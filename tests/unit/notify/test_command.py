@@ -9,17 +9,30 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from citywatch.cli.delivery import Pulse
+from citywatch.cli.delivery import Pulse, city
 from citywatch.cli.doctor import doctor
+from citywatch.cli.hosting import Host
 from citywatch.cli.notify import notify
 from citywatch.errors import RouteErrors, UsageError
-from citywatch.settings import SECOND
+from citywatch.notify.matching import seen
+from citywatch.settings import HOUR, SECOND
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
 from deploy.servers.server import free_port
 from tests.unit.desk.facts import alert_id, fact, table
-from tests.unit.notify.place import Here, hooks
+from tests.unit.notify.alerts import NOW
+from tests.unit.notify.place import Clock, Here, hooks, planned
 from tests.unit.notify.receivers import until, web
+
+OWN = """
+title: Own
+id: 6a0f1c52-6a0f-4c52-9d2e-0c5f3f6d1a12
+name: own
+status: experimental
+level: low
+logsource: {category: sensor.reading}
+tags: [own-tag]
+"""
 
 
 def call(data: Path, *words: str, exit_code: int = 0) -> Result:
@@ -74,6 +87,61 @@ def test_explain_says_which_routes_an_alert_took_and_why_not_the_others(here: He
     assert "late: no, its rule is cloned_plate, not dwell" in shown
     assert "duty by route to-duty: sent" in shown
     assert "answered 204" in shown
+
+
+def test_explain_says_that_nobody_is_told_or_not_yet(here: Here) -> None:
+    routes = hooks(duty=free_port())
+    here.routes(routes)
+    here.raised(1)
+    shown = call(here.data, "explain", alert_id(1)).output
+    assert "it is not decided yet who is told" in shown
+    assert "to-duty: it would go to duty" in shown
+    here.raised("shadow", status="test")
+    here.raised("old")
+    moment = now_us()
+    here.now = lambda: moment + 25 * HOUR
+    planned(here, routes)
+    shadow, old = (call(here.data, "explain", alert_id(name)).output for name in ("shadow", "old"))
+    assert "it notifies nobody: its rule is in test" in shadow
+    assert "it notifies nobody: when that was decided it was older" in old
+    for shown in (shadow, old):
+        assert "to-duty: it would go to duty" in shown
+        assert "yes" not in shown
+
+
+def test_explain_judges_hours_at_the_time_at_which_it_was_decided_who_is_told(here: Here) -> None:
+    routes = hooks(duty=free_port()) + '  - {name: open, to: duty, hours: "10:30-11:30"}\n'
+    here.now = clock = Clock()
+    clock.us = NOW  # 08:00
+    here.raised(1)
+    clock.us += 3 * HOUR
+    planned(here, routes)
+    assert "open: yes, to duty" in call(here.data, "explain", alert_id(1)).output
+
+
+def test_explain_takes_the_rules_that_up_was_given(here: Here, tmp_path: Path) -> None:
+    rules = tmp_path / "own"
+    rules.mkdir()
+    (rules / "own.yaml").write_text(OWN)
+    here.routes(hooks(duty=free_port()) + "  - {name: mine, to: duty, tags: own-tag}\n")
+    here.raised(1, rule="own")
+    assert "mine: no, its rule has no tag" in call(here.data, "explain", alert_id(1)).output
+    assert "mine: it would go to duty" in call(here.data, "explain", alert_id(1), "--rules", str(rules)).output
+    assert "no tag 'own-tag'" in call(here.data, "list").stderr
+    assert "no tag" not in call(here.data, "list", "--rules", str(rules)).stderr
+
+
+def test_a_route_by_precinct_takes_an_alert_that_has_only_a_position(here: Here) -> None:
+    corners = [[-75, 40], [-73, 40], [-73, 41], [-75, 41], [-75, 40]]
+    outline = {"type": "Polygon", "coordinates": [corners]}
+    feature = {"type": "Feature", "properties": {"precinct": 14}, "geometry": outline}
+    (here.data / "precincts.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    about = city(Host(here.data))
+    alert = {"rule": "x", "level": "low", "lat": 40.7, "lon": -74.0, "evidence": [{"data": {}}]}
+    assert seen(alert, about, at=now_us()).precinct == "14"
+    assert seen({**alert, "lat": 10.0}, about, at=now_us()).precinct is None
+    assert seen({**alert, "lat": None, "lon": None}, about, at=now_us()).precinct is None
+    assert seen({**alert, "evidence": [{"data": {"precinct": 5}}]}, about, at=now_us()).precinct == "5"
 
 
 def test_what_was_given_up_is_shown_and_tried_again_when_asked_for(here: Here) -> None:

@@ -48,8 +48,9 @@ class Deliveries(Database):
         )
         return [(row["n"], _alert(row)) for row in rows]
 
-    def plan(self, planned: Sequence[Planned], *, upto: int) -> None:
-        """Write down who is told, and that it is decided for all alerts up to number `upto`."""
+    def plan(self, planned: Sequence[Planned], *, upto: int, now: int | None = None) -> None:
+        """Write down who is told, and that it is decided `now` for all alerts up to number `upto`."""
+        after, now = self.cursor(CURSOR), now_us() if now is None else now
         rows = [(p.fact, p.target, p.route, p.urgent, p.held, p.due) for p in planned]
         with self.transaction() as con:
             con.executemany(
@@ -57,6 +58,7 @@ class Deliveries(Database):
                 "ON CONFLICT DO NOTHING",
                 rows,
             )
+            con.execute("INSERT INTO decided VALUES (?, ?, ?) ON CONFLICT DO NOTHING", [upto, after, now])
             set_cursor(con, CURSOR, upto)
 
     def risen(self, *, now: int | None = None) -> list[tuple[int, dict[str, Any]]]:
@@ -304,6 +306,13 @@ class Deliveries(Database):
         query = "SELECT count(*) FROM facts WHERE notified AND n > ?"
         return int(self._con.execute(query, [self.cursor(CURSOR)]).fetchone()[0])
 
+    def decided(self, alert: str) -> tuple[bool, int | None]:
+        """Whether it is decided who is told of an alert, and when (µs UTC; None: long ago)."""
+        number = resolve(self._con, alert)
+        query = "SELECT at FROM decided WHERE upto >= ? AND after < ? ORDER BY upto LIMIT 1"
+        row = self._con.execute(query, [number, number]).fetchone()
+        return number <= self.cursor(CURSOR), None if row is None else int(row[0])
+
     def deliveries_of(self, alert: str) -> list[dict[str, Any]]:
         """What became of an alert, receiver by receiver: route, held, due, and kind, state, attempts, at, error."""
         rows = self._con.execute(
@@ -319,6 +328,7 @@ class Deliveries(Database):
         with self.transaction() as con:
             old = "SELECT message FROM messages WHERE state <> ? AND at < ?"
             con.execute(f"DELETE FROM deliveries WHERE message IN ({old})", [WAITING, before])
+            con.execute("DELETE FROM decided WHERE at < ?", [before])
             return con.execute("DELETE FROM messages WHERE state <> ? AND at < ?", [WAITING, before]).rowcount
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-VERSION = 7
+VERSION = 8
 """Of the tables below; a desk says which one it has."""
 
 # kinds      the words that many alerts share, and how many alerts there are of each.
@@ -140,7 +140,21 @@ DROP INDEX facts_first_seen;
 CREATE INDEX facts_first_seen ON facts (first_seen, kind);
 """
 
-_ADDED = {1: _TABLES, 2: _DELIVERIES, 3: _AUDIT_SUBJECTS, 4: _TICKETS, 5: _FOLLOWING, 6: _RISEN, 7: _SEEN}
+# decided    when it was decided who is told of the alerts after number `after` up to `upto`.
+_DECIDED = """
+CREATE TABLE decided (upto INTEGER PRIMARY KEY, after INTEGER NOT NULL, at INTEGER NOT NULL);
+"""
+
+_ADDED = {
+    1: _TABLES,
+    2: _DELIVERIES,
+    3: _AUDIT_SUBJECTS,
+    4: _TICKETS,
+    5: _FOLLOWING,
+    6: _RISEN,
+    7: _SEEN,
+    8: _DECIDED,
+}
 """Version -> the tables that came with it; a desk of an older version gets them when it is opened."""
 
 AUDIT_KEY = "INSERT INTO secrets VALUES ('audit', ?) ON CONFLICT DO NOTHING"
