@@ -266,4 +266,4 @@ def retry(name: str | None, data: Path) -> None:
     """
     targets = [target.name for target in _chosen(_routes(data), name)]
     with _desk(data) as desk:
-        click.echo(f"{desk.retry(targets):,} alerts that were given up are tried again")
+        click.echo(f"{desk.retry(targets):,} alerts that were given up are tried again, and now what was put off")
