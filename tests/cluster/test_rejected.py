@@ -13,7 +13,7 @@ from citywatch.cli.refusals import LARGEST
 from tests.cluster.running import Run, citywatch, refused
 from tests.cluster.topics import Cluster, Sent
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.cluster
 
 
 def event(number: int, **data: Any) -> str:

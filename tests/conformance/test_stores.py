@@ -42,7 +42,7 @@ from tests.unit.desk.facts import alert_id, event, fact, table
 LINES = [(use, scheme) for use, schemes in STORES.items() for scheme in schemes]
 KNOWN = ", ".join(["source", "id", "type", *(column.name for column in COLUMNS if not column.derived)])
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 def data_directory(data: Path) -> Path:

@@ -65,6 +65,11 @@ def until(page: Page, condition: Callable[[], Any]) -> None:
         page.wait_for_timeout(50)
 
 
+def moved(page: Page) -> None:
+    """Wait until what opens and closes has done so."""
+    page.evaluate("() => Promise.all(document.getAnimations().map((one) => one.finished))")
+
+
 def born(console: Running, name: int, **told: Any) -> None:
     with Desk(console.desk) as desk:
         desk.put_facts(table([fact(name, first_seen=now_us(), **told)]), now=now_us())
@@ -182,7 +187,7 @@ def test_axe_finds_nothing(
     page = opened(still_console, path, scheme=scheme, size=size)
     for summary in page.locator("summary").all():
         summary.click()
-    page.wait_for_timeout(200)
+    moved(page)
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
 
@@ -285,7 +290,7 @@ def test_axe_finds_nothing_on_the_pages_of_tickets(
             page.goto(console.base + path)
             for summary in page.locator("summary").all():
                 summary.click()
-            page.wait_for_timeout(200)
+            moved(page)
             found = Axe().run(page)
             assert found.violations_count == 0, found.generate_report()
             assert page.evaluate("() => document.documentElement.scrollWidth") <= size["width"]

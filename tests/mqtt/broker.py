@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from deploy.servers.server import free_port
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 def until(what: Callable[[], object], *, within: float = PATIENCE_S) -> None:

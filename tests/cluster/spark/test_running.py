@@ -22,7 +22,7 @@ from tests.cluster.spark.running import Job
 from tests.cluster.test_reading import event
 from tests.cluster.topics import Cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.cluster
 
 TOO_SLOW = "org.apache.spark.SparkException: Python worker failed to connect back."
 

@@ -17,7 +17,7 @@ from citywatch.stores.desk.database import now_us
 
 from .facts import fact, table
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @contextmanager

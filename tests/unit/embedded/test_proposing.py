@@ -15,7 +15,7 @@ from citywatch.stores.desk import Desk
 
 from .city import NO_RULES, parsed
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 def test_what_is_accepted_is_proposed_while_the_engine_runs(tmp_path: Path) -> None:

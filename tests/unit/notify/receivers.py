@@ -214,7 +214,7 @@ def mail(box: Mailbox, *, certificate: ssl.SSLContext | None = None, password: s
     more: dict[str, Any] = {"tls_context": certificate, "require_starttls": True} if certificate else {}
     if password is not None:
         more |= {"authenticator": sign_in, "auth_required": True, "auth_require_tls": certificate is not None}
-    controller = Controller(box, hostname="127.0.0.1", port=free_port(), **more)
+    controller = Controller(box, hostname="127.0.0.1", port=free_port(), ready_timeout=PATIENCE, **more)
     controller.start()
     try:
         yield controller.port
