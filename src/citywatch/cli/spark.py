@@ -31,10 +31,10 @@ from citywatch.cli.spark_session import (
     stream_options,
 )
 from citywatch.cli.stores import store_option, storing
-from citywatch.errors import CitywatchError, UsageError
+from citywatch.errors import CitywatchError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from citywatch.cli.hosting import Host
     from citywatch.connections.kafka.address import Address
@@ -95,7 +95,6 @@ def detect(
     """
     require_spark()
     from citywatch.cli.hosting import Host
-    from citywatch.engine.spark.inputs import with_real_time
     from citywatch.engine.spark.standing import Standing
     from citywatch.engine.spark.telling import DeskTold
 
@@ -115,7 +114,7 @@ def detect(
         relaying = stack.enter_context(storing(host, store))
         refusals = stack.enter_context(telling_rejected(host, rejected_to))
         stack.enter_context(metrics(standing, metrics_port, relaying))
-        records, tell = with_real_time(records, stands=once), _telling([*tells, standing.hear], totals)
+        records, tell = _timed(session, records, place, once=once), _telling([*tells, standing.hear], totals)
         stack.enter_context(growing(standing, given.topics))
         running = Running(lambda: job.start(records, tell))
         say(f"detecting in {source}; state in {place}")
@@ -138,13 +137,29 @@ class Cut(NamedTuple):
 
 def _job(session: SparkSession, host: Host, given: Input, cut: Cut, *, once: bool, every: str) -> Job:
     """The job over a checkpoint that is its own. Raises SettingError, StoreError."""
-    from citywatch.engine.spark.checkpoint import claim
+    from citywatch.engine.spark.checkpoint import claim, goes_on
     from citywatch.engine.spark.job import Job
 
     claim(session, *cut, host.settings)
+    goes_on(session, cut.place, given.source, given.topics.topics if given.topics else ())
     past = _past(session, cut.place, given)
     kept = (*cut, given.mappings)
     return Job(host.ruleset, host.settings, recipe(host), *kept, once=once, every=every, past=past)
+
+
+def _timed(session: SparkSession, records: DataFrame, checkpoint: str, *, once: bool) -> DataFrame:
+    """The records with real time; without, where the checkpoint has none. Raises StoreError."""
+    from citywatch.engine.spark.checkpoint import has_real_time
+    from citywatch.engine.spark.inputs import with_real_time
+
+    if has_real_time(session, checkpoint):
+        return with_real_time(records, stands=once)
+    if once:
+        return records
+    raise StoreError(
+        f"the checkpoint {checkpoint} was made by `spark detect --once` of an earlier version, which kept no real time",
+        hint="go on with --once, or begin another checkpoint with --checkpoint",
+    )
 
 
 @contextmanager

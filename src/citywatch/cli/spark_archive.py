@@ -75,7 +75,7 @@ def archive(
     require_spark()
     from citywatch.cli.hosting import Host
     from citywatch.engine.spark.archiving import ArchiveJob
-    from citywatch.engine.spark.checkpoint import claim
+    from citywatch.engine.spark.checkpoint import claim, goes_on
     from citywatch.engine.spark.progress import Progress
     from citywatch.stores.archive.manifest import Archive
 
@@ -89,6 +89,7 @@ def archive(
         desk = _desk(host, stack)
         session = stack.enter_context(spark_session(master, properties))
         claim(session, place, shards, host.settings)
+        goes_on(session, place, source, given.topics.topics if given.topics else ())
         job = ArchiveJob(
             host.settings, recipe(host), kept.address, place, shards, given.mappings, once=once, every=every
         )

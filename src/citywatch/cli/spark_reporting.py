@@ -107,7 +107,13 @@ def _look(desk: Desk, query: StreamingQuery, standing: Standing, behind: Callabl
 
 
 def _ask(query: StreamingQuery, progress: Progress) -> None:
-    last = query.lastProgress
+    """Where Java has ended nothing answers, which the job itself says."""
+    from py4j.protocol import Py4JError
+
+    try:
+        last = query.lastProgress
+    except (Py4JError, OSError):
+        return
     if last is not None:
         progress.progressed(json.loads(last.json))
 

@@ -119,6 +119,8 @@ class Input:
         Address of the topics; None for a directory.
     mappings
         What the records of a topic, or of the directory, are taken for.
+    source
+        As it was given.
     """
 
     def __init__(self, source: str, mapping: str | None) -> None:
@@ -128,7 +130,7 @@ class Input:
         self.topics = parse(source, ("mapping", "from", "config")) if source.startswith(KAFKA) else None
         names = self.topics.topics if self.topics else (FILES,)
         self.mappings = {name: mapping for name in names if mapping} | dict(self.topics.mappings if self.topics else {})
-        self._source = source
+        self.source = source
 
     def records(self, session: SparkSession, at_once: int | None) -> DataFrame:
         """The records as a stream (`reading.INPUT`)."""
@@ -137,10 +139,10 @@ class Input:
     def _of_files(self, session: SparkSession, at_once: int | None) -> DataFrame:
         from citywatch.engine.spark.inputs import files
 
-        if "://" not in self._source and not Path(self._source).is_dir():
+        if "://" not in self.source and not Path(self.source).is_dir():
             hint = "name one that .ndjson files come to, or kafka://host/TOPIC"
-            raise UsageError(f"{self._source} is no directory", hint=hint)
-        return files(session, self._source, at_once or 1)
+            raise UsageError(f"{self.source} is no directory", hint=hint)
+        return files(session, self.source, at_once or 1)
 
     def _of_topics(self, session: SparkSession, at_once: int | None) -> DataFrame:
         from citywatch.connections.kafka.address import LATEST
@@ -204,7 +206,6 @@ def _quietly(stop: Callable[[], None]) -> None:
     """Cut a batch off: that it fails is no news, and Spark would say so with hundreds of lines."""
     from pyspark.sql import SparkSession
 
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)
     session = SparkSession.getActiveSession()
     if session is not None:
         session.sparkContext.setLogLevel("OFF")
@@ -216,7 +217,8 @@ def _ending() -> Iterator[threading.Event]:
     """An event that the first SIGINT or SIGTERM sets; one that comes later ends the process as it would have before.
 
     Who signals a process and its group at once, as `timeout` does, means one signal.
-    An exception in the middle of a word with Java would end that conversation, and sometimes the next one.
+    An exception in the middle of a word with Java would end that conversation, and sometimes the next one. Java, which
+    may have the same signal, answers nobody from then on: no thread need say so.
     """
     asked, last = threading.Event(), 0.0
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -229,6 +231,7 @@ def _ending() -> Iterator[threading.Event]:
         nonlocal last
         if not asked.is_set():
             asked.set()
+            logging.getLogger("py4j").setLevel(logging.CRITICAL)
             last = time.monotonic()
         elif time.monotonic() - last > _ONE_SIGNAL_S:
             restore()

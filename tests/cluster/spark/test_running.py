@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from py4j.protocol import Py4JNetworkError
 
+from citywatch.cli.spark_reporting import following
 from citywatch.cli.spark_session import Running
 from citywatch.engine.spark.growth import watched
 from citywatch.engine.spark.progress import Progress
@@ -48,6 +50,7 @@ class Queries:
         end = next(self._ends)
         if isinstance(end, signal.Signals):
             signal.raise_signal(end)
+            logging.getLogger("py4j.clientserver").error("Java does not answer")
         elif isinstance(end, Exception):
             raise end
         elif end is not None:
@@ -123,6 +126,21 @@ def test_a_signal_that_comes_twice_at_once_is_one_and_a_later_one_ends_the_proce
     monkeypatch.setattr("citywatch.cli.spark_session._ONE_SIGNAL_S", -1.0)
     with pytest.raises(KeyboardInterrupt):
         Running(Twice(signal.SIGINT, None)).wait()
+
+
+@pytest.mark.parametrize("gone", [Py4JNetworkError("no answer"), ConnectionRefusedError()])
+def test_who_looks_after_a_job_says_nothing_of_java_that_is_gone(gone: Exception) -> None:
+    class Gone:
+        asked = threading.Event()
+
+        @property
+        def lastProgress(self) -> None:  # noqa: N802 - Spark's name
+            self.asked.set()
+            raise gone
+
+    query = Gone()
+    with following(cast(Running, SimpleNamespace(query=query)), Progress("a")):
+        assert query.asked.wait(60)
 
 
 def test_one_whose_java_has_ended_by_itself_is_an_error() -> None:

@@ -1,4 +1,4 @@
-"""What belongs to a checkpoint for ever: the number of shards, and the settings that decide alerts."""
+"""What belongs to a checkpoint for ever: the number of shards, the settings that decide alerts, and where it read."""
 
 from __future__ import annotations
 
@@ -32,6 +32,36 @@ def claim(spark: SparkSession, directory: str, shards: int, settings: Settings) 
             )
 
 
+def goes_on(spark: SparkSession, directory: str, source: str, topics: Collection[str]) -> None:
+    """Check that a checkpoint has read this source only: topics, or a directory (no topics). Raises StoreError."""
+    begun = _begun(spark, directory)
+    if not begun or not begun[0]:
+        return
+    if "logOffset" in begun[0]:
+        read = _directories(spark, directory)
+        same = not topics and _within(spark, source, read)
+    else:
+        read = sorted(begun[0])
+        same = set(read) <= set(topics)
+    if not same:
+        raise StoreError(
+            f"the checkpoint {directory} has read {', '.join(read) or 'a directory'}; this run would read {source}",
+            hint="read all of that again (further topics may come), or begin another checkpoint with --checkpoint",
+        )
+
+
+def _within(spark: SparkSession, source: str, read: Collection[str]) -> bool:
+    """Whether directories that were read are those of a source, or below; of a pattern only Spark knows."""
+    system, path = _file(spark, source, "x")
+    whole = str(path.makeQualified(system.getUri(), system.getWorkingDirectory()).getParent().toString())
+    return any(sign in source for sign in "*?[{") or all(f"{one}/".startswith(f"{whole}/") for one in read)
+
+
+def has_real_time(spark: SparkSession, directory: str) -> bool:
+    """Whether ticks are among its sources; at first they were not where the job had an end."""
+    return len(_begun(spark, directory)) != 1
+
+
 def reached(spark: SparkSession, directory: str, topics: Collection[str]) -> list[tuple[str, int, int]]:
     """(topic, partition, offset) up to where the topics were read when the last batch was committed; may be empty."""
     said = _committed(spark, directory)
@@ -58,12 +88,25 @@ def _files_of(spark: SparkSession, directory: str, log: str, end: int) -> Iterat
             yield str(path(spark._jvm.java.net.URI(entry["path"])).toString()), entry["timestamp"] * 1000
 
 
+def _directories(spark: SparkSession, directory: str) -> list[str]:
+    return sorted({name.rpartition("/")[0] for name, _ in files_read(spark, directory)})
+
+
 def _committed(spark: SparkSession, directory: str) -> list[dict[str, Any]]:
     """What Spark says of each source at the end of the last committed batch; {} of one that it gives a number."""
-    committed = max(_numbers(spark, directory, "commits"), default=None)
-    if committed is None:
+    return _ends(spark, directory, "commits")
+
+
+def _begun(spark: SparkSession, directory: str) -> list[dict[str, Any]]:
+    """The same of the last batch, committed or not."""
+    return _ends(spark, directory, "offsets")
+
+
+def _ends(spark: SparkSession, directory: str, batches: str) -> list[dict[str, Any]]:
+    last = max(_numbers(spark, directory, batches), default=None)
+    if last is None:
         return []
-    lines = _lines(spark, _file(spark, directory, f"offsets/{committed}")[1])
+    lines = _lines(spark, _file(spark, directory, f"offsets/{last}")[1])
     return [json.loads(line) if line.startswith("{") else {} for line in lines[2:]]
 
 
