@@ -101,6 +101,12 @@ class CapacityError(StoreError):
     """More is sent than can be taken in now; nothing was accepted. Over HTTP: 429."""
 
 
+class TooLargeError(CitywatchError):
+    """What was sent becomes more than is held at once, and has to come in smaller parts; nothing was accepted. Over
+    HTTP: 413.
+    """
+
+
 class DataVersionError(StoreError):
     """The data directory was written by another version of its format."""
 

@@ -216,12 +216,17 @@ def _tried(
     named: bool,
 ) -> Iterator[tuple[list[str], Parsed]]:
     """The records read again, by source, with their ids. What cannot be tried again is said, and stays as it is."""
+    from citywatch.records.piecewise import piecewise
+
     raws = [(record, decoded(raw_of(record["id"]))) for record in records]
     forms = sorted(((_form(r["source"], raw), r["id"], r, raw) for r, raw in raws), key=lambda form: form[:2])
     for form, group in groupby(forms, key=lambda form: form[0]):
         rows = [(record, raw) for *_, record, raw in group]
         try:
-            yield [record["id"] for record, _ in rows], parse(_chunk(form, rows, named=named))
+            before = 0
+            for part, parsed in piecewise(parse, _chunk(form, rows, named=named)):
+                yield [record["id"] for record, _ in rows[before : before + len(part.records)]], parsed
+                before += len(part.records)
         except CitywatchError as error:
             click.echo(f"citywatch: {len(rows)} records of {form.source} cannot be tried again: {error}", err=True)
 

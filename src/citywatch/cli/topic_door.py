@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote
 
+from citywatch import errors
 from citywatch.cli.topics import Writer, refuse_rows, shape_of, topic_of
 from citywatch.connections.kafka import configuration
 from citywatch.records.chunk import Origin
-from citywatch.sender.door import Answer, UnreachableError
+from citywatch.sender.door import Answer, TooLargeError, UnreachableError
 from citywatch.sender.problems import SendError
 from citywatch.settings import Settings
 
@@ -59,7 +60,6 @@ class TopicDoor:
     def post(self, path: str, body: bytes, headers: dict[str, str], records: int) -> Answer:  # noqa: ARG002 - Kafka does not count them
         """The acknowledgement of a batch of `records`. Raises UnreachableError or SendError."""
         from citywatch.connections.kafka.producing import UnwrittenError
-        from citywatch.errors import MappingError
         from citywatch.sources.http import bodies
 
         said = {name.lower(): value for name, value in headers.items()}
@@ -68,7 +68,9 @@ class TopicDoor:
             chunk = bodies.counted(read(said, body, self._origin), bodies.ordinals(said))
             written = self._writer.written(chunk)
             refused = self._producing.write(self._topic, written.messages)
-        except (bodies.BodyError, MappingError) as error:
+        except errors.TooLargeError as error:
+            raise TooLargeError from error
+        except (bodies.BodyError, errors.MappingError) as error:
             raise SendError(str(error), "look at --mapping and at the first lines of the file") from error
         except UnwrittenError as error:
             if error.lasting:

@@ -17,12 +17,6 @@ PLAIN = "plain"
 INNER = ("_row", "_raw", "content_id", "arrived")
 """Columns that a mapping's expressions meet beside its fields."""
 
-LARGEST_SPREAD = 64 << 20
-"""Bytes of all events that a record becomes with `each`: every one of them holds the record."""
-
-_SMALL = 16 << 10
-"""Bytes of a record that holds too few items for that."""
-
 OF_EACH = ("item", "nth")
 """Columns that the expressions of an output with `each` meet: the item, and its number from 1 on."""
 
@@ -57,15 +51,20 @@ def draft_sql(
         _json_sql(mapping, relation, fields) if fmt is Format.JSON else _csv_sql(mapping, relation, columns, fields)
     )
     parts = [_output_sql(mapping, output, n, fields, fmt, stamped=stamped) for n, output in enumerate(mapping.outputs)]
-    if _refuses(mapping):
+    if mapping.refusals:
         message = f"SELECT *, {_refused_sql(mapping)} AS _refused FROM ({message})"
         parts.append(_refusals_sql(fields))
     return f"(WITH message AS MATERIALIZED ({message}) {' UNION ALL '.join(parts)})"
 
 
-def _refuses(mapping: Mapping) -> bool:
-    """Whether a record may be refused as a whole."""
-    return bool(mapping.refusals) or any(output.each for output in mapping.outputs)
+def spread_sql(mapping: Mapping, relation: str, columns: Collection[str], fmt: Format) -> str:
+    """Columns `n`, how many events outputs with `each` make of a record at most, and `size`, the bytes that each holds.
+
+    The arguments are those of `draft_sql`; of the relation's columns content_id may be NULL.
+    """
+    message = _json_sql(mapping, relation, []) if fmt is Format.JSON else _csv_sql(mapping, relation, columns, [])
+    counts = [f"coalesce(TRY(len({output.each.sql})), 0)" for output in mapping.outputs if output.each]
+    return f"SELECT CAST({' + '.join(counts)} AS BIGINT) AS n, strlen(_raw) AS size FROM ({message})"
 
 
 def output_fields(mapping: Mapping, keys: Collection[str], known: Sequence[str]) -> list[str]:
@@ -147,7 +146,7 @@ def _output_sql(
 
 def _source_sql(mapping: Mapping, output: Output, number: int) -> tuple[str, str]:
     """Relation of what becomes an event each, and SQL of its number among the events of its record."""
-    message = "(SELECT * FROM message WHERE _refused IS NULL)" if _refuses(mapping) else "message"
+    message = "(SELECT * FROM message WHERE _refused IS NULL)" if mapping.refusals else "message"
     if output.each is None:
         return message, str(number)
     listed = f"(SELECT *, TRY({output.each.sql}) AS _items FROM {message})"
@@ -203,12 +202,4 @@ def _refusals_sql(fields: Sequence[str]) -> str:
 
 
 def _refused_sql(mapping: Mapping) -> str:
-    own = "".join(f" WHEN TRY({r.when.sql}) THEN {r.reason.sql}" for r in mapping.refusals)
-    lists = [output.each.sql for output in mapping.outputs if output.each]
-    return f"CASE{own}{''.join(map(_too_much_sql, lists))} END"
-
-
-def _too_much_sql(items: str) -> str:
-    count = f"TRY(len({items}))"
-    return f""" WHEN strlen(_raw) > {_SMALL} AND {count} * strlen(_raw) > {LARGEST_SPREAD}
-  THEN concat({count}, ' events of a message of ', strlen(_raw), ' bytes are too many: it has to be sent in parts')"""
+    return f"CASE{''.join(f' WHEN TRY({r.when.sql}) THEN {r.reason.sql}' for r in mapping.refusals)} END"

@@ -118,6 +118,11 @@ class Mapping:
     layouts: tuple[tuple[str, ...], ...] = ()
 
     @property
+    def spreads(self) -> bool:
+        """Whether a record may become many events."""
+        return any(output.each for output in self.outputs)
+
+    @property
     def inner(self) -> frozenset[str]:
         """Keys of inner objects by which a record is recognised."""
         return frozenset(key for keys in (*self.required, self.absent) for key in keys if "." in key)

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from citywatch.errors import MappingError
+from citywatch.errors import MappingError, TooLargeError
 from citywatch.mappings import cloudevents, foreign, kinds
 from citywatch.mappings.drafts import SENT, TEXTS, Data, Intake, events_sql, known, out_of_time, reasons_sql
 from citywatch.mappings.finish import finished, in_order
@@ -28,6 +28,7 @@ from citywatch.mappings.macros import create_macros
 from citywatch.mappings.model import Mapping
 from citywatch.mappings.recognise import Verdict, inner_keys, inner_sql, positional, verdict
 from citywatch.mappings.refusals import Refusals
+from citywatch.mappings.spread import MOST, Foreign, bounded
 from citywatch.mappings.statements import SMALL, Statements
 from citywatch.mappings.texts import no_text, plain, texts
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed, Placing
@@ -113,7 +114,8 @@ class Parser:
 
         `mapping`, a loaded one or its name, is what every record is taken for; None: what the chunk says, else each is
         recognised by its fields.
-        Raises MappingError for an unknown name, and for a CSV whose columns no mapping or several know.
+        Raises MappingError for an unknown name, and for a CSV whose columns no mapping or several know; TooLargeError
+        for several records whose events would take too much memory together: see `records.piecewise`.
         """
         now = self._clock()
         self._forget()
@@ -121,10 +123,12 @@ class Parser:
         refusals = Refusals()
         relation = texts(chunk, refusals)
         asked = self._named(mapping)
+        jobs: list[_Job] = []
         if chunk.format is Format.CSV:
-            jobs = self._csv(chunk, relation, asked, refusals)
+            taken = self._csv(chunk, relation, asked, refusals)
         else:
-            jobs = self._json(chunk, relation, asked, mapping == cloudevents.NAME, refusals)
+            jobs, taken = self._json(chunk, relation, asked, mapping == cloudevents.NAME, refusals)
+        jobs += self._takenjobs(taken, chunk, refusals)
         intake = self._intake(chunk.origin, now)
         cast = in_order([self._events(job, intake, refusals) for job in jobs])
         events = finished(cast, self._gazetteer, self._settings.zone, self._sql)
@@ -169,9 +173,11 @@ class Parser:
 
     def _json(
         self, chunk: Chunk, relation: pa.Table, asked: Mapping | None, only: bool, refusals: Refusals
-    ) -> list[_Job]:
+    ) -> tuple[list[_Job], list[Foreign]]:
+        jobs: list[_Job] = []
+        found: list[Foreign] = []
         if not relation.num_rows:
-            return []
+            return jobs, found
         envelope = self._sql.run(cloudevents.envelope_sql(self._sql.table("chunk", relation)))
         good = np.asarray(envelope["ok"])
         if not good.all():
@@ -181,7 +187,6 @@ class Parser:
         keys = self._keys(hashes.tolist(), relation.take(first))
         shape, keys = self._inner(relation, shape, keys, [asked] if asked else self._mappings)
         verdicts = [verdict(*of, self._mappings, asked=asked, only_cloudevents=only) for of in keys]
-        jobs = []
         for judged, shapes in _groups(verdicts):
             member = np.isin(shape, shapes)
             rows, heads = _only(relation, member), _only(envelope, member)
@@ -192,9 +197,8 @@ class Parser:
                 jobs.append(self._cloudevents_job(rows, heads, shape[member], keys, chunk.placing))
             else:
                 columns = {key for number in shapes for key in keys[number][0] or ()}
-                records = self._arriving(rows, rows["raw"], chunk, judged.mapping)
-                jobs.append(self._foreign_job(judged.mapping, records, columns, chunk))
-        return jobs
+                found.append(Foreign(judged.mapping, rows, rows["raw"], columns))
+        return jobs, found
 
     def _keys(self, shapes: list[int], examples: pa.Table) -> list[Keys]:
         """Keys of each shape, of which there is an example; those of messages that came before are known."""
@@ -265,7 +269,7 @@ class Parser:
 
     # CSV
 
-    def _csv(self, chunk: Chunk, relation: pa.Table, asked: Mapping | None, refusals: Refusals) -> list[_Job]:
+    def _csv(self, chunk: Chunk, relation: pa.Table, asked: Mapping | None, refusals: Refusals) -> list[Foreign]:
         if chunk.header is None:
             return self._rows(chunk, relation, asked, refusals)
         names = column_names(chunk.header)
@@ -278,9 +282,9 @@ class Parser:
         bad = sorted(columns.faults)
         rows = relation["row"].to_numpy()[bad].tolist()
         refusals.add(rows, [columns.faults[row] for row in bad], judged.mapping.name)
-        return self._csv_job(chunk, relation, columns, judged.mapping)
+        return _of_csv(relation, columns, judged.mapping)
 
-    def _rows(self, chunk: Chunk, relation: pa.Table, asked: Mapping | None, refusals: Refusals) -> list[_Job]:
+    def _rows(self, chunk: Chunk, relation: pa.Table, asked: Mapping | None, refusals: Refusals) -> list[Foreign]:
         """Rows without a header: the mapping knows their columns, by their number."""
         if not relation.num_rows:
             return []
@@ -288,45 +292,52 @@ class Parser:
         judged = positional({len(row) for row in sample}, self._mappings, asked)
         if judged.reason or judged.mapping is None:
             raise MappingError(f"{chunk.origin.name}: {judged.reason}", hint="see `citywatch mappings list`")
-        jobs = []
+        found = []
         for layout in judged.mapping.layouts:
             columns = _split(chunk, relation, list(layout))
-            jobs += self._csv_job(chunk, relation, columns, judged.mapping)
+            found += _of_csv(relation, columns, judged.mapping)
             faults = sorted(columns.faults.items())
             relation = relation.take(pa.array([row for row, _ in faults], pa.int64()))
         reasons = [_expected(fault, judged.mapping) for _, fault in faults]
         refusals.add(listed(relation["row"]), reasons, judged.mapping.name)
-        return jobs
-
-    def _csv_job(self, chunk: Chunk, relation: pa.Table, columns: Columns, mapping: Mapping) -> list[_Job]:
-        if not len(columns.rows):
-            return []
-        relation = relation.take(columns.rows)
-        table = columns.table.append_column("row", relation["row"])
-        records = self._arriving(table, relation["raw"], chunk, mapping)
-        return [self._foreign_job(mapping, records, set(columns.table.column_names), chunk)]
+        return found
 
     # both
 
-    def _arriving(self, records: pa.Table, raw: Column, chunk: Chunk, mapping: Mapping) -> pa.Table:
+    def _takenjobs(self, found: list[Foreign], chunk: Chunk, refusals: Refusals) -> list[_Job]:
+        """Nothing is counted or made before it is known that it is not too much."""
+        total = 0
+        for number, of in enumerate(found):
+            if of.mapping.spreads:
+                arriving = self._arriving(of, pa.nulls(len(of.records), pa.string()), chunk)
+                found[number], size = bounded(of, arriving, chunk.format, self._sql, refusals)
+                total += size
+        if total > MOST:
+            what = f"its events would hold more than {MOST >> 20} MiB together"
+            raise TooLargeError(what, hint="send smaller batches")
+        return [self._takenjob(of, chunk) for of in found]
+
+    def _arriving(self, of: Foreign, ids: Array, chunk: Chunk) -> pa.Table:
         """Records with what a mapping may ask for beside their fields: content_id and arrived."""
-        ids: Array = pa.nulls(records.num_rows, pa.string())
-        if mapping.uses("content_id"):
-            contents = [text.strip().encode() for text in listed(raw)]
-            ids = pa.array(self._content_ids(contents, records["row"], chunk), pa.string())
         if chunk.placing:
-            arrival = _stamps(chunk.placing, records["row"])
+            arrival = _stamps(chunk.placing, of.records["row"])
         else:
-            arrival = pa.array(np.full(records.num_rows, self._arrival(chunk.origin))).cast(_TIME)
-        return records.append_column("content_id", ids).append_column("arrived", arrival)
+            arrival = pa.array(np.full(of.records.num_rows, self._arrival(chunk.origin))).cast(_TIME)
+        return of.records.append_column("content_id", ids).append_column("arrived", arrival)
 
-    def _content_ids(self, contents: list[bytes], rows: Column, chunk: Chunk) -> list[str]:
+    def _ids(self, of: Foreign, chunk: Chunk) -> Array:
+        if not of.mapping.uses("content_id"):
+            return pa.nulls(len(of.records), pa.string())
+        contents = [text.strip().encode() for text in listed(of.raw)]
         if chunk.ordinals is not None:
-            return content_ids(contents, chunk.ordinals[rows.to_numpy()])
-        return (chunk.reading or Ordinals()).ids(contents)
+            ids = content_ids(contents, chunk.ordinals[of.records["row"].to_numpy()])
+        else:
+            ids = (chunk.reading or Ordinals()).ids(contents)
+        return pa.array(ids, pa.string())
 
-    def _foreign_job(self, mapping: Mapping, records: pa.Table, columns: set[str], chunk: Chunk) -> _Job:
-        stamped, fmt = chunk.placing is not None, chunk.format
+    def _takenjob(self, of: Foreign, chunk: Chunk) -> _Job:
+        stamped, fmt, mapping, columns = chunk.placing is not None, chunk.format, of.mapping, of.columns
+        records = self._arriving(of, self._ids(of, chunk), chunk)
         fields = self._fields(mapping.name, foreign.output_fields(mapping, columns, SENT))
 
         def draft(name: str) -> str:
@@ -383,6 +394,14 @@ def _expected(fault: str, mapping: Mapping) -> str:
     """The fault of a row, with the widths that the mapping knows."""
     widths = " or ".join(sorted(str(len(layout)) for layout in mapping.layouts))
     return re.sub("where the header has [0-9]+", f"where {mapping.name} has {widths}", fault)
+
+
+def _of_csv(relation: pa.Table, columns: Columns, mapping: Mapping) -> list[Foreign]:
+    if not len(columns.rows):
+        return []
+    relation = relation.take(columns.rows)
+    table = columns.table.append_column("row", relation["row"])
+    return [Foreign(mapping, table, relation["raw"], set(columns.table.column_names))]
 
 
 def _split(chunk: Chunk, relation: pa.Table, names: list[str]) -> Columns:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from citywatch.errors import CapacityError, DiskFullError, MappingError, StoreError
+from citywatch.errors import CapacityError, DiskFullError, MappingError, StoreError, TooLargeError
 from citywatch.records.chunk import Chunk, Origin, Outcome
 from citywatch.sources.http import bodies, listening, reception, wire
 from citywatch.sources.http.calling import Engine
@@ -211,6 +211,7 @@ class TestReception:
             (CapacityError("too much", hint="later"), 429),
             (DiskFullError("no room"), 507),
             (MappingError("no such column"), 422),
+            (TooLargeError("more than memory holds"), 413),
             (StoreError("locked"), 503),
             (RuntimeError("a fault of ours"), 500),
         ],

@@ -24,7 +24,7 @@ def chunk(number: int) -> Chunk:
 
 def turns(chunks: Iterable[Chunk], parsers: Sequence[Parse]) -> Iterator[Parsed]:
     with threads_for(parsers) as threads:
-        yield from in_turn(chunks, parsers, threads)
+        yield from (parsed for _, parsed in in_turn(chunks, parsers, threads))
 
 
 def test_what_several_parsers_make_comes_in_the_order_of_the_chunks() -> None:

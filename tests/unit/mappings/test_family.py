@@ -77,7 +77,7 @@ def test_a_message_of_more_events_than_memory_holds_is_refused_and_its_neighbour
 
     parsed = READER.at("2026-05-01T12:00:00Z").parse(chunk([report(n) for n in (1, 1000, 2, 200)]))
     (reason,) = reasons(parsed)
-    assert reason.startswith("1000 events of a message of 1")
+    assert reason.startswith("1,000 events of a message of 1")
     assert parsed.rows is not None
     assert Counter(parsed.rows.tolist()) == {0: 1, 2: 2, 3: 200}
 

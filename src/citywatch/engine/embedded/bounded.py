@@ -13,7 +13,9 @@ from typing import Protocol
 from citywatch.engine.embedded.intake import Receipt, Submission
 from citywatch.engine.embedded.steps import ORDER
 from citywatch.engine.embedded.worker import Worker
+from citywatch.errors import TooLargeError
 from citywatch.records.chunk import Chunk, Origin, Parsed, rejected_schema
+from citywatch.records.piecewise import piecewise
 from citywatch.stores.sorter import Sorter
 
 BATCH_BYTES = 24 << 20
@@ -86,17 +88,18 @@ def spool(
     keeping = Worker("the sorting of the input", take, room=1)
     try:
         with threads_for(parsers) as threads:
-            for parsed in in_turn((chunk for source in sources for chunk in source.chunks()), parsers, threads):
+            for _, parsed in in_turn((chunk for source in sources for chunk in source.chunks()), parsers, threads):
                 keeping.put(parsed)
         keeping.drain()
     finally:
         keeping.stop()
 
 
-def in_turn(chunks: Iterable[Chunk], parsers: Sequence[Parse], threads: Executor) -> Iterator[Parsed]:
+def in_turn(chunks: Iterable[Chunk], parsers: Sequence[Parse], threads: Executor) -> Iterator[tuple[Chunk, Parsed]]:
     """What chunks become, in their order; as many are worked on at a time as there are parsers.
 
-    `threads` are for many calls: memory that a thread has had is not all given back when it ends.
+    Each with its chunk; one that becomes too much at once is there in parts. `threads` are for many calls: memory that
+    a thread has had is not all given back when it ends.
     """
     free: SimpleQueue[Parse] = SimpleQueue()
     for parse in parsers:
@@ -109,13 +112,21 @@ def in_turn(chunks: Iterable[Chunk], parsers: Sequence[Parse], threads: Executor
         finally:
             free.put(parse)
 
-    waiting: deque[Future[Parsed]] = deque()
+    def done(chunk: Chunk, future: Future[Parsed]) -> Iterator[tuple[Chunk, Parsed]]:
+        try:
+            found = future.result()
+        except TooLargeError:
+            yield from piecewise(parsed, chunk)
+        else:
+            yield chunk, found
+
+    waiting: deque[tuple[Chunk, Future[Parsed]]] = deque()
     for chunk in chunks:
-        waiting.append(threads.submit(parsed, chunk))
+        waiting.append((chunk, threads.submit(parsed, chunk)))
         if len(waiting) > len(parsers):
-            yield waiting.popleft().result()
+            yield from done(*waiting.popleft())
     while waiting:
-        yield waiting.popleft().result()
+        yield from done(*waiting.popleft())
 
 
 def threads_for(parsers: Sequence[Parse]) -> Executor:

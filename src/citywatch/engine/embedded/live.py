@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +22,7 @@ from citywatch.engine.embedded.hearing import Hearing
 from citywatch.engine.embedded.intake import Receipt, Submission
 from citywatch.engine.embedded.parts import in_parts, placed_together
 from citywatch.errors import CapacityError
+from citywatch.records.piecewise import piecewise
 
 if TYPE_CHECKING:
     from citywatch.engine.embedded.engine import Engine
@@ -38,6 +39,9 @@ _ROOM = 256
 """So many chunks of a source wait to be parsed; then it is not read any further."""
 _GATHER_ROWS = 20_000
 """At most about so many records are parsed and written together: the next ones are parsed meanwhile."""
+_HANDED_BYTES = 128 << 20
+"""More events than that are handed in before the next are made."""
+
 _WORTH_ROWS = 10_000
 """Fewer records are sooner parsed by one parser than by two."""
 _QUIET_S = 2.0
@@ -295,18 +299,31 @@ class Listener:
     def _hand_in(self, chunks: Sequence[Chunk]) -> bool:
         """Parse, while what came before is written, and hand in; False when told to stop while there is no room."""
         pieces = [piece for part in _parts(chunks, len(self._parsers)) for piece in joined(part)]
-        parsed = [(each, piece.placing) for each, piece in zip(self._parsed(pieces), pieces, strict=True) if each.read]
+        parsed: list[tuple[Parsed, Placing | None]] = []
+        size = 0
+        for piece, each in self._parsed(pieces):
+            if size > _HANDED_BYTES:
+                if not self._submit(parsed, 0):
+                    return False
+                parsed, size = [], 0
+            if each.read:
+                parsed.append((each, piece.placing))
+                size += each.events.nbytes
+        return self._submit(parsed, len(chunks))
+
+    def _submit(self, parsed: Sequence[tuple[Parsed, Placing | None]], chunks: int) -> bool:
+        """Hand in, and with it the last of so many chunks; False when told to stop while there is no room."""
         # Nothing may be safe before what came before it: a log is read again from behind what is.
         self._settle()
         while parsed:
             try:
-                self._handed = self._live.submit_all(parsed), len(chunks)
+                self._handed = self._live.submit_all(parsed), chunks
             except CapacityError:
                 if self._stop.wait(_PATIENCE_S):
                     return False
             else:
                 return True
-        self._handed = [], len(chunks)
+        self._handed = [], chunks
         return True
 
     def _settle(self) -> None:
@@ -319,9 +336,9 @@ class Listener:
             if isinstance(self._source, Feed):
                 self._source.committed(chunks)
 
-    def _parsed(self, pieces: Sequence[Chunk]) -> Iterable[Parsed]:
+    def _parsed(self, pieces: Sequence[Chunk]) -> Iterator[tuple[Chunk, Parsed]]:
         if min(len(pieces), len(self._parsers)) == 1:
-            return map(self._parsers[0], pieces)
+            return (part for piece in pieces for part in piecewise(self._parsers[0], piece))
         return in_turn(pieces, self._parsers, self._pool)
 
     def _gathered(self) -> Iterator[list[Chunk]]:

@@ -16,6 +16,7 @@ from citywatch.engine.spark.conditions import Parse
 from citywatch.engine.spark.identity import Known
 from citywatch.engine.spark.reading import FILES, of_file, of_log
 from citywatch.records.chunk import Chunk
+from citywatch.records.piecewise import piecewise
 from citywatch.settings import MINUTE
 from citywatch.stores.archive.files import files_at
 from citywatch.stores.identity import Identities, Verdict
@@ -51,7 +52,8 @@ class TopicsPast:
     def events(self, parse: Parse, since: int, disorder: int) -> tuple[bool, Iterator[pa.Table]]:
         """`conditions.Past`. Raises SourceError."""
         records = _Records(self, since)
-        parsed = ((feed, parse(chunk).events) for feed, chunk in self._chunks(records))
+        chunks = self._chunks(records)
+        parsed = ((feed, part.events) for feed, chunk in chunks for _, part in piecewise(parse, chunk))
         return records.complete, _in_order(_judged(parsed, since, disorder))
 
     def _chunks(self, records: _Records) -> Iterator[tuple[str, Chunk]]:
@@ -82,7 +84,8 @@ class FilesPast:
         """`conditions.Past`. Raises StoreError."""
         # A record is received before its file was changed last, but for the clocks of those who stamp it.
         wanted = sorted((changed, name) for name, changed in self.read if changed >= since - _CLOCKS)
-        parsed = ((FILES, parse(self._chunk(name, changed)).events) for changed, name in wanted)
+        chunks = (self._chunk(name, changed) for changed, name in wanted)
+        parsed = ((FILES, part.events) for chunk in chunks for _, part in piecewise(parse, chunk))
         return self.complete, _in_order(_judged(parsed, since, disorder))
 
     def _chunk(self, name: str, changed: int) -> Chunk:

@@ -12,6 +12,7 @@ from citywatch.engine.spark.conditions import Conditions, Parse, Sealed, shard_o
 from citywatch.engine.spark.message import Kind, Message, as_batch, packed
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed, Placing, faults_schema, records_schema
 from citywatch.records.lines import LONGEST, cut_lines
+from citywatch.records.piecewise import piecewise
 
 INPUT = "feed string, place long, arrived long, name string, raw binary"
 """What a source has to give: part of the input with an order of its own, place there, µs of arrival, for people its
@@ -39,9 +40,11 @@ class Reading:
         parse = _parser(self._sealed, conditions)
         for batch in batches:
             for chunk, feed, place in _chunks(pa.Table.from_batches([batch]), self._mappings):
-                parsed = parse(chunk)
-                events = _with_rows(parsed, chunk if self._raw else None)
-                yield as_batch(_messages(events, parsed.rejected, (feed, place), conditions))
+                before = 0
+                for part, parsed in piecewise(parse, chunk):
+                    events = _with_rows(parsed, before, part if self._raw else None)
+                    yield as_batch(_messages(events, parsed.rejected, (feed, place), conditions))
+                    before += len(part.records)
             ticks = [row["arrived"] for row in _of_feed(pa.Table.from_batches([batch]), "").to_pylist()]
             if ticks:
                 yield as_batch([Message(conditions.slots[0], Kind.TICK, place=str(max(ticks)))])
@@ -99,11 +102,11 @@ def of_log(rows: pa.Table, mapping: str | None) -> Chunk:
     return Chunk(origin, Format.JSON, records, faults=faults, mapping=mapping, ordinals=first, placing=placing)
 
 
-def _with_rows(parsed: Parsed, chunk: Chunk | None) -> pa.Table:
-    """Events with the number of their record, and with the record itself where it is asked for."""
+def _with_rows(parsed: Parsed, before: int, chunk: Chunk | None) -> pa.Table:
+    """Events with the number of their record, `before` being that of the first, and with the record where asked for."""
     if parsed.rows is None:
         raise TypeError("the parser has to say which record each event is of")
-    rows = pa.array(parsed.rows.astype(np.int32))
+    rows = pa.array((parsed.rows + before).astype(np.int32))
     events = parsed.events.append_column("row", rows)
     return events if chunk is None else events.append_column("raw", chunk.records["raw"].take(parsed.rows))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from citywatch.errors import CapacityError, CitywatchError, DiskFullError, MappingError
+from citywatch.errors import CapacityError, CitywatchError, DiskFullError, MappingError, TooLargeError
 from citywatch.records.chunk import Chunk, Format, Origin, Outcome
 from citywatch.records.columns import listed
 from citywatch.sources.http.bodies import BodyError, bounded, counted, events, foreign, ordinals, posted
@@ -29,7 +29,12 @@ RECEIVE_MSG = "prestacop"
 LARGE = 1 << 20
 """Bytes of a body that is cut beside the event loop: it would hold up every other request."""
 
-_STATUS: dict[type[CitywatchError], int] = {CapacityError: 429, DiskFullError: 507, MappingError: 422}
+_STATUS: dict[type[CitywatchError], int] = {
+    CapacityError: 429,
+    DiskFullError: 507,
+    MappingError: 422,
+    TooLargeError: 413,
+}
 """What an error is over HTTP; any other error of the tree is 503: the engine cannot take anything in now."""
 
 _LOG = logging.getLogger(__name__)
