@@ -82,6 +82,8 @@ async def _answer(scope: HTTPScope, receive: ASGIReceiveCallable, door: str, map
     try:
         if refused := _refused_at_sight(request):
             return refused
+        if current().door is None:  # before a key is looked up: on a server that takes one of few connections
+            return _no_engine()
         if "Authorization" in request.headers:
             await sync_to_async(allowed, thread_sensitive=False)(request, Scope.EVENTS_WRITE)
         else:
@@ -124,7 +126,7 @@ async def handed_in(door: str, mapping: str, headers: Mapping[str, str], body: b
     """The engine's answer to what came to a door."""
     ask = current().door
     if ask is None:
-        return problem(503, "No engine belongs to this console.", hint="start one with `citywatch up`")
+        return _no_engine()
     said = {name.lower(): value for name, value in headers.items()}
     said = {name: value for name, value in said.items() if name in _SAID or name.startswith("ce-")}
     status, content = await ask(door, unquote(mapping), said, body)
@@ -132,6 +134,10 @@ async def handed_in(door: str, mapping: str, headers: Mapping[str, str], body: b
         return problem(status, content["detail"], hint=content.get("hint"))
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return HttpResponse(text, status=status, content_type="application/json")
+
+
+def _no_engine() -> HttpResponse:
+    return problem(503, "No engine belongs to this console.", hint="start one with `citywatch up`")
 
 
 async def _send(response: HttpResponse, send: ASGISendCallable) -> None:

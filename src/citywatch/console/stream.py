@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user
+from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.template.loader import render_to_string
 
@@ -147,6 +148,7 @@ async def alerts(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
 
 
 async def _stream(request: HttpRequest, cursor: int | None, choice: Choice, only: str | None) -> AsyncIterator[str]:
+    await give_back()
     admission = Admission(lambda: still_in(request))
     queue = await tailer.join()
     try:
@@ -170,11 +172,22 @@ async def _stream(request: HttpRequest, cursor: int | None, choice: Choice, only
         tailer.leave(queue)
 
 
-@sync_to_async
-def still_in(request: HttpRequest) -> bool:
+async def still_in(request: HttpRequest) -> bool:
     """Whether the session has not ended, and its person may still come in."""
+    try:
+        return await sync_to_async(_is_in)(request)
+    finally:
+        await give_back()
+
+
+def _is_in(request: HttpRequest) -> bool:
     key = request.session.session_key
     return key is not None and request.session.exists(key) and get_user(request).is_active
+
+
+async def give_back() -> None:
+    """Let others have the connection by which it was asked who reads: else each stream would hold one until it ends."""
+    await sync_to_async(close_old_connections)()
 
 
 def _message(news: News, choice: Choice, only: str | None) -> str:

@@ -8,6 +8,7 @@ import urllib.parse
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -31,6 +32,10 @@ pytestmark = pytest.mark.cluster
 
 MOST = 500
 """Connections that are tried until each process has one: the system hands them out as it likes."""
+
+
+CONNECTIONS = 4
+"""To the database that keeps people: so many does a process of the console have."""
 
 
 class Visitor:
@@ -69,9 +74,19 @@ class Visitor:
 class Followed:
     """A page that stays open: what the stream tells it."""
 
-    def __init__(self, visitor: Visitor) -> None:
-        self._answer = visitor.ask("GET", "/stream?after=0")
+    def __init__(self, visitor: Visitor, path: str = "/stream?after=0") -> None:
+        self._answer = visitor.ask("GET", path)
         assert self._answer.status == 200
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._answer.close()
+
+    def begins(self) -> str:
+        """The first line."""
+        return self._answer.readline().decode().rstrip("\n")
 
     def hears(self, *words: str) -> None:
         """Read on until a piece of news has all these words; fails after a silence."""
@@ -164,3 +179,24 @@ def test_what_happens_at_one_process_is_seen_at_all_and_each_alert_is_stored_onc
         people[0].ask("POST", "/sign-out", csrfmiddlewaretoken=token).read()
         left = [visitor.ask("GET", "/") for visitor in people]
         assert [answer.status for answer in left] == [302, 302, 302], "who has signed out at one is out at all"
+
+
+def test_pages_are_answered_while_many_streams_are_open_and_many_keys_are_wrong(database: Database, key: str) -> None:
+    link = database.citywatch("users", "add", "ben", "--url", "http://x").stdout.split()[-1]
+    with ExitStack() as stack:
+        running = stack.enter_context(console(database, key=key))
+
+        def visitor(cookie: str = "") -> Visitor:
+            made = Visitor(running.port, cookie)
+            stack.callback(made.connection.close)
+            return made
+
+        cookie = visitor().sign_in(link)
+        for path in ("/stream?after=0", "/api/v1/alerts/stream") * CONNECTIONS:
+            assert stack.enter_context(Followed(visitor(cookie), path)).begins() == "retry: 1000"
+        for _ in range(2 * CONNECTIONS):
+            stranger = visitor().connection
+            stranger.request("POST", "/api/v1/events", b"{}", {"Authorization": "Bearer no"})
+            answer = stranger.getresponse()
+            assert (answer.status, b"No engine" in answer.read()) == (503, True)
+        assert "Sign out" in visitor(cookie).page("/")

@@ -46,6 +46,7 @@ async def follow(
 
 
 async def _events(request: HttpRequest, query: shapes.Kinds, cursor: int | None) -> AsyncIterator[str]:
+    await stream.give_back()
     admission = stream.Admission(lambda: _still_allowed(request))
     queue = await stream.tailer.join()
     try:
@@ -100,4 +101,6 @@ async def _still_allowed(request: HttpRequest) -> bool:
         await sync_to_async(allowed)(request, Scope.ALERTS_READ)
     except HttpError:
         return False
+    finally:
+        await stream.give_back()
     return True
