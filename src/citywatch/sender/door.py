@@ -114,8 +114,8 @@ class Door:
     def post(self, path: str, body: bytes, headers: dict[str, str], records: int) -> Answer:
         """The acknowledgement of a batch of `records`. Raises UnreachableError, TooLargeError or RefusedError."""
         status, heard, text = self._exchange("POST", path, body, headers)
-        if status in (200, 202):
-            return _answer(text, records)
+        if 200 <= status < 300:  # whatever a proxy makes of a success: the acknowledgement is what the body says
+            return _answer(status, text, records)
         if status == 413:
             raise TooLargeError
         problem = _problem(status, text)
@@ -233,14 +233,16 @@ def _json(text: bytes) -> Any:
         return None
 
 
-def _answer(text: bytes, records: int) -> Answer:
+def _answer(status: int, text: bytes, records: int) -> Answer:
     """The acknowledgement, when it is one and speaks of every record. Raises NotOursError."""
     told = _json(text)
     try:
         counts = (told["accepted"], told["duplicates"])
         rejected = [(item["index"], str(item.get("reason") or "rejected")) for item in told["rejected"]]
     except (TypeError, KeyError, AttributeError):
-        raise NotOursError("the answer is not that of a citywatch, or was cut off") from None
+        raise NotOursError(
+            f"the answer ({_problem(status, text)}) is not that of a citywatch, or was cut off"
+        ) from None
     numbers = [*counts, *(index for index, _ in rejected)]
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise NotOursError("the answer is not that of a citywatch")

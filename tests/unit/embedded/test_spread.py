@@ -61,7 +61,9 @@ class Feed(File):
 
 
 @pytest.mark.parametrize("parsers", [1, 3])
-def test_a_sender_hears_that_its_records_are_safe_when_all_parts_of_them_are(tmp_path: Path, parsers: int) -> None:
+def test_a_sender_hears_that_its_records_are_safe_when_all_parts_of_them_are(
+    tmp_path: Path, parsers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     feed = Feed(chunk(read(3, 3, 3, 3, 3)))
     commits = []
     with engine(tmp_path) as host:
@@ -72,7 +74,7 @@ def test_a_sender_hears_that_its_records_are_safe_when_all_parts_of_them_are(tmp
             commits.append(sum(one.parsed.read for one in submissions))
             return commit(submissions)
 
-        host._intake.commit = counted  # type: ignore[method-assign]
+        monkeypatch.setattr(host._intake, "commit", counted)
         listening = host.listen([(feed, [parser().parse for _ in range(parsers)])])
         listening.wait()
         assert listening.summary(Summary()).events == 15

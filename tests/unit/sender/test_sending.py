@@ -110,6 +110,21 @@ def test_a_page_in_between_that_answers_200_acknowledges_nothing(city: City, tmp
     assert len(city.kept) == 3
 
 
+@pytest.mark.parametrize("status", [201, 204, 205, 206, 299])
+def test_a_success_without_an_acknowledgement_is_said_and_sent_again(city: City, tmp_path: Path, status: int) -> None:
+    city.answers = [(status, {}, b"")] * 2
+    notes = Notes()
+    send(events_file(tmp_path, range(3)), city.url, notes)
+    assert len(city.kept) == 3
+    assert [why.startswith(f"the answer ({status}") for why, _ in notes.waited] == [True, True]
+
+
+def test_an_acknowledgement_that_a_proxy_has_changed_the_status_of_is_one(city: City, tmp_path: Path) -> None:
+    city.answers = [(203, {}, b'{"accepted":3,"duplicates":0,"rejected":[]}')]
+    assert report(send(events_file(tmp_path, range(3)), city.url)) == "3 lines sent"
+    assert not city.kept
+
+
 def test_an_address_that_is_no_citywatch_is_found_out(city: City, tmp_path: Path) -> None:
     city.answers = [(200, {}, b"<html>welcome")] * 5
     with pytest.raises(SendError, match=r"not that of a citywatch.*look at --to"):
