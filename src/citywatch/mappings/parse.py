@@ -34,6 +34,7 @@ from citywatch.mappings.texts import no_text, plain, texts
 from citywatch.records.chunk import Chunk, Format, Origin, Parsed, Placing
 from citywatch.records.columns import Array, Column, Mask, Positions, listed, one_array
 from citywatch.records.csv_rows import Columns, column_names, split_columns, split_row
+from citywatch.records.json_values import unreadable
 from citywatch.records.ordinals import Ordinals, content_ids
 from citywatch.scores import create_scores
 from citywatch.settings import Settings
@@ -181,7 +182,8 @@ class Parser:
         envelope = self._sql.run(cloudevents.envelope_sql(self._sql.table("chunk", relation)))
         good = np.asarray(envelope["ok"])
         if not good.all():
-            refusals.add(relation["row"].to_numpy()[~good].tolist(), ["not JSON"] * int((~good).sum()), None)
+            bad = relation.filter(pa.array(~good))
+            refusals.add(listed(bad["row"]), list(map(unreadable, listed(bad["raw"]))), None)
             relation, envelope = relation.filter(pa.array(good)), envelope.filter(pa.array(good))
         hashes, first, shape = np.unique(envelope["shape"].to_numpy(), return_index=True, return_inverse=True)
         keys = self._keys(hashes.tolist(), relation.take(first))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from citywatch.mappings.refusals import Refusals
 from citywatch.records.chunk import Chunk, Format
 from citywatch.records.columns import Array, Column, Mask, listed, one_array, spans
 from citywatch.records.json_values import complaint, doubtful
 
+_MARK = b"\xef\xbb\xbf"
 _ESCAPED = np.zeros(256, bool)
 _ESCAPED[[*range(32), ord('"'), ord("\\"), 127]] = True
 
@@ -17,6 +19,8 @@ _ESCAPED[[*range(32), ord('"'), ord("\\"), 127]] = True
 def texts(chunk: Chunk, refusals: Refusals) -> pa.Table:
     """Columns row (its number in the chunk) and raw (text) of the records that can be read."""
     raw = one_array(chunk.records["raw"])
+    if chunk.format is Format.JSON:
+        raw = _without_marks(raw)
     text, good = utf8(raw)
     for row in np.flatnonzero(~good).tolist():
         refusals.add([row], [_not_utf8(raw[row].as_py())], None)
@@ -31,6 +35,20 @@ def texts(chunk: Chunk, refusals: Refusals) -> pa.Table:
             good[row] = False
     table = pa.table({"row": np.arange(len(raw)), "raw": text})
     return table if good.all() else table.filter(pa.array(good))
+
+
+def _without_marks(raw: Array) -> Array:
+    """Records without the byte order mark that some programs write before each message."""
+    offsets, data = spans(raw)
+    if not len(data):
+        return raw
+    marked = data[np.minimum(offsets[:-1], len(data) - 1)] == _MARK[0]
+    if not marked.any():
+        return raw
+    mask = pa.array(marked)
+    plain = [value.removeprefix(_MARK) for value in listed(raw.filter(mask))]
+    without: Array = pc.replace_with_mask(raw, mask, pa.array(plain, raw.type))
+    return without
 
 
 def no_text(column: Column) -> Mask:

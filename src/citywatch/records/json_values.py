@@ -19,6 +19,10 @@ DEEPEST = 64
 
 _PIECE = 256 << 10
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_HALF = r"u[dD]{}[0-9a-fA-F]{{2}}"
+_FIRST, _SECOND = _HALF.format("[89abAB]"), _HALF.format("[c-fC-F]")
+_ESCAPE = re.compile(rf"\\(?:{_FIRST}\\{_SECOND}|({_FIRST}|{_SECOND})|.)", re.DOTALL)
+"""What a backslash begins; a group where it is half of a character without the other."""
 _OPENS = (b"{", b"[")
 _BEFORE_TOKEN = np.zeros(256, dtype=bool)
 _BEFORE_TOKEN[list(b":,[ \t\r\n+-")] = True
@@ -75,6 +79,14 @@ def complaint(record: bytes) -> str | None:
     except ValueError as error:
         return f"not JSON: {error}"
     return None
+
+
+def unreadable(record: str) -> str:
+    """Why DuckDB reads a record as no JSON, as far as that can be told at once."""
+    for found in _ESCAPE.finditer(record):
+        if found[1]:
+            return f"not JSON: {found[0]} at {found.start() + 1} is half of a character, and the other half is missing"
+    return "not JSON"
 
 
 def depth(record: bytes) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -267,3 +268,31 @@ def test_zones_hold_their_borders(lat: float | None, lon: float | None, names: l
 
 def test_a_position_without_zones_is_in_none() -> None:
     assert only(PARSER.parse(chunk([cloudevent({"lat": 1, "lon": 2})])))["zones"] == []
+
+
+@pytest.mark.parametrize(
+    "halves", [r"\ud83d", r"\uDE00", r"\ud83d x", r"\ud83d\ud83d\ude00", r"\\\ud83d", r"\ude00\ud83d"]
+)
+def test_half_of_a_character_is_named_with_its_place(halves: str) -> None:
+    line = f'{{"specversion":"1.0","id":"1","source":"s","type":"t","data":{{"é":"{halves}"}}}}'
+    half = re.findall(r"\\u[0-9a-fA-F]{4}", halves)[0]
+    parsed = parser().parse(chunk([line, cloudevent()]))
+    assert len(parsed.events) == 1
+    assert reasons(parsed) == [
+        f"not JSON: {half} at {line.index(half) + 1} is half of a character, and the other half is missing"
+    ]
+
+
+@pytest.mark.parametrize("whole", [r"\ud83d\ude00", r"\\ud83d", r"\u00e9", r"\ud7ff\ue000"])
+def test_characters_that_are_whole_are_read(whole: str) -> None:
+    line = f'{{"specversion":"1.0","id":"1","source":"s","type":"t","data":{{"é":"{whole}"}}}}'
+    assert json.loads(only(parser().parse(chunk([line])))["data"]) == json.loads(line)["data"]
+
+
+def test_a_byte_order_mark_before_a_record_is_passed_over_wherever_it_stands() -> None:
+    mark = b"\xef\xbb\xbf"
+    lines = [cloudevent(id=str(n)).encode() for n in range(4)]
+    parsed = parser().parse(chunk([mark + lines[0], lines[1], mark + lines[2], mark + mark + lines[3], mark, mark[:2]]))
+    assert parsed.events["id"].to_pylist() == ["0", "1", "2"]
+    assert reasons(parsed) == ["not JSON", "not JSON", "not UTF-8: byte 0xEF at 1"]
+    assert parsed.rejected["raw"].to_pylist() == [mark + mark + lines[3], mark, mark[:2]], "kept as it was sent"
