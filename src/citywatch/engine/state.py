@@ -244,13 +244,6 @@ class State:
             self.con.sql(f"SELECT * FROM kept_{n} WHERE rowid >= {kept}").to_arrow_table(),
         )
 
-    def export_slices(self) -> list[tuple[int, pa.Table, pa.Table]]:
-        """Every slice as (number, base rows, kept events)."""
-        return [
-            (n, self.con.sql(f"FROM base_{n}").to_arrow_table(), self.con.sql(f"FROM kept_{n}").to_arrow_table())
-            for n, _, _ in self._slices
-        ]
-
     def import_slice(self, opened: int, base: pa.Table, kept: pa.Table, number: int | None = None) -> None:
         """Add an exported slice behind the present ones; `number`: under this one instead of the next."""
         self._open_slice(opened, number)

@@ -101,12 +101,6 @@ def _whole(word: str) -> int:
     return int(word)
 
 
-def _truth(node: Node, _: Path) -> bool:
-    if not isinstance(node, Scalar) or not isinstance(node.value, bool):
-        raise RouteError("true or false is wanted here", where=node.place)
-    return node.value
-
-
 _SECRET_SCHEMA: Schema = {
     "type": "object",
     "properties": {"env": {"type": "string"}, "file": {"type": "string"}},
@@ -125,7 +119,6 @@ TEXTS = Form(
     lambda node, _: tuple(text(item) for item in listed(node)), _one_or_more({"type": "string"}), "text, or a list"
 )
 WHOLE = Form(lambda node, _: parsed(node, _whole), {"type": "integer", "minimum": 0}, "whole number")
-TRUTH = Form(_truth, {"type": "boolean"}, "true or false")
 DURATION = Form(lambda node, _: parsed(node, duration), {"type": "string", "pattern": DURATION_PATTERN}, "`30s`, `5m`")
 RATE = Form(lambda node, _: parsed(node, Rate.read), {"type": "string", "pattern": RATE_PATTERN}, "`60/1m`")
 SECRET = Form(secret, _SECRET_SCHEMA, "`{env: NAME}` or `{file: PATH}`")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from citywatch.errors import StoreError
-from citywatch.event import COLUMNS, STORED, derived_sql
+from citywatch.event import STORED, derived_sql
 from citywatch.stores import durable
 from citywatch.stores.directory import DataDirectory
 from citywatch.stores.log import Footer, Log
@@ -127,11 +127,6 @@ def _scan(paths: list[Path]) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def known_columns() -> list[str]:
-    """Names of all columns of `events` that people ask for, in the order of the reference."""
-    return [column.name for column in COLUMNS]
 
 
 def summary(data: DataDirectory) -> dict[str, Any]:
