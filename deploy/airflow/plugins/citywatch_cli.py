@@ -6,7 +6,7 @@ Where things are comes from the environment of Airflow's workers, secrets from f
     CITYWATCH_DATA          data directory
     CITYWATCH_KAFKA         host:port of Kafka (default: localhost:9092)
     CITYWATCH_REPORTS       directory that reports are written to (default: reports in the data directory)
-    CITYWATCH_SHADOW        rules that are tried in shadow, as `rules backtest` takes them
+    CITYWATCH_SHADOW        rules that are tried in shadow, as `rules backtest` takes them (default: there are none)
     CITYWATCH_ARCHIVE       address of an archive, hdfs://… (default: there is none)
     CITYWATCH_ARCHIVE_KEEP  how long it keeps what, as `retention apply --keep`, with spaces between (default: for ever)
     CITYWATCH_ZONE          the city's time zone: its days are reported (default: America/New_York)

@@ -126,22 +126,23 @@ def answers(directory: Path) -> dict[str, Any]:
 
 _TASKS = """
 import json, os, runpy
-for more in ({}, {"CITYWATCH_ARCHIVE": "hdfs://namenode:8020/citywatch"}, {"CITYWATCH_ARCHIVE_KEEP": "*=90d"}):
+archive, shadow = "archive_upkeep", "shadow_rules"
+named = {"CITYWATCH_ARCHIVE": "hdfs://namenode:8020/citywatch"}, {"CITYWATCH_ARCHIVE_KEEP": "*=90d"}
+for name, more in (archive, {}), *((archive, each) for each in named), (shadow, {}), (shadow, {"CITYWATCH_SHADOW": "a"}):
     os.environ.update(more)
-    dag = runpy.run_path("dags/archive_upkeep.py").get("dag")
+    dag = runpy.run_path(f"dags/{name}.py").get("dag")
     print(json.dumps([[task.task_id, *task.upstream_task_ids] for task in dag.tasks] if dag else None))
 """
 
 
-def test_an_archive_has_a_schedule_where_one_is_named_and_expires_where_it_is_said_how_long_it_keeps(
-    tmp_path: Path,
-) -> None:
+def test_what_is_not_there_has_no_schedule_an_archive_or_rules_in_shadow(tmp_path: Path) -> None:
+    """An archive expires where it is said how long it keeps."""
     synced()
     environment = {"PYTHONPATH": "plugins", "AIRFLOW_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     asked = [str(PLACE / ".venv" / "bin" / "python"), "-B", "-c", _TASKS]
     said = subprocess.run(asked, cwd=PLACE, env=environment, check=True, capture_output=True, text=True).stdout
     tasks = [json.loads(line) for line in said.splitlines()]
-    assert tasks == [None, [["compact"]], [["compact"], ["retention", "compact"]]]
+    assert tasks == [None, [["compact"]], [["compact"], ["retention", "compact"]], None, [["backtest"]]]
 
 
 class City:
