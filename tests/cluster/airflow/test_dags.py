@@ -128,7 +128,8 @@ _TASKS = """
 import json, os, runpy
 archive, shadow = "archive_upkeep", "shadow_rules"
 named = {"CITYWATCH_ARCHIVE": "hdfs://namenode:8020/citywatch"}, {"CITYWATCH_ARCHIVE_KEEP": "*=90d"}
-for name, more in (archive, {}), *((archive, each) for each in named), (shadow, {}), (shadow, {"CITYWATCH_SHADOW": "a"}):
+of_archive = [(archive, more) for more in ({}, *named)]
+for name, more in *of_archive, (shadow, {}), (shadow, {"CITYWATCH_SHADOW": "a"}):
     os.environ.update(more)
     dag = runpy.run_path(f"dags/{name}.py").get("dag")
     print(json.dumps([[task.task_id, *task.upstream_task_ids] for task in dag.tasks] if dag else None))
