@@ -189,18 +189,21 @@ def test_the_list_goes_back_in_time_page_by_page(desk: Desk) -> None:
 
 
 @in_a_file
-def test_a_hundred_thousand_alerts_are_taken_in_within_seconds(desk: Desk) -> None:
-    one = table([fact(0)])
-    ids = [alert_id(name) for name in range(100_000)]
-    facts = one.take([0] * len(ids))
-    evidence = [json.dumps([event(str(number), plate="K1")]) for number in range(len(ids))]
-    for name, values in (("id", ids), ("evidence", evidence)):
-        facts = facts.set_column(facts.schema.get_field_index(name), name, pa.array(values))
-    begin = time.process_time()
-    desk.put_facts(facts, now=NOW)
-    assert desk.state_counts(now=NOW)["open"] == 100_000
-    # Two seconds are what is wanted; the bound leaves room for a machine that is busy and slow.
-    assert time.process_time() - begin < 15
+def test_of_a_hundred_thousand_alerts_at_once_each_costs_hardly_more_than_of_ten_thousand(desk: Desk) -> None:
+    def taken_in(count: int) -> float:
+        """Seconds of the processor."""
+        one = table([fact(0)])
+        ids = [alert_id(f"{number} of {count}") for number in range(count)]
+        evidence = [json.dumps([event(f"{number} of {count}", plate="K1")]) for number in range(count)]
+        facts = one.take([0] * count)
+        for name, values in (("id", ids), ("evidence", evidence)):
+            facts = facts.set_column(facts.schema.get_field_index(name), name, pa.array(values))
+        begin = time.process_time()
+        desk.put_facts(facts, now=NOW)
+        return time.process_time() - begin
+
+    assert taken_in(100_000) < 50 * taken_in(10_000), "with each looked for among all it would be a hundred times"
+    assert desk.state_counts(now=NOW)["open"] == 110_000
 
 
 def test_a_few_alerts_that_matter_are_found_under_many_that_do_not(desk: Desk) -> None:
