@@ -202,6 +202,14 @@ def test_a_port_in_use_is_a_clear_error_with_what_to_do(start: Starter) -> None:
     assert not start.data.exists()
 
 
+def test_a_file_where_it_is_started_is_not_taken_for_a_module_of_the_same_name(start: Starter) -> None:
+    (start.directory / "http.py").write_text("raise SystemExit('a file of somebody was run')\n")
+    up = start()
+    assert page(up.address()[0], "/healthz")[0] == 200
+    up.stop()
+    assert "was run" not in "".join(up.said)
+
+
 def test_a_second_one_on_the_same_data_is_refused_and_the_first_goes_on(start: Starter) -> None:
     first = start()
     port, _ = first.address()

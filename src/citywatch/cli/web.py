@@ -93,7 +93,8 @@ class Web:
         self._told = told
         # A group of its own: Ctrl-C in the terminal is for `up`, which then ends this process.
         self._process = subprocess.Popen(  # noqa: S603 - this very program
-            [sys.executable, "-m", "citywatch.cli.web", str(listener.fileno())],
+            # -P: what lies in the directory where somebody happens to be is no part of this program.
+            [sys.executable, "-P", "-m", "citywatch.cli.web", str(listener.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[listener.fileno()],
