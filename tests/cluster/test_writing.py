@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -145,9 +146,13 @@ def test_who_may_not_sign_in_hears_that_and_does_not_send_for_ever(cluster: Clus
         "sasl.username": "u",
         "sasl.password": "p",
     }
-    with pytest.raises(UnwrittenError, match=r"handshake failed(?!.*after)") as raised:
-        Producing(cluster.address, given, patience=1).write(name, [Outgoing(None, b"{}")])
+    for patience in (1, 5, 25):  # it tries again for as long as that: more is for slow machines
+        with pytest.raises(UnwrittenError) as raised:
+            Producing(cluster.address, given, patience=patience).write(name, [Outgoing(None, b"{}")])
+        if raised.value.lasting:
+            break
     assert raised.value.lasting
+    assert re.search(r"handshake failed(?!.*after)", str(raised.value))
     assert "sasl.password" in raised.value.hint
 
 
