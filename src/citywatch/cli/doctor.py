@@ -94,10 +94,7 @@ def directory(data: Path) -> Iterator[Finding]:
         return
     settings = ", ".join(f"{name} {_setting(value)}" for name, value in found.stored().items())
     yield Finding("ok", f"{data.absolute()}, format {FORMAT_VERSION}; made with {settings}")
-    free, reserve = found.free()
-    full = "free some space: nothing is accepted until then" if free <= 0 else ""
-    room = f"{max(free, 0) / _GIB:.1f} GiB free, and {reserve / _GIB:.1f} GiB kept back"
-    yield Finding("bad" if full else "ok", room, full)
+    yield _room(*found.free())
     history = summary(found)
     yield Finding(
         "ok",
@@ -106,6 +103,20 @@ def directory(data: Path) -> Iterator[Finding]:
     )
     yield Finding("ok", retention_in_words(found.settings().retention))
     yield from (Finding("bad", what, next_) for what, next_ in key_problems(data / "pseudonyms.key"))
+
+
+def _room(free: int, reserve: int) -> Finding:
+    """What is left of the disk above the reserve, in bytes both."""
+    room = f"{_size(max(free, 0))} free, and {_size(reserve)} kept back"
+    if free <= 0:
+        return Finding("bad", room, "free some space: nothing is accepted until then")
+    if free < reserve:
+        return Finding("note", room, "free some space: much at once is refused already")
+    return Finding("ok", room)
+
+
+def _size(size: int) -> str:
+    return f"{size / _GIB:.1f} GiB" if size >= _GIB else f"{size >> 20} MiB"
 
 
 def _setting(value: Any) -> str:

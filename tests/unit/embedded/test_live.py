@@ -22,6 +22,7 @@ from citywatch.mappings.parse import Parser
 from citywatch.records.chunk import Chunk, Parsed
 from citywatch.settings import Settings
 from citywatch.stores.desk import Desk
+from citywatch.stores.directory import DataDirectory
 
 from .city import PLATES, THREE, File, alerts, chunk, engine, event, micros, parsed, rules, run, stored
 
@@ -309,18 +310,37 @@ def test_what_comes_next_is_parsed_meanwhile_and_never_safe_before_what_came_bef
         assert there.wait(60)
         return parser.parse(piece)
 
-    def full_once(*_: object) -> None:
+    def full_at_first(data: DataDirectory, needed: int) -> None:
         assert ahead.wait(60)
-        monkeypatch.undo()
-        raise DiskFullError("no space is left")
+        full.append((list(safe), host.status()["events"]))
+        if not said:
+            raise DiskFullError("no space is left")
 
     parser = Parser(Settings())
+    full: list[tuple[list[int], int]] = []
+    said: list[str] = []
     with engine(tmp_path) as host:
-        monkeypatch.setattr(type(host.data), "require_space", full_once)
-        listening = host.listen([(Log(name="log"), parse)])
-        with pytest.raises(DiskFullError):
-            listening.wait()
-        assert (safe, listening.summary(Summary()).events, host.status()["events"]) == ([], 0, 0)
+        monkeypatch.setattr(type(host.data), "require_space", full_at_first)
+        monkeypatch.setattr(live, "_FULL_S", 0.01)
+        listening = host.listen([(Log(name="log"), parse)], said.append)
+        listening.wait()
+        assert full[:2] == [([], 0)] * 2, "what comes later is not safe before"
+        assert (safe, listening.summary(Summary()).events, host.status()["events"]) == ([1, 1], 2 * SOME, 2 * SOME)
+    assert said == ["log: waits, for no space is left", "log: goes on"]
+
+
+def test_a_source_that_waits_for_room_can_be_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise DiskFullError("no space is left")
+
+    with engine(tmp_path) as host:
+        monkeypatch.setattr(type(host.data), "require_space", full)
+        listening = host.listen([(File(chunk([event(1, 0)])), Parser(Settings()).parse)])
+        while listening._listeners[0].full is None:
+            time.sleep(0.01)
+        listening.stop()
+        listening.wait()
+        assert (listening.summary(Summary()).events, host.status()["events"]) == (0, 0)
 
 
 def test_when_events_come_fast_the_rules_rest_and_take_what_comes_meanwhile_together(

@@ -8,20 +8,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import replace
-from itertools import groupby, pairwise
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
-
-import numpy as np
-import pyarrow as pa
 
 from citywatch.background import Background
 from citywatch.engine.embedded.bounded import Parse, Readable, Summary, in_turn, threads_for
 from citywatch.engine.embedded.gathering import BRIEF_REST_S, SOME
 from citywatch.engine.embedded.hearing import Hearing
 from citywatch.engine.embedded.intake import Receipt, Submission
-from citywatch.engine.embedded.parts import in_parts, placed_together
-from citywatch.errors import CapacityError
+from citywatch.engine.embedded.joining import joined, shares
+from citywatch.engine.embedded.parts import in_parts
+from citywatch.errors import CapacityError, DiskFullError
 from citywatch.records.piecewise import piecewise
 
 if TYPE_CHECKING:
@@ -42,8 +39,9 @@ _GATHER_ROWS = 20_000
 _HANDED_BYTES = 128 << 20
 """More events than that are handed in before the next are made."""
 
-_WORTH_ROWS = 10_000
-"""Fewer records are sooner parsed by one parser than by two."""
+_FULL_S = 2.0
+"""A full disk is tried again after so long."""
+
 _QUIET_S = 2.0
 """A source that is read has nothing left when nothing came for so long: the pause of a pipe is not its end."""
 
@@ -187,6 +185,7 @@ class Listening:
         self._feeds = [source for source, _ in sources if isinstance(source, Feed)]
         self._said = [feed.trouble for feed in self._feeds]
         self._listeners = [Listener(engine, *each) for each in listened]
+        self._full: set[str] = set()
 
     def wait(self) -> None:
         """Wait until all sources have ended. Raises what went wrong in one, or in the engine."""
@@ -197,9 +196,12 @@ class Listening:
         self.check()
 
     def check(self) -> None:
-        """Raise what went wrong in one of the sources; say which of them cannot be reached, and can again."""
+        """Raise what went wrong in one of the sources; say which cannot be reached or find no room, and can again."""
         for listener in self._listeners:
             listener.check()
+            if bool(full := listener.full) != (listener.name in self._full):
+                self._full ^= {listener.name}
+                self._say(f"{listener.name}: {f'waits, for {full}' if full else 'goes on'}")
         for number, feed in enumerate(self._feeds):
             if (trouble := feed.trouble) != self._said[number]:
                 self._said[number] = trouble
@@ -218,11 +220,21 @@ class Listening:
         return total
 
 
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """What is being written, and the last of how many chunks it is."""
+
+    parsed: Sequence[tuple[Parsed, Placing | None]] = ()
+    chunks: int = 0
+    receipts: Sequence[Future[Receipt]] = ()
+
+
 class Listener:
     """One live source: a thread that reads, and one that parses all that has come meanwhile at once.
 
     The parser's cost is that of its statements as long as there are few records: what waits is parsed together, and
-    after few records it rests a while for more to come, so that a trickle leaves the machine to others.
+    after few records it rests a while for more to come, so that a trickle leaves the machine to others. While the disk
+    is full it waits, and so does who sends: nothing is lost, and nothing has to be started again.
     """
 
     def __init__(self, engine: Engine, source: Readable, live: LiveSource, parsers: Parsers) -> None:
@@ -231,8 +243,10 @@ class Listener:
         self._parsers = [parsers] if callable(parsers) else parsers
         self._pool = threads_for(self._parsers)
         self._waiting: queue.Queue[Chunk | None] = queue.Queue(_ROOM)
-        self._handed: tuple[list[Future[Receipt]], int] = [], 0
-        """What is being written, and of how many chunks."""
+        self._handed = _Handed()
+        self.name = source.name
+        self.full: str | None = None
+        """Why there is no room for what has come; None = there is."""
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._threads = [
@@ -282,8 +296,8 @@ class Listener:
                 if not self._hand_in(chunks):
                     break
                 rows = sum(len(chunk.records) for chunk in chunks)
-                if rows < SOME or self._waiting.empty():
-                    self._settle()
+                if (rows < SOME or self._waiting.empty()) and not self._settle():
+                    break
                 ended = time.monotonic()
                 if rows < _TRICKLE * (ended - before):
                     self._stop.wait(min(4 * (ended - began), _REST_S))
@@ -298,7 +312,15 @@ class Listener:
 
     def _hand_in(self, chunks: Sequence[Chunk]) -> bool:
         """Parse, while what came before is written, and hand in; False when told to stop while there is no room."""
-        pieces = [piece for part in _parts(chunks, len(self._parsers)) for piece in joined(part)]
+        while True:
+            try:
+                return self._parse_and_submit(chunks)
+            except DiskFullError as error:  # images are kept while they are parsed
+                if self._is_over(error):
+                    return False
+
+    def _parse_and_submit(self, chunks: Sequence[Chunk]) -> bool:
+        pieces = [piece for part in shares(chunks, len(self._parsers)) for piece in joined(part)]
         parsed: list[tuple[Parsed, Placing | None]] = []
         size = 0
         for piece, each in self._parsed(pieces):
@@ -314,27 +336,46 @@ class Listener:
     def _submit(self, parsed: Sequence[tuple[Parsed, Placing | None]], chunks: int) -> bool:
         """Hand in, and with it the last of so many chunks; False when told to stop while there is no room."""
         # Nothing may be safe before what came before it: a log is read again from behind what is.
-        self._settle()
-        while parsed:
+        if not self._settle():
+            return False
+        self._handed = _Handed(parsed, chunks)
+        return self._enter()
+
+    def _enter(self) -> bool:
+        """Hand in; False when told to stop while there is no room."""
+        while self._handed.parsed:
             try:
-                self._handed = self._live.submit_all(parsed), chunks
+                self._handed = replace(self._handed, receipts=self._live.submit_all(self._handed.parsed))
             except CapacityError:
                 if self._stop.wait(_PATIENCE_S):
                     return False
             else:
                 return True
-        self._handed = [], chunks
         return True
 
-    def _settle(self) -> None:
-        """Wait until what was handed in is safe, and tell so who sent it."""
-        (receipts, chunks), self._handed = self._handed, ([], 0)
+    def _settle(self) -> bool:
+        """Wait until what was handed in is safe, and tell so who sent it; False when told to stop before it is."""
+        while True:
+            try:
+                receipts = [receipt.result() for receipt in self._handed.receipts]
+                break
+            except DiskFullError as error:
+                if self._is_over(error) or not self._enter():
+                    return False
+        self.full = None if receipts else self.full
+        chunks, self._handed = self._handed.chunks, _Handed()
         for receipt in receipts:
-            self.summary.add(receipt.result())
+            self.summary.add(receipt)
         if chunks:
             self._live.end(chunks)
             if isinstance(self._source, Feed):
                 self._source.committed(chunks)
+        return True
+
+    def _is_over(self, full: DiskFullError) -> bool:
+        """Wait for room; whether it was told to stop meanwhile."""
+        self.full = str(full)
+        return self._stop.wait(_FULL_S)
 
     def _parsed(self, pieces: Sequence[Chunk]) -> Iterator[tuple[Chunk, Parsed]]:
         if min(len(pieces), len(self._parsers)) == 1:
@@ -354,40 +395,6 @@ class Listener:
                 yield found
             if chunks[-1] is None:
                 return
-
-
-def _parts(chunks: Sequence[Chunk], parsers: int) -> Iterator[Sequence[Chunk]]:
-    """The chunks in their order, in as many parts as can be parsed at a time and are worth it."""
-    rows = np.cumsum([len(chunk.records) for chunk in chunks])
-    count = min(parsers, max(int(rows[-1]) // _WORTH_ROWS, 1))
-    ends = np.searchsorted(rows, rows[-1] * np.arange(1, count) / count) + 1
-    for begin, end in pairwise([0, *ends.tolist(), len(chunks)]):
-        if begin < end:
-            yield chunks[begin:end]
-
-
-def joined(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
-    """The chunks with neighbours of one origin and form put together."""
-    for _, group in groupby(chunks, key=_form):
-        run = list(group)
-        faults = [chunk.faults for chunk in run if chunk.faults is not None]
-        ordinals = [chunk.ordinals for chunk in run if chunk.ordinals is not None]
-        placings = [chunk.placing for chunk in run if chunk.placing is not None]
-        yield replace(
-            run[0],
-            records=pa.concat_tables([chunk.records for chunk in run]),
-            faults=pa.concat_tables(faults) if faults else None,
-            ordinals=np.concatenate(ordinals) if ordinals else None,
-            placing=placed_together(placings) if placings else None,
-        )
-
-
-def _form(chunk: Chunk) -> tuple[object, ...]:
-    """What chunks have in common that can be put together."""
-    names = chunk.placing.names if chunk.placing is not None else None
-    form = (chunk.origin, chunk.format, chunk.header, chunk.delimiter, chunk.mapping, names)
-    alone = chunk.reading is None and chunk.ordinals is None
-    return (*form, chunk.faults is None, chunk.ordinals is None, chunk.reading, id(chunk) if alone else 0)
 
 
 def _registered(engine: Engine, source: Readable) -> LiveSource:
