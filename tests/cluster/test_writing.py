@@ -133,7 +133,7 @@ def test_a_property_that_there_is_not_ends_what_speaks_to_a_topic_with_its_name(
         "tail": ["alerts", "tail", "--from", to, "--once"],
     }
     done = citywatch(*asked[command])
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "security.protocl" in done.stderr
     assert "look at Kafka's properties" in done.stderr
 

@@ -11,7 +11,7 @@ import click
 from citywatch.cli.log import say
 from citywatch.connections.kafka import configuration
 from citywatch.connections.kafka.address import ALERTS, BEGINNING, Address, parse
-from citywatch.errors import SourceError
+from citywatch.errors import SourceError, UsageError
 from citywatch.notify.terminal import older_line
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def tail_topic(address: str, *, zone: str, form: str, once: bool) -> None:
         _follow(where, alarm, once=once)
     except KafkaException as error:
         fault = faults.of(error)
-        raise SourceError(f"{address}: {faults.words(fault)}", hint=faults.HINTS.get(fault.code())) from error
+        failed = UsageError if faults.wrongly_set(fault) else SourceError
+        raise failed(f"{address}: {faults.words(fault)}", hint=faults.HINTS.get(fault.code())) from error
     finally:
         if alarm.unread:
             click.echo(f"citywatch: {alarm.unread:,} messages are no alerts", err=True)

@@ -10,7 +10,7 @@ from citywatch.cli.topics import Writer, refuse_rows, shape_of, topic_of
 from citywatch.connections.kafka import configuration
 from citywatch.records.chunk import Origin
 from citywatch.sender.door import Answer, TooLargeError, UnreachableError
-from citywatch.sender.problems import SendError
+from citywatch.sender.problems import SendError, WrongUsageError
 from citywatch.settings import Settings
 
 _INGEST = "/api/v1/ingest/"
@@ -74,7 +74,8 @@ class TopicDoor:
             raise SendError(str(error), "look at --mapping and at the first lines of the file") from error
         except UnwrittenError as error:
             if error.lasting:
-                raise SendError(f"{self._topic} at {error}", error.hint) from error
+                failed = WrongUsageError if error.usage else SendError
+                raise failed(f"{self._topic} at {error}", error.hint) from error
             raise UnreachableError(f"{self._topic} at {error}") from error
         rejected = written.refused + [(written.rows[number], why) for number, why in refused.items()]
         return Answer(len(written.messages) - len(refused), 0, rejected)

@@ -150,6 +150,7 @@ def patiently(producing: Producing, topic: str, messages: Sequence[Outgoing]) ->
             return producing.write(topic, messages)
         except UnwrittenError as error:
             if error.lasting:
-                raise CitywatchError(f"{topic} at {error}", hint=error.hint or None) from error
+                failed = UsageError if error.usage else CitywatchError
+                raise failed(f"{topic} at {error}", hint=error.hint or None) from error
             say(f"{topic} at {error}; trying again")
             time.sleep(_PAUSE_S)

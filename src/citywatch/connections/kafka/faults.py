@@ -52,6 +52,11 @@ def of(exception: KafkaException) -> KafkaError:
     return error
 
 
+def wrongly_set(error: KafkaError) -> bool:
+    """Whether a person has set a property that there is not, or to what it cannot be: wrong usage."""
+    return bool(error.code() == KafkaError._INVALID_ARG)
+
+
 class Heard:
     """What a client last said of its connections: its `error_cb`."""
 

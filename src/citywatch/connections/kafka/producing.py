@@ -28,12 +28,16 @@ Numbered = Sequence[tuple[int, Outgoing]]
 
 
 class UnwrittenError(Exception):
-    """Messages that may not have arrived: the same ones are to be written again. `hint` is for what does not pass."""
+    """Messages that may not have arrived: the same ones are to be written again. `hint` is for what does not pass.
 
-    def __init__(self, why: str, hint: str = "", *, lasting: bool = False) -> None:
+    `usage`: what does not pass is a property that a person has set wrongly.
+    """
+
+    def __init__(self, why: str, hint: str = "", *, lasting: bool = False, usage: bool = False) -> None:
         super().__init__(why)
         self.hint = hint
         self.lasting = lasting
+        self.usage = usage
 
 
 class Producing:
@@ -122,7 +126,8 @@ class Producing:
         cause = self._heard.cause(first)
         lasting = cause.code() in _LASTING and (cause is first or not self._worked)
         hint = faults.HINTS.get(cause.code(), "")
-        return UnwrittenError(f"{self._servers}: {faults.words(cause)}", hint, lasting=lasting)
+        usage = faults.wrongly_set(cause)
+        return UnwrittenError(f"{self._servers}: {faults.words(cause)}", hint, lasting=lasting, usage=usage)
 
 
 def _produce(producer: Producer, topic: str, message: Outgoing, told: Callable[[KafkaError | None, Any], None]) -> None:
