@@ -9,6 +9,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from deploy.servers.server import free_port
+
 
 class Gate:
     """`host:port` that leads to a server while it is open; a context manager."""
@@ -16,7 +18,7 @@ class Gate:
     def __init__(self, server: str) -> None:
         host, _, port = server.rpartition(":")
         self._server = (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", free_port()))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._inside: list[socket.socket] = []
         self._threads: list[threading.Thread] = []

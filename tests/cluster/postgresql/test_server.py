@@ -81,6 +81,7 @@ def test_while_the_server_is_away_it_says_so_and_afterwards_it_goes_on(address: 
         with pytest.raises(StoreError), server.desk() as desk:
             desk.last_change()
         gate.reopen()
+        server.pool.timeout = 60.0  # and so long for one that is back
         with server.desk() as desk:
             desk.put_facts(table([fact(2)]), now=NOW)
             assert [listed.alert["id"] for listed in desk.changes_since(0)] == [alert_id(1), alert_id(2)]
