@@ -110,8 +110,14 @@ def test_what_people_noted_hides_plates_until_somebody_says_why(anna: Client, de
     post(anna, f"/alerts/{alert_id(1)}/act", action="note", note="GZH 7067 was towed")
     for path in (f"/alerts/{alert_id(1)}", f"/alerts/{alert_id(1)}/news"):
         assert "••• was towed" in page(anna, path)
+    post(anna, f"/alerts/{alert_id(1)}/act", action="assign", assignee="who asked for GZH7067")
+    shown = page(anna, f"/alerts/{alert_id(1)}")
+    assert "with <strong>who asked for •••</strong>" in shown
+    assert "to who asked for ••• by anna" in shown
     anna.post(f"/alerts/{alert_id(1)}/reveal", {"purpose": "a test"})
-    assert "GZH 7067 was towed" in page(anna, f"/alerts/{alert_id(1)}")
+    shown = page(anna, f"/alerts/{alert_id(1)}")
+    assert "GZH 7067 was towed" in shown
+    assert "to who asked for GZH7067 by anna" in shown
 
 
 def test_an_unknown_alert_is_not_there(anna: Client) -> None:

@@ -117,7 +117,8 @@ def _context(request: HttpRequest, desk: DeskPort, listed: Listed) -> dict[str, 
     alert = listed.alert if revealed else masked(listed.alert)
     history = desk.history(listed.alert["id"])
     if not revealed:
-        history = [{**done, "note": words_about(listed.alert, done["note"] or "")} for done in history]
+        typed = ("note", "assignee")
+        history = [done | {key: words_about(listed.alert, done[key] or "") for key in typed} for done in history]
     may_act = may(_user(request), Right.OPERATOR)
     return {
         "alert": alert,
