@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.servers.jars import HERE, jars, java
 from deploy.servers.kafka_server import Kafka
-from deploy.servers.server import BRIEF, Server, filled, free_ports
+from deploy.servers.server import BRIEF, Server, filled, free_port
 
 _NAME = "kafka39"
 
@@ -21,7 +21,7 @@ class ZooKeeper(Server):
 
     def __init__(self, directory: Path, *, owner: int | None = None) -> None:
         super().__init__(directory, owner=owner)
-        (self.port,) = free_ports(1)
+        self.port = free_port()
 
     def prepare(self) -> None:
         marks = {"ZOOKEEPER_PORT": self.port, "DATA": self.directory / "data"}

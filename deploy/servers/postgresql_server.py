@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deploy.servers.jars import MissingError
-from deploy.servers.server import Server, ServerError, free_ports
+from deploy.servers.server import Server, ServerError, free_port
 
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 OWNER = "postgres"
@@ -53,7 +53,7 @@ class Postgresql(Server):
         remove: Path | None = None,
     ) -> None:
         super().__init__(directory, owner=owner, remove=remove)
-        self.port = port or free_ports(1)[0]
+        self.port = port or free_port()
         self._passwords = passwords
         self._data = directory / "data"
 

@@ -23,7 +23,7 @@ from citywatch.stores.cassandra.tables import keyspace_cql
 from citywatch.stores.desk.server import Server
 from deploy.servers.cassandra_server import ADMINISTRATOR
 from deploy.servers.postgresql_server import Postgresql
-from deploy.servers.server import free_ports
+from deploy.servers.server import free_port
 from tests.cluster.cassandra.keyspaces import Keyspace, keyspace
 from tests.cluster.running import COMMAND
 from tests.cluster.servers import cassandra, hdfs, kafka, owner
@@ -47,7 +47,7 @@ def only(found: list[Finding], state: str) -> Finding:
 
 def nobody() -> str:
     """A place where nobody listens."""
-    return f"127.0.0.1:{free_ports(1)[0]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def test_without_addresses_it_says_where_they_go(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from citywatch.cli.cluster import cluster as connections
 from citywatch.cli.finding import Finding
 from citywatch.errors import SourceError
 from deploy.servers.kafka_server import Kafka
-from deploy.servers.server import free_ports
+from deploy.servers.server import free_port
 from tests.cluster.listening import listening, refused, stored
 from tests.cluster.running import citywatch
 from tests.cluster.test_reading import event
@@ -225,7 +225,7 @@ def secured_broker(directory: Path) -> Iterator[tuple[Kafka, int]]:
     (directory / "server.pem").write_bytes(for_java + b"".join(pem.bytes() for pem in issued.cert_chain_pems))
     authority.cert_pem.write_to_path(str(directory / "ca.pem"))
     (directory / "password").write_text("s3cret\n")
-    (port,) = free_ports(1)
+    port = free_port()
     kafka = Kafka(directory / "kafka")
     plain, controller = f"127.0.0.1:{kafka.port}", "CONTROLLER"
     listener = "listener.name.secure"

@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.servers.server import free_ports
+from deploy.servers.server import free_port
 from tests.cluster.running import Run, citywatch
 
 _SAMPLE = re.compile(r"^(\w+)(\{.*\})? (\S+)$", re.MULTILINE)
@@ -23,7 +23,7 @@ class Up(Run):
         made = citywatch("users", "keys", "add", "prometheus", "--scope", "metrics:read", "--data", data)
         assert made.returncode == 0, made.stderr
         self._key = made.stdout.split()[-1]
-        (self._port,) = free_ports(1)
+        self._port = free_port()
         super().__init__(data, *arguments, "--port", self._port, environment=environment)
 
     def metrics(self) -> dict[str, float]:

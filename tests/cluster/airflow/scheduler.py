@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from deploy.servers.server import Server, free_ports
+from deploy.servers.server import Server, free_port
 from tests.cluster.airflow.api import PATIENCE_S, Api
 from tests.cluster.servers import timed
 
@@ -55,7 +55,7 @@ class Airflow:
 
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
-        self.port = free_ports(1)[0]
+        self.port = free_port()
         self._api = Api(f"http://127.0.0.1:{self.port}")
         ours = {
             name: value

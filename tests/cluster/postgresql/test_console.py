@@ -25,7 +25,7 @@ import pytest
 from confluent_kafka import Consumer
 
 from deploy.servers.postgresql_server import Postgresql, programs
-from deploy.servers.server import free_ports
+from deploy.servers.server import free_port
 from tests.cluster.servers import kafka
 from tests.cluster.topics import Cluster
 from tests.cluster.traffic import Traffic
@@ -113,7 +113,7 @@ class Console:
 
 @contextmanager
 def console(database: Database, *words: str, key: str) -> Iterator[Console]:
-    port = free_ports(1)[0]
+    port = free_port()
     asked = [COMMAND, "console", "--port", str(port), *words]
     with (
         (database.home / "console.log").open("w") as log,

@@ -25,7 +25,7 @@ from citywatch.stores.archive.publishing import publish
 from citywatch.stores.archive.reading import Reader, create_view, scan
 from citywatch.stores.desk import Desk
 from citywatch.stores.directory import DataDirectory
-from deploy.servers.server import free_ports
+from deploy.servers.server import free_port
 from tests.cluster.city import answer, city_in
 from tests.cluster.servers import hdfs, owner
 from tests.cluster.spark import city
@@ -93,7 +93,7 @@ def _words(topic: str, home: str, data: Path) -> tuple[object, ...]:
 @contextmanager
 def _watched() -> Iterator[tuple[int, list[dict[str, float]]]]:
     """A port, and what a page of metrics there says for as long as the block lasts."""
-    (port,), pages, over = free_ports(1), [], threading.Event()
+    port, pages, over = free_port(), [], threading.Event()
 
     def watch() -> None:
         while not over.wait(0.1):
