@@ -46,7 +46,9 @@ class Address:
         options = self.all_options()
         names = {"HOST": "host", "PORT": "port", "NAME": "dbname", "USER": "user", "PASSWORD": "password"}
         known = {name: options.pop(option, "") for name, option in names.items()}
-        return {"ENGINE": "django.db.backends.postgresql", **known, "OPTIONS": {**options, "pool": True}}
+        # A connection is looked at before it is used: after a restart of the server each old one would be an error.
+        checked = {"CONN_HEALTH_CHECKS": True}
+        return {"ENGINE": "django.db.backends.postgresql", **known, **checked, "OPTIONS": {**options, "pool": True}}
 
     def __str__(self) -> str:
         place = self.options.get("host") or "localhost"

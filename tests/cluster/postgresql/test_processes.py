@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -181,22 +181,40 @@ def test_what_happens_at_one_process_is_seen_at_all_and_each_alert_is_stored_onc
         assert [answer.status for answer in left] == [302, 302, 302], "who has signed out at one is out at all"
 
 
-def test_pages_are_answered_while_many_streams_are_open_and_many_keys_are_wrong(database: Database, key: str) -> None:
+@pytest.fixture(scope="module")
+def visit(database: Database, key: str) -> Iterator[Callable[..., Visitor]]:
+    """Makes visitors of one console of one process, who are signed in."""
     link = database.citywatch("users", "add", "ben", "--url", "http://x").stdout.split()[-1]
     with ExitStack() as stack:
         running = stack.enter_context(console(database, key=key))
 
-        def visitor(cookie: str = "") -> Visitor:
-            made = Visitor(running.port, cookie)
+        def visitor(cookie: str | None = None) -> Visitor:
+            made = Visitor(running.port, signed_in if cookie is None else cookie)
             stack.callback(made.connection.close)
             return made
 
-        cookie = visitor().sign_in(link)
+        signed_in = ""
+        signed_in = visitor().sign_in(link)
+        yield visitor
+
+
+def test_pages_are_answered_while_many_streams_are_open_and_many_keys_are_wrong(visit: Callable[..., Visitor]) -> None:
+    with ExitStack() as stack:
         for path in ("/stream?after=0", "/api/v1/alerts/stream") * CONNECTIONS:
-            assert stack.enter_context(Followed(visitor(cookie), path)).begins() == "retry: 1000"
+            assert stack.enter_context(Followed(visit(), path)).begins() == "retry: 1000"
         for _ in range(2 * CONNECTIONS):
-            stranger = visitor().connection
+            stranger = visit("").connection
             stranger.request("POST", "/api/v1/events", b"{}", {"Authorization": "Bearer no"})
             answer = stranger.getresponse()
             assert (answer.status, b"No engine" in answer.read()) == (503, True)
-        assert "Sign out" in visitor(cookie).page("/")
+        assert "Sign out" in visit().page("/")
+
+
+def test_pages_are_answered_at_once_when_the_database_has_cut_all_connections(
+    database: Database, visit: Callable[..., Visitor]
+) -> None:
+    assert "Sign out" in visit().page("/")
+    cut = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'citywatch_console'"
+    database.server.psql(cut)
+    for _ in range(2 * CONNECTIONS):
+        assert "Sign out" in visit().page("/")
