@@ -184,7 +184,10 @@ class TestCassandra:
         made = CliRunner().invoke(commands, ["setup", f"{at}/{keyspace}"])
         assert isinstance(made.exception, UsageError)
         assert "--replication 1" in str(made.exception)
-        assert CliRunner().invoke(commands, ["setup", "--replication", "1", f"{at}/{keyspace}"]).exit_code == 0
+        for _ in range(2):
+            assert CliRunner().invoke(commands, ["setup", "--replication", "1", f"{at}/{keyspace}"]).exit_code == 0
+        other = CliRunner().invoke(commands, ["setup", "--replication", "1", f"{at}/{keyspace}?dc=datacenter1"])
+        assert "keeps its copies otherwise" in str(other.exception)
         store.session.execute(keyspace_cql(keyspace, 3).replace("CREATE KEYSPACE IF NOT EXISTS", "ALTER KEYSPACE"))
         try:
             assert "too few nodes" in only(looked(tmp_path, f"{at}/{keyspace}"), "bad").next

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from citywatch.cli.log import say
 from citywatch.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
 
     from citywatch.connections.cassandra import Address
+
+
+_TOO_SOON = "can only be changed every"
+_TRIES = 20
 
 
 @click.group()
@@ -37,7 +43,7 @@ def tables() -> None:
 @click.option("--replication", type=click.IntRange(min=1), default=3, show_default=True, help="Copies of each row.")
 def setup(*, address: str, replication: int) -> None:
     """Make the keyspace and the tables where they are not there; ADDRESS is cassandra://admin@host/keyspace."""
-    from citywatch.stores.cassandra.tables import TABLES, keyspace_cql
+    from citywatch.stores.cassandra.tables import TABLES, keyspace_cql, replication_of
 
     with _administrator(address) as (session, where):
         _enough(session, replication, where.dc)
@@ -45,7 +51,19 @@ def setup(*, address: str, replication: int) -> None:
         session.set_keyspace(where.keyspace)
         for table in TABLES:
             session.execute(table.cql)
-    click.echo(f"citywatch: {where.keyspace} has {len(TABLES)} tables", err=True)
+        say(f"{where.keyspace} has {len(TABLES)} tables")
+        _as_wanted(session, where.keyspace, replication_of(replication, where.dc))
+
+
+def _as_wanted(session: Session, keyspace: str, wanted: dict[str, str]) -> None:
+    """Raise StoreError where the keyspace was there, and its copies are kept otherwise: to change that moves data."""
+    asked = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s"
+    (row,) = session.execute(asked, [keyspace])
+    found = {**row.replication, "class": row.replication["class"].rpartition(".")[2]}
+    if found != wanted:
+        alter = f"ALTER KEYSPACE {keyspace} WITH replication = {wanted}"
+        hint = f"leave it so, or say in cqlsh: {alter}; then run `nodetool repair` on each node"
+        raise StoreError(f"{keyspace} was there and keeps its copies otherwise: {found}", hint=hint)
 
 
 def _enough(session: Session, replication: int, dc: str | None) -> None:
@@ -78,10 +96,20 @@ def users(*, address: str, passwords: Path) -> None:
 
 
 def _role(session: Session, role: str, password: str) -> None:
-    """Make it, or set its password anew, which Cassandra does once in five seconds."""
+    """Make it, or set its password anew, which Cassandra does once in five seconds: wait for that."""
+    from citywatch.connections.cassandra import errors
+
     known = {row.role for row in session.execute("LIST ROLES")}
     word, quoted = "ALTER" if role in known else "CREATE", password.replace("'", "''")
-    session.execute(f"{word} ROLE {role} WITH PASSWORD = '{quoted}' AND LOGIN = true")
+    for left in range(_TRIES, -1, -1):
+        try:
+            session.execute(f"{word} ROLE {role} WITH PASSWORD = '{quoted}' AND LOGIN = true")
+        except errors() as error:
+            if not left or _TOO_SOON not in str(error):
+                raise
+            time.sleep(1)
+        else:
+            return
 
 
 def _password(file: Path) -> str:

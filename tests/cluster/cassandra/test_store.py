@@ -167,6 +167,8 @@ def test_each_role_may_do_what_it_is_for_and_nothing_else(store: Keyspace, city:
     passwords = tmp_path / "passwords"
     made = citywatch("cassandra", "users", store.url, "--passwords", passwords, env=_environment())
     assert not made.returncode, made.stderr
+    again = citywatch("cassandra", "users", store.url, "--passwords", passwords, env=_environment())
+    assert not again.returncode, again.stderr
     assert {path.name for path in passwords.iterdir()} == set(ROLES)
     assert {path.stat().st_mode & 0o777 for path in passwords.iterdir()} == {0o600}
 

@@ -160,7 +160,12 @@ ROLES: dict[str, tuple[str, dict[str, str]]] = {
 """Role -> who it is for, and table -> its rights."""
 
 
+def replication_of(copies: int, dc: str | None = None) -> dict[str, str]:
+    """How a keyspace keeps its copies, as Cassandra says it; `dc` is their data centre."""
+    strategy, where = ("NetworkTopologyStrategy", dc) if dc else ("SimpleStrategy", "replication_factor")
+    return {"class": strategy, where: str(copies)}
+
+
 def keyspace_cql(name: str, replication: int, dc: str | None = None) -> str:
-    """The statement that makes a keyspace, where it is not there; `dc` is the data centre of the replicas."""
-    where = f"'NetworkTopologyStrategy', '{dc}'" if dc else "'SimpleStrategy', 'replication_factor'"
-    return f"CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {{'class': {where}: {replication}}}"
+    """The statement that makes a keyspace, where it is not there."""
+    return f"CREATE KEYSPACE IF NOT EXISTS {name} WITH replication = {replication_of(replication, dc)}"
