@@ -183,11 +183,12 @@ def test_a_correction_made_at_the_desk_enters_through_the_engine(start: Starter)
     assert json.loads(alerts("alerts", "list", "--format", "ndjson"))["outcome"] == "corrected"
 
 
-def test_the_demo_raises_its_first_alert_by_itself_and_can_end_there(start: Starter) -> None:
+def test_the_demo_raises_its_first_alert_by_itself_and_can_end_there_when_there_is_a_page(start: Starter) -> None:
     up = start("--demo", "--until-alert")
     assert up.process.wait(PATIENCE) == 0
     up.end()
     assert up.printed
+    assert any(map(LINK.search, up.said)), "not before it has shown that there is a page"
     assert "Traceback" not in "".join(up.said)
 
 

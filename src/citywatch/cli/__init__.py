@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from citywatch import __version__
+from citywatch.cli.interruption import as_interrupt
 from citywatch.errors import CitywatchError, UsageError
 
 # name -> (module below citywatch.cli, attribute, one line of help)
@@ -49,6 +50,10 @@ class _LateGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with as_interrupt():
+            return super().invoke(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in COMMANDS:

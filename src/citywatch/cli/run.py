@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from citywatch.cli.alert_topic import telling_alerts, to_option
+from citywatch.cli.interruption import as_interrupt
 from citywatch.cli.log import say
 from citywatch.cli.options import data_option
 from citywatch.cli.refusals import rejected_option, telling_rejected
@@ -156,7 +157,8 @@ def _interruptible() -> Iterator[None]:
     here = _ENDING if threading.current_thread() is threading.main_thread() else ()
     before = {name: signal.signal(name, interrupt) for name in here}
     try:
-        yield
+        with as_interrupt():
+            yield
     except KeyboardInterrupt:
         say("interrupted; the same command reads the rest: what is known already counts as duplicates")
         sys.exit(1)

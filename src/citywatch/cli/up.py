@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from citywatch.background import Background
+from citywatch.cli.interruption import as_interrupt
 from citywatch.cli.log import say
 from citywatch.cli.options import TRUTH_FILE, data_option, demo_directory, person
 from citywatch.cli.refusals import rejected_option, telling_rejected
@@ -54,7 +55,7 @@ AGAIN = 1.0
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
 )
-@click.option("--until-alert", is_flag=True, help="End after the first alert.")
+@click.option("--until-alert", is_flag=True, help="End when there is a page and a first alert.")
 @store_option
 @rejected_option
 @click.pass_context
@@ -110,7 +111,7 @@ def up(
             if relaying is not None:
                 relaying.check()
             proposing.check()
-            return until_alert and alarm.rang()
+            return until_alert and web.serves and alarm.rang()
 
         _work(engine, hosted, opened, done)
 
@@ -240,5 +241,5 @@ def ends_quietly() -> Iterator[None]:
 
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), as_interrupt():
         yield

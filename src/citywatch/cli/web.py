@@ -91,6 +91,7 @@ class Web:
 
     def __init__(self, served: Served, listener: socket.socket, told: Callable[[str], None]) -> None:
         self._told = told
+        self._serves = False
         # A group of its own: Ctrl-C in the terminal is for `up`, which then ends this process.
         self._process = subprocess.Popen(  # noqa: S603 - this very program
             # -P: what lies in the directory where somebody happens to be is no part of this program.
@@ -111,6 +112,11 @@ class Web:
         """Raise ServeError when the process has ended."""
         if (code := self._process.poll()) is not None:
             raise ServeError(f"the page's process ended with exit code {code}", hint="see the messages above")
+
+    @property
+    def serves(self) -> bool:
+        """Whether there are pages: the first link has been told."""
+        return self._serves
 
     def end(self) -> None:
         """Tell the process to end, and do not wait for it."""
@@ -139,6 +145,7 @@ class Web:
         with self._process.stdout as links:
             for line in links:
                 self._told(line.strip())
+                self._serves = True
 
 
 def serve(served: Served, listener: socket.socket) -> None:
