@@ -8,8 +8,8 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
+from citywatch.engine.embedded.gathering import together
 from citywatch.engine.embedded.parts import placed_together
 
 if TYPE_CHECKING:
@@ -33,16 +33,8 @@ def joined(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
     """The chunks with neighbours of one origin and form put together."""
     for _, group in groupby(chunks, key=_form):
         run = list(group)
-        faults = [chunk.faults for chunk in run if chunk.faults is not None]
-        ordinals = [chunk.ordinals for chunk in run if chunk.ordinals is not None]
         placings = [chunk.placing for chunk in run if chunk.placing is not None]
-        yield replace(
-            run[0],
-            records=pa.concat_tables([chunk.records for chunk in run]),
-            faults=pa.concat_tables(faults) if faults else None,
-            ordinals=np.concatenate(ordinals) if ordinals else None,
-            placing=placed_together(placings) if placings else None,
-        )
+        yield replace(together(run), placing=placed_together(placings) if placings else None)
 
 
 def _form(chunk: Chunk) -> tuple[object, ...]:
