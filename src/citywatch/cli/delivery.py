@@ -112,7 +112,7 @@ class Deliveries:
         self._edited = _edited(self._data)
         routes = load_routes(self._data)
         self._say_doubts(routes)
-        ground = Ground(outbox=self._desk, say=say, pulse=lambda: self._pulse.why)
+        ground = Ground(outbox=self._desk, say=say, pulse=self._unwell)
         self._deliverer = Deliverer(routes, city(hosted), ground)
         self._forgot = time.monotonic()
         self._stop = threading.Event()
@@ -128,6 +128,12 @@ class Deliveries:
         if not self._deliverer.stop():
             say("some deliveries are not through: they are sent when it runs next")
         self._thread.join()
+
+    def _unwell(self) -> str | None:
+        """Why heartbeats are to stay away; None: all is well."""
+        if self._hosted.directory.free()[0] <= 0:
+            return "the disk is full, and nothing is accepted"
+        return self._pulse.why
 
     def _desk(self) -> Desk:
         return Desk(self._hosted.directory.desk, live=self._hosted.settings.live)

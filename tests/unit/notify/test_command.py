@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from citywatch.cli.delivery import Pulse, city
+from citywatch.cli.delivery import Deliveries, Pulse, city
 from citywatch.cli.doctor import doctor
 from citywatch.cli.hosting import Host
 from citywatch.cli.notify import notify
@@ -18,6 +18,7 @@ from citywatch.notify.matching import seen
 from citywatch.settings import HOUR, SECOND
 from citywatch.stores.desk import Desk
 from citywatch.stores.desk.database import now_us
+from citywatch.stores.directory import DataDirectory
 from deploy.servers.server import free_port
 from tests.unit.desk.facts import alert_id, fact, table
 from tests.unit.notify.alerts import NOW
@@ -202,6 +203,14 @@ def test_the_pulse_of_rules_that_see_nothing_although_events_wait_is_not_well() 
     assert "the rules have seen no event" in str(pulse.why)
     pulse.look(status(now + 99, evaluated=9, events=9), now + 80 * SECOND)
     assert pulse.why is None
+
+
+def test_heartbeats_stay_away_while_the_disk_is_full(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliveries = Deliveries(Host(here.data))
+    deliveries._pulse.why = None
+    assert deliveries._unwell() is None
+    monkeypatch.setattr(DataDirectory, "free", lambda _: (0, 1))
+    assert deliveries._unwell() == "the disk is full, and nothing is accepted"
 
 
 def test_what_another_process_said_once_is_no_pulse() -> None:
