@@ -23,6 +23,9 @@ from citywatch.records.columns import Array, Bytes, Mask, Offsets, Positions, fr
 from citywatch.records.lines import Cut, cut_lines
 
 DELIMITERS = (",", ";", "\t", "|")
+MOST_COLUMNS = 1_000
+"""Columns of a header; what is asked about rows grows with them."""
+
 LINES_OF_A_RECORD = 100
 BYTES_OF_A_RECORD = 1 << 20
 QUOTE, NEWLINE, RETURN = 34, 10, 13
@@ -54,11 +57,13 @@ def column_name(spelled: str) -> str:
 
 def column_names(header: Sequence[str]) -> list[str]:
     """Distinct names of the columns; one without a name, as a row number has, is ``_<position>``."""
-    names: list[str] = []
+    names: dict[str, None] = {}
     for position, spelled in enumerate(header, start=1):
         name = column_name(spelled) or f"_{position}"
-        names.append(name if name not in names else f"{name}_{position}")
-    return names
+        while name in names:
+            name = f"{name}_{position}"
+        names[name] = None
+    return list(names)
 
 
 def read_header(record: bytes) -> Header:
@@ -69,6 +74,8 @@ def read_header(record: bytes) -> Header:
     if _CONTROL.search(text):
         raise ValueError("the first line is no header but binary data")
     delimiter = max(DELIMITERS, key=text.count)
+    if (count := text.count(delimiter) + 1) > MOST_COLUMNS:
+        raise ValueError(f"the first line has some {count:,} columns, more than {MOST_COLUMNS:,}")
     fields = split_row(record, delimiter)
     if fields is None or not any(fields):
         raise ValueError("the first line is no header of columns")

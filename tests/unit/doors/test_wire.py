@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import socket
 import stat
@@ -189,7 +190,8 @@ class TestReception:
         monkeypatch.setattr(reception, "events", cut)
         ask = self.of(self.outcome(Outcome(1, 0)))
         assert [ask("events", body=EVENT + b" " * size).status for size in (0, reception.LARGE)] == [202, 202]
-        assert inside == [True, False]
+        assert ask("events", body=gzip.compress(EVENT), **LINES, **{"content-encoding": "gzip"}).status == 202
+        assert inside == [True, False, False]
 
     def test_an_id_that_no_answer_can_hold_is_none(self) -> None:
         told = Outcome(0, 0, ((0, "a"), (1, "b"), (1, "c")))

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 
 from citywatch.records import oversize
 from citywatch.records.columns import listed, one_array
-from citywatch.records.csv_rows import Header, column_names, cut_rows, read_header, split_columns, split_row
+from citywatch.records.csv_rows import (
+    MOST_COLUMNS,
+    Header,
+    column_names,
+    cut_rows,
+    read_header,
+    split_columns,
+    split_row,
+)
 from citywatch.records.json_items import cut_items
 from citywatch.records.lines import Cut, cut_lines
 
@@ -219,6 +227,14 @@ def test_a_column_has_one_name_however_it_is_spelled(spelled: str) -> None:
 
 def test_columns_without_a_name_and_of_one_name_stay_apart() -> None:
     assert column_names(["", "a", "A ", ""]) == ["_1", "a", "a_3", "_4"]
+    assert column_names(["a_3", "a", "a"]) == ["a_3", "a", "a_3_3"]
+
+
+def test_a_header_of_more_columns_than_any_file_has_is_refused_at_once() -> None:
+    fine = b",".join(b"c%d" % number for number in range(MOST_COLUMNS))
+    assert len(read_header(fine).names) == MOST_COLUMNS
+    with pytest.raises(ValueError, match=r"1,000,000 columns, more than 1,000"):
+        read_header(b"a" + b",a" * 999_999)
 
 
 @pytest.mark.parametrize(

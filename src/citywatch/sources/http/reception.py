@@ -27,7 +27,7 @@ RECEIVE_MSG = "prestacop"
 """The mapping of the older site's door."""
 
 LARGE = 1 << 20
-"""Bytes of a body that is cut beside the event loop: it would hold up every other request."""
+"""Bytes of a body that is cut beside the event loop, as packed ones are: it would hold up every other request."""
 
 _STATUS: dict[type[CitywatchError], int] = {
     CapacityError: 429,
@@ -63,7 +63,7 @@ class Reception:
             if request.door == "describe":
                 ids = "content" if self._counts[request.mapping] else "natural"
                 return Answer(200, {"mapping": request.mapping, "ids": ids})
-            large = len(request.body) > LARGE
+            large = len(request.body) > LARGE or "content-encoding" in request.headers
             return await self._take(await asyncio.to_thread(self._chunk, request) if large else self._chunk(request))
         except BodyError as error:
             return _problem(error.status, str(error), error.hint)
