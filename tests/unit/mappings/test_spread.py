@@ -59,7 +59,7 @@ def test_objects_of_a_frame_do_not_hold_each_other() -> None:
     """Twenty thousand small objects are refused, and counting them takes no more than they do."""
     script = """
 import resource
-resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
 from tests.unit.mappings.test_spread import chunk, parser, reasons
 line = '{"Frame":[{"Object":[' + ",".join(["{}"] * 20_000) + "]}]}"
 assert len(reasons(parser(mapped=True).parse(chunk([line])))) == 1
