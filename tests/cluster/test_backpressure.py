@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from citywatch.engine.lagging import LONG
-from citywatch.settings import SECOND
+from citywatch.settings import SECOND, Settings
 from citywatch.stores.desk import Desk
-from tests.cluster.running import Run, facts, read, status
+from tests.cluster.running import Run, born, facts, read, status
 from tests.cluster.test_reading import event
 from tests.cluster.topics import Cluster, by_device
 from tests.cluster.traffic import Traffic
@@ -75,6 +75,20 @@ def test_a_burst_is_worked_off_with_bounded_memory_and_every_alert(
     assert alerted == list(range(0, burst, EVERY))
     counts = status(data)["counts"]
     assert (counts["events"], counts["duplicates"], counts["rejected"], counts["backfill"]) == (burst, 0, 0, 0)
+
+
+def test_what_came_while_a_run_was_stopped_raises_its_alerts(cluster: Cluster, tmp_path: Path, rules: Path) -> None:
+    data, name = tmp_path / "data", cluster.make(partitions=PARTITIONS)
+    with Run(data, cluster.url(name), "--rules", rules) as run:
+        cluster.send(name, [message(0)])
+        run.wait(lambda: born(data) == 1)
+        run.process.send_signal(signal.SIGSTOP)
+        cluster.send(name, [message(EVERY)])
+        time.sleep(1.4 * Settings().disorder / SECOND)  # if the clock went on before it, it would be history only
+        run.process.send_signal(signal.SIGCONT)
+        run.wait_for(2)
+    assert sorted(int(evidence[0][1]) for *_, evidence in facts(data).values()) == [0, EVERY]
+    assert status(data)["counts"]["backfill"] == 0
 
 
 @pytest.mark.soak

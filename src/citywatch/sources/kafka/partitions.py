@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 Key = tuple[str, int]
 """Topic and number of a partition."""
+
+PAUSE_S = 2.0
+"""A reader that has not looked for so long was stopped, or the machine slept: what came meanwhile is not heard yet."""
 
 
 @dataclass(slots=True)
@@ -32,7 +36,7 @@ class Partition:
     end
         Offset at which Kafka has said that nothing is left; -1 = something is, or may be.
     ended
-        Nothing is left, as far as anybody knows.
+        Nothing is left, as far as the reader knew when it looked last.
     told
         What Kafka was told last of `safe`.
     lost
@@ -51,11 +55,10 @@ class Partition:
     lost: bool = False
     leaving: bool = False
 
-    @property
-    def part(self) -> Part:
-        """How it stands, for the engine."""
+    def part(self, *, fresh: bool) -> Part:
+        """How it stands, for the engine; `fresh`: what is known of it is from just now."""
         end = self.heard if self.ended else max(self.high, self.heard)  # behind the last message may be markers
-        return Part(end - self.safe, self.ended and self.heard == self.safe)
+        return Part(end - self.safe, fresh and self.ended and self.heard == self.safe)
 
 
 def name(key: Key) -> str:
@@ -79,7 +82,19 @@ class Partitions:
     def __init__(self) -> None:
         self._known: dict[Key, Partition] | None = None
         self._whole = False
+        self._looked = 0.0
         self._changed = threading.Condition()
+
+    def look(self) -> None:
+        """The reader looks, as it does all the time; after a pause nobody knows whether something is left."""
+        with self._changed:
+            if not self._fresh():
+                self._doubt()
+            self._looked = time.time()
+
+    def _fresh(self) -> bool:
+        # By the clock that stamps messages: the monotonic one stands still while a machine sleeps.
+        return abs(time.time() - self._looked) < PAUSE_S
 
     def assign(self, partitions: Mapping[Key, Partition], expected: AbstractSet[Key] = frozenset()) -> None:
         """These are read from now on, too; what was lost and is not among them has gone to somebody else.
@@ -153,11 +168,14 @@ class Partitions:
     def doubt(self) -> None:
         """Kafka cannot be reached: nobody knows whether something is left."""
         with self._changed:
-            for partition in (self._known or {}).values():
-                partition.ended = False
+            self._doubt()
+
+    def _doubt(self) -> None:
+        for partition in (self._known or {}).values():
+            partition.ended = False
 
     def doubtful(self) -> list[Key]:
-        """Partitions of which nothing was left, until Kafka could not be reached."""
+        """Partitions of which nothing was left, until Kafka could not be reached or the reader paused."""
         with self._changed:
             return [key for key, one in (self._known or {}).items() if one.end >= 0 and not one.ended]
 
@@ -166,7 +184,8 @@ class Partitions:
         with self._changed:
             if self._known is None or not self._whole:
                 return None
-            return {name(key): partition.part for key, partition in self._known.items()}
+            fresh = self._fresh()
+            return {name(key): partition.part(fresh=fresh) for key, partition in self._known.items()}
 
     def assigned(self) -> list[Key]:
         """The partitions that are read."""

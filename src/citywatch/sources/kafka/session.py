@@ -150,6 +150,7 @@ class Session:
             consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
             while not self._stop.is_set() and self._fatal is None:
                 self._rest_when_full(consumer)
+                self.partitions.look()
                 self._look_again(consumer)
                 self._hear(self._poll(consumer))
                 if time.monotonic() - self._told_at > _TELL_S:
@@ -278,7 +279,7 @@ class Session:
         consumer.incremental_unassign(taken)
 
     def _look_again(self, consumer: Consumer) -> None:
-        """Begin anew what was deleted before we came to it; see whether something came while Kafka was out of reach."""
+        """Begin anew what was deleted before we came to it; see whether something came that we could not hear of."""
         if self._gone:
             keys, self._gone = self._gone, []
             found, _ = self._found(keys)
