@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KAFKA = "kafka://"
 _MESSAGES = 100_000
-_STARTS = 5
+_STARTS = 12
 _LOOK_S = 0.2
 _ONE_SIGNAL_S = 1.0
 _TOO_SLOW = "failed to connect back"
