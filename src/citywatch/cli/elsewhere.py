@@ -8,6 +8,7 @@ from functools import partial
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from citywatch.cli.interruption import interruptible
 from citywatch.errors import UsageError
 from citywatch.settings import Settings
 
@@ -51,7 +52,8 @@ def connected() -> Iterator[duckdb.DuckDBPyConnection]:
         con.execute(f"SET threads = {usable_cores()}")
         con.execute("SET parquet_metadata_cache = true")  # files of history and of an archive never change
         con.execute(f"SET temp_directory = '{spill}'")  # its default lies in the directory one happens to be in
-        yield con
+        with interruptible(con):
+            yield con
 
 
 def asked_of(
