@@ -15,7 +15,7 @@ from tests.mqtt.broker import until
 
 CITYWATCH = str(Path(sys.executable).with_name("citywatch"))
 
-ENDLESS = "SELECT count(*) FROM range(2000) a, range(2000) b, range(2000) c, range(2000) d, range(2000) e"
+ENDLESS = "SELECT count(*) FROM range(10000000) a, range(10000000) b"
 
 STARTED_S = 4.0
 """Seconds of computing in which a command has come to its query; before, it ends in the same way."""
