@@ -129,7 +129,7 @@ class Parser:
             taken = self._csv(chunk, relation, asked, refusals)
         else:
             jobs, taken = self._json(chunk, relation, asked, mapping == cloudevents.NAME, refusals)
-        jobs += self._takenjobs(taken, chunk, refusals)
+        jobs += self._foreign_jobs(taken, chunk, refusals)
         intake = self._intake(chunk.origin, now)
         cast = in_order([self._events(job, intake, refusals) for job in jobs])
         events = finished(cast, self._gazetteer, self._settings.zone, self._sql)
@@ -306,7 +306,7 @@ class Parser:
 
     # both
 
-    def _takenjobs(self, found: list[Foreign], chunk: Chunk, refusals: Refusals) -> list[_Job]:
+    def _foreign_jobs(self, found: list[Foreign], chunk: Chunk, refusals: Refusals) -> list[_Job]:
         """Nothing is counted or made before it is known that it is not too much."""
         total = 0
         for number, of in enumerate(found):
@@ -317,7 +317,7 @@ class Parser:
         if total > MOST:
             what = f"its events would hold more than {MOST >> 20} MiB together"
             raise TooLargeError(what, hint="send smaller batches")
-        return [self._takenjob(of, chunk) for of in found]
+        return [self._foreign_job(of, chunk) for of in found]
 
     def _arriving(self, of: Foreign, ids: Array, chunk: Chunk) -> pa.Table:
         """Records with what a mapping may ask for beside their fields: content_id and arrived."""
@@ -337,7 +337,7 @@ class Parser:
             ids = (chunk.reading or Ordinals()).ids(contents)
         return pa.array(ids, pa.string())
 
-    def _takenjob(self, of: Foreign, chunk: Chunk) -> _Job:
+    def _foreign_job(self, of: Foreign, chunk: Chunk) -> _Job:
         stamped, fmt, mapping, columns = chunk.placing is not None, chunk.format, of.mapping, of.columns
         records = self._arriving(of, self._ids(of, chunk), chunk)
         fields = self._fields(mapping.name, foreign.output_fields(mapping, columns, SENT))
