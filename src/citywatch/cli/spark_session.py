@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 KAFKA = "kafka://"
 _MESSAGES = 100_000
-_STARTS = 12
+STARTS = 12
+"""So often in a row a job is begun whose Python was too slow for Spark."""
+
 _LOOK_S = 0.2
 _ONE_SIGNAL_S = 1.0
 _TOO_SLOW = "failed to connect back"
@@ -167,7 +169,7 @@ class Running:
 
     def __init__(self, start: Callable[[], StreamingQuery]) -> None:
         self._start = start
-        self._left = _STARTS
+        self._left = STARTS
         self.query = start()
 
     def wait(self) -> None:
@@ -195,7 +197,7 @@ class Running:
         except StreamingQueryException as error:
             if asked.is_set():
                 return True
-            self._left = _STARTS if self.query.lastProgress else self._left - 1
+            self._left = STARTS if self.query.lastProgress else self._left - 1
             if _TOO_SLOW in str(error) and self._left:
                 return False
             raise JobError(_cause(str(error)), hint="what was committed is safe: start it again") from error

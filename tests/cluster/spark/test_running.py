@@ -16,7 +16,7 @@ import pytest
 from py4j.protocol import Py4JNetworkError
 
 from citywatch.cli.spark_reporting import following
-from citywatch.cli.spark_session import Running
+from citywatch.cli.spark_session import STARTS, Running
 from citywatch.engine.spark.growth import watched
 from citywatch.engine.spark.progress import Progress
 from citywatch.errors import JobError
@@ -72,17 +72,17 @@ def test_a_query_that_spark_gave_up_before_it_began_is_begun_again(capsys: pytes
 
 
 def test_one_that_never_begins_is_an_error_and_so_is_any_other_end() -> None:
-    endless, broken = Queries(*[TOO_SLOW] * 9), Queries("the disk is gone", None)
-    for queries, words, starts in ((endless, "connect back", 5), (broken, "the disk is gone", 1)):
+    endless, broken = Queries(*[TOO_SLOW] * 2 * STARTS), Queries("the disk is gone", None)
+    for queries, words, starts in ((endless, "connect back", STARTS), (broken, "the disk is gone", 1)):
         with pytest.raises(JobError, match=words):
             Running(queries).wait()
         assert queries.started == starts
 
 
 def test_one_that_has_worked_in_between_may_be_begun_again_at_any_time() -> None:
-    queries = Queries(*[TOO_SLOW] * 9, None, progress={"batchId": 7})
+    queries = Queries(*[TOO_SLOW] * 2 * STARTS, None, progress={"batchId": 7})
     Running(queries).wait()
-    assert queries.started == 10
+    assert queries.started == 2 * STARTS + 1
 
 
 @pytest.fixture(autouse=True)
