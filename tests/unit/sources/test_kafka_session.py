@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from citywatch.connections.kafka.address import parse
@@ -60,3 +63,24 @@ def test_what_kafka_refuses_at_once_it_is_told_again() -> None:
     _tell(session, Group(refusing=True))
     _tell(session, group)
     assert group.told == [{0: 9, 1: 9}]
+
+
+def test_after_a_pause_partitions_are_asked_about_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, asked, now = _session(), list[Any](), [0.0]
+    keys = [("events", number) for number in range(10)]
+    session.partitions.assign({key: Partition("c", heard=9, safe=9, end=9) for key in keys})
+    session._reachable = True
+
+    def end(key: Any) -> int:
+        asked.append(key)
+        now[0] += 0.2
+        return 9
+
+    monkeypatch.setattr(session, "_beginnings", SimpleNamespace(end=end))
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    for _ in range(10):
+        before = len(asked)
+        session._look_again(cast(Any, None))
+        assert len(asked) - before < 5, "messages are heard in between"
+    assert asked == keys
+    assert session.partitions.doubtful() == []

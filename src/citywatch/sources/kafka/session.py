@@ -287,9 +287,12 @@ class Session:
             for key, partition in found.items():
                 consumer.seek(TopicPartition(*key, partition.heard))
         if self._reachable and self._beginnings is not None:
+            until = time.monotonic() + _MOMENT_S  # what comes meanwhile has to be heard soon
             try:
                 for key in self.partitions.doubtful():
                     self.partitions.still_ended(key, self._beginnings.end(key))
+                    if time.monotonic() > until:
+                        break
             except KafkaException as error:
                 self._last_error = faults.words(faults.of(error))
 
