@@ -37,7 +37,7 @@ def masked(alert: Mapping[str, Any]) -> dict[str, Any]:
     Of what a message carried only the known fields stay (a foreign field may hold anything), the sensitive ones as
     dots; wherever their values stand in words (reason, title, address, ids) dots stand for them too.
     """
-    secrets = _pattern(set(_secrets(_places(alert))))
+    secrets = _pattern(_places(alert))
     which = {name: alert["group"][name] for name in _IDENTITY if name in alert["group"]}
     hidden = {**alert, "group": which | _fields(alert["group"]), "values": _fields(alert["values"], known_only=False)}
     hidden["evidence"] = [{**event, "data": _fields(event.get("data") or {})} for event in alert["evidence"]]
@@ -50,12 +50,12 @@ def masked(alert: Mapping[str, Any]) -> dict[str, Any]:
 
 def without(words: Any, shown: Mapping[str, Any]) -> Any:
     """Words (or a mapping or list of them) that stand beside known fields, without what is sensitive in those."""
-    return _blot(words, _pattern(set(_secrets([shown]))))
+    return _blot(words, _pattern([shown]))
 
 
-def words_about(alert: Mapping[str, Any], words: str) -> str:
-    """What people wrote about an alert, without the plates and names that the alert itself hides."""
-    return str(_blot(words, _pattern(set(_secrets(_places(alert))))))
+def words_about(alert: Mapping[str, Any], words: Any) -> Any:
+    """What people wrote about an alert (as in `without`), without the plates and names that the alert itself hides."""
+    return _blot(words, _pattern(_places(alert)))
 
 
 def subject(field: str, value: Any) -> Subject:
@@ -85,11 +85,12 @@ def _secrets(places: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield from (str(data[name]) for name in _NAMING if data.get(name) is not None and str(data[name]).strip())
 
 
-def _pattern(secrets: set[str]) -> re.Pattern[str] | None:
-    """Matches the secrets as whole words, however they are spaced, dashed or cased: `k-1 234` is the plate K1234.
+def _pattern(places: Iterable[Mapping[str, Any]]) -> re.Pattern[str] | None:
+    """Matches what is secret in these fields, as whole words, however spaced, dashed or cased: `k-1 234` is K1234.
 
     An underscore ends a word, as in the name of an image.
     """
+    secrets = set(_secrets(places))
     if not secrets:
         return None
     longest_first = sorted(secrets, key=lambda secret: (-len(secret), secret))

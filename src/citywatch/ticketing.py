@@ -103,5 +103,5 @@ _FROM_OUTSIDE = (
 
 def hidden(proposal: Mapping[str, Any]) -> dict[str, Any]:
     """The proposal for those who may not see plates and faces, wherever they stand in its words."""
-    words = {name: without(proposal[name], proposal) for name in _FROM_OUTSIDE if name in proposal}
+    words = without({name: proposal[name] for name in _FROM_OUTSIDE if name in proposal}, proposal)
     return {**proposal, **words, **{name: DOTS for name in ("plate", "image_id") if proposal[name] is not None}}

@@ -9,6 +9,9 @@ from typing import Any
 from citywatch.alert import Action
 from citywatch.masking import Subject
 
+LONGEST_NOTE, LONGEST_ASSIGNEE = 2000, 150
+"""Characters of what somebody writes about an alert, and of whom it is given to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:

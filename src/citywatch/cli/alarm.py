@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,9 +34,8 @@ def tail_topic(address: str, *, zone: str, form: str, once: bool) -> None:
     try:
         _follow(where, alarm, once=once)
     except KafkaException as error:
-        fault = faults.of(error)
-        failed = UsageError if faults.wrongly_set(fault) else SourceError
-        raise failed(f"{address}: {faults.words(fault)}", hint=faults.HINTS.get(fault.code())) from error
+        failed = UsageError if faults.wrongly_set(faults.of(error)) else SourceError
+        raise faults.explained(address, error, failed) from error
     finally:
         if alarm.unread:
             click.echo(f"citywatch: {alarm.unread:,} messages are no alerts", err=True)
@@ -110,23 +108,9 @@ def _begin(consumer: Consumer, where: Address, heard: Heard, *, whole: bool) -> 
     from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, TopicPartition
 
     start = OFFSET_BEGINNING if whole or where.start == BEGINNING else OFFSET_END
-    there = _topics(consumer, heard)
+    there = heard.metadata(consumer, _PATIENCE_S).topics
     if missing := [topic for topic in where.topics if topic not in there]:
         raise SourceError(f"there is no topic {missing[0]} at {where.servers}", hint="it is made by who writes to it")
     parts = [(topic, number) for topic in where.topics for number in there[topic].partitions]
     consumer.assign([TopicPartition(topic, number, start) for topic, number in parts])
     return set(parts)
-
-
-def _topics(consumer: Consumer, heard: Heard) -> Mapping[str, Any]:
-    """What there is; where nobody answers, the error says what was heard of the connection."""
-    from confluent_kafka import KafkaException
-
-    from citywatch.connections.kafka.faults import of
-
-    try:
-        found: Mapping[str, Any] = consumer.list_topics(timeout=_PATIENCE_S).topics
-    except KafkaException as error:
-        consumer.poll(0)
-        raise KafkaException(heard.cause(of(error))) from error
-    return found

@@ -74,7 +74,8 @@ class _Looking:
 
     def findings(self) -> Iterator[Finding]:
         """Raises KafkaException where nobody answers."""
-        yield Finding("ok", f"{self._address.name}: {self._brokers()} brokers answer")
+        brokers = len(self._heard.metadata(self._admin, _WAIT_S).brokers)
+        yield Finding("ok", f"{self._address.name}: {brokers} brokers answer")
         if not self._secured:
             local = all(part.startswith(("127.", "localhost")) for part in self._address.servers.split(","))
             what = "the connection is not encrypted, and nobody signs in"
@@ -85,18 +86,6 @@ class _Looking:
             yield from self._topic(topic)
         if any(topic not in self._writes for topic in self._topics):
             yield from self._group()
-
-    def _brokers(self) -> int:
-        """How many there are; where none answers, the error says what was heard of the connection."""
-        from confluent_kafka import KafkaException
-
-        from citywatch.connections.kafka.faults import of
-
-        try:
-            return len(self._admin.list_topics(timeout=_WAIT_S).brokers)
-        except KafkaException as error:
-            self._admin.poll(0)
-            raise KafkaException(self._heard.cause(of(error))) from error
 
     def _topic(self, topic: str) -> Iterator[Finding]:
         from confluent_kafka import KafkaError, KafkaException, TopicCollection

@@ -94,7 +94,8 @@ def _detail(
 
 
 def _masked(decisions: list[dict[str, Any]], about: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{**decision, "reason": without(decision["reason"], about)} for decision in decisions]
+    reasons = without([decision["reason"] for decision in decisions], about)
+    return [{**decision, "reason": reason} for decision, reason in zip(decisions, reasons, strict=True)]
 
 
 REASONS = ("the plate is not to be read", "no offence to be seen", "the driver could not do otherwise")

@@ -22,7 +22,7 @@ from citywatch.console.site import current
 from citywatch.errors import AlertError, CitywatchError, UnknownAlertError
 from citywatch.masking import masked, words_about
 from citywatch.settings import MINUTE
-from citywatch.triage import Choice, Listed, Wish, correctable
+from citywatch.triage import LONGEST_ASSIGNEE, LONGEST_NOTE, Choice, Listed, Wish, correctable
 from citywatch.wording import place_in_words
 
 PAGE = 50
@@ -118,7 +118,8 @@ def _context(request: HttpRequest, desk: DeskPort, listed: Listed) -> dict[str, 
     history = desk.history(listed.alert["id"])
     if not revealed:
         typed = ("note", "assignee")
-        history = [done | {key: words_about(listed.alert, done[key] or "") for key in typed} for done in history]
+        seen = words_about(listed.alert, [{key: done[key] or "" for key in typed} for done in history])
+        history = [done | words for done, words in zip(history, seen, strict=True)]
     may_act = may(_user(request), Right.OPERATOR)
     return {
         "alert": alert,
@@ -174,7 +175,7 @@ def act(request: HttpRequest, alert: str) -> HttpResponse:
     return redirect("alert", alert=listed.alert["id"])
 
 
-_LONGEST = {"note": 2000, "assignee": 150}
+_LONGEST = {"note": LONGEST_NOTE, "assignee": LONGEST_ASSIGNEE}
 """Characters that a form may bring, as over the API."""
 
 

@@ -126,10 +126,10 @@ class Parser:
         asked = self._named(mapping)
         jobs: list[_Job] = []
         if chunk.format is Format.CSV:
-            taken = self._csv(chunk, relation, asked, refusals)
+            found = self._csv(chunk, relation, asked, refusals)
         else:
-            jobs, taken = self._json(chunk, relation, asked, mapping == cloudevents.NAME, refusals)
-        jobs += self._foreign_jobs(taken, chunk, refusals)
+            jobs, found = self._json(chunk, relation, asked, mapping == cloudevents.NAME, refusals)
+        jobs += self._foreign_jobs(found, chunk, refusals)
         intake = self._intake(chunk.origin, now)
         cast = in_order([self._events(job, intake, refusals) for job in jobs])
         events = finished(cast, self._gazetteer, self._settings.zone, self._sql)

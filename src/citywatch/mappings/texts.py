@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +13,6 @@ from citywatch.records.chunk import Chunk, Format
 from citywatch.records.columns import Array, Column, Mask, listed, one_array, spans
 from citywatch.records.json_values import complaint, doubtful
 
-_MARK = b"\xef\xbb\xbf"
 _ESCAPED = np.zeros(256, bool)
 _ESCAPED[[*range(32), ord('"'), ord("\\"), 127]] = True
 
@@ -42,11 +43,11 @@ def _without_marks(raw: Array) -> Array:
     offsets, data = spans(raw)
     if not len(data):
         return raw
-    marked = data[np.minimum(offsets[:-1], len(data) - 1)] == _MARK[0]
+    marked = data[np.minimum(offsets[:-1], len(data) - 1)] == BOM_UTF8[0]
     if not marked.any():
         return raw
     mask = pa.array(marked)
-    plain = [value.removeprefix(_MARK) for value in listed(raw.filter(mask))]
+    plain = [value.removeprefix(BOM_UTF8) for value in listed(raw.filter(mask))]
     without: Array = pc.replace_with_mask(raw, mask, pa.array(plain, raw.type))
     return without
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,6 @@ BLOCK = 8 << 20
 """Bytes read at once, and given at most at once of what is unpacked."""
 
 _GZIP = b"\x1f\x8b"
-_UTF8_MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -30,7 +30,7 @@ class Blocks:
         first = _beginning(raw, least=len(_GZIP))
         plain = self._plain(first, raw)
         self._blocks = self._unpacked(plain) if unpack and first.startswith(_GZIP) else plain
-        self.head = _beginning(self._blocks, mark=b"\n").removeprefix(_UTF8_MARK)
+        self.head = _beginning(self._blocks, mark=b"\n").removeprefix(BOM_UTF8)
         if self.head.startswith(_OTHER_MARKS):
             raise SourceError(f"{name} is UTF-16, wanted is UTF-8", hint=f"iconv -f UTF-16 -t UTF-8 {name}")
 

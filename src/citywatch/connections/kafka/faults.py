@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
+
+from citywatch.errors import CitywatchError
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaException
+    from confluent_kafka import Consumer
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.admin._metadata import ClusterMetadata
 
 _SIGN_IN = "set security.protocol, sasl.mechanism, sasl.username and sasl.password in the file of ?config=FILE"
 _RIGHTS = "give the user the right: kafka-acls --add --allow-principal User:NAME --operation Read --topic T --group G"
@@ -52,6 +56,12 @@ def of(exception: KafkaException) -> KafkaError:
     return error
 
 
+def explained(what: str, exception: KafkaException, failed: type[CitywatchError]) -> CitywatchError:
+    """What failed, in words, with what to do about it: to be raised from the exception."""
+    fault = of(exception)
+    return failed(f"{what}: {words(fault)}", hint=HINTS.get(fault.code()))
+
+
 def wrongly_set(error: KafkaError) -> bool:
     """Whether a person has set a property that there is not, or to what it cannot be: wrong usage."""
     return bool(error.code() == KafkaError._INVALID_ARG)
@@ -71,3 +81,11 @@ class Heard:
     def cause(self, error: KafkaError) -> KafkaError:
         """Of an error that only says that nobody answered why that is, as far as it was heard."""
         return self._last if self._last is not None and error.code() in _SILENCE else error
+
+    def metadata(self, client: Consumer | AdminClient, patience: float) -> ClusterMetadata:
+        """What there is, asked by the client whose errors these are; raises KafkaException with the cause."""
+        try:
+            return client.list_topics(timeout=patience)
+        except KafkaException as error:
+            client.poll(0)
+            raise KafkaException(self.cause(of(error))) from error

@@ -34,8 +34,7 @@ class Spans:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         self._consumer.close()
         if isinstance(error, KafkaException):
-            fault = faults.of(error)
-            raise SourceError(f"{self._servers}: {faults.words(fault)}", hint=faults.HINTS.get(fault.code())) from error
+            raise faults.explained(self._servers, error, SourceError) from error
 
     def whole(self, topic: str) -> list[Span]:
         """What a topic holds now."""

@@ -11,6 +11,7 @@ from ninja import Schema
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from citywatch.alert import Level, Outcome, State
+from citywatch.triage import LONGEST_ASSIGNEE, LONGEST_NOTE
 
 _RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?(Z|z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -131,7 +132,7 @@ class Body(Schema):
     model_config = ConfigDict(extra="forbid")
 
 
-Words = Annotated[str | None, Field(None, max_length=2000, description="Why, in words; kept with the alert.")]
+Words = Annotated[str | None, Field(None, max_length=LONGEST_NOTE, description="Why, in words; kept with the alert.")]
 
 
 class Ack(Body):
@@ -149,7 +150,7 @@ class Undo(Body):
 class Assign(Body):
     """Give an alert to somebody."""
 
-    assignee: str | None = Field(None, min_length=1, max_length=150, description="Who; you when left out.")
+    assignee: str | None = Field(None, min_length=1, max_length=LONGEST_ASSIGNEE, description="Who; you when left out.")
     note: Words = None
 
 
@@ -197,4 +198,4 @@ class Correct(Body):
 class Note(Body):
     """Write something down."""
 
-    note: str = Field(min_length=1, max_length=2000, pattern=r"\S", description="The words.")
+    note: str = Field(min_length=1, max_length=LONGEST_NOTE, pattern=r"\S", description="The words.")

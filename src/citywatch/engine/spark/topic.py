@@ -28,8 +28,7 @@ class TopicTold:
         try:
             self._producer = Producer({**ours, "linger.ms": 5, "compression.type": "lz4"})
         except KafkaException as error:
-            fault = faults.of(error)
-            raise UsageError(f"{address.name}: {faults.words(fault)}", hint=faults.HINTS.get(fault.code())) from error
+            raise faults.explained(address.name, error, UsageError) from error
         self._refused: KafkaError | None = None
 
     def __enter__(self) -> Self:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from email.message import Message
@@ -143,7 +144,7 @@ def _opened(headers: Mapping[str, str], body: bytes) -> tuple[str, bytes]:
         raise BodyError(415, f"the body is packed with {encoding}", "gzip is read")
     media = message.get_content_type() if headers.get("content-type") else ""
     plain = _unpacked(body) if "gzip" in encoding else body
-    return media, plain.removeprefix(b"\xef\xbb\xbf")
+    return media, plain.removeprefix(BOM_UTF8)
 
 
 def _unpacked(body: bytes) -> bytes:

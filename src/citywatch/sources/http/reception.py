@@ -113,7 +113,7 @@ def _id(raw: bytes) -> str | None:
     try:
         message = json.loads(raw)
         found = message.get("id") if isinstance(message, dict) else None
-        found.encode() if isinstance(found, str) else None
+        found.encode() if isinstance(found, str) else None  # half of a character cannot be said in the answer
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, str) else None

@@ -82,10 +82,7 @@ class Session:
             made = partial(self._consumer, settings, group, reader)
             consumer = made()
         except KafkaException as error:
-            fault = faults.of(error)
-            raise UsageError(
-                f"{self._address.name}: {faults.words(fault)}", hint=faults.HINTS.get(fault.code())
-            ) from error
+            raise faults.explained(self._address.name, error, UsageError) from error
         self._thread = threading.Thread(
             target=self._run, args=(consumer, made), name=f"kafka {self._address.servers}", daemon=True
         )
